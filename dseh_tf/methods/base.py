@@ -1,0 +1,79 @@
+"""What a hashing method is: settings, `fit` on a data set, and a fitted encoder."""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from dseh_tf.data import RetrievalDataset, Split
+from dseh_tf.errors import InputError
+
+if TYPE_CHECKING:
+    from dseh_tf.training.runtime import Runtime
+
+
+@dataclass(frozen=True)
+class NoSettings:
+    """For a method without settings."""
+
+
+class Fitted(abc.ABC):
+    """A fitted method: turns the rows of any split into codes.
+
+    database_codes: int8 ±1 [n_database, K] of asymmetric methods, which learn them directly; None elsewhere.
+    results: what the method adds to result.json. arrays: what it adds to the run folder, by file and array name.
+    """
+
+    database_codes: np.ndarray | None = None
+
+    def __init__(self, bits: int) -> None:
+        self.bits = bits
+        self.results: dict[str, Any] = {}
+        self.arrays: dict[str, dict[str, np.ndarray]] = {}
+
+    @abc.abstractmethod
+    def encode(self, split: Split, modality: str = "image") -> np.ndarray:
+        """int8 ±1 [n, K]; `modality="text"` for cross-modal methods only."""
+
+
+class Method(abc.ABC):
+    """A method with its settings, before fitting: `METHODS["itq"](bits=32, seed=0).fit(dataset)`.
+
+    Settings: a frozen dataclass; its fields are the keyword arguments of the constructor.
+    """
+
+    name: ClassVar[str]
+    Settings: ClassVar[type] = NoSettings
+
+    def __init__(self, bits: int, seed: int = 0, **settings: Any) -> None:
+        if bits < 1:
+            raise InputError(f"bits: found {bits}, expected a positive number")
+        known = {f.name for f in fields(self.Settings)}
+        for name in settings:
+            if name not in known:
+                raise InputError(f"{self.name}: found setting {name!r}, expected one of {', '.join(sorted(known)) or 'none'}")
+        self.bits = bits
+        self.seed = seed
+        self.settings = self.Settings(**settings)
+
+    @abc.abstractmethod
+    def fit(self, dataset: RetrievalDataset, runtime: Runtime | None = None) -> Fitted:
+        """Learns from `dataset.train` alone; query and database are read only to report, never to choose."""
+
+
+def input_matrix(split: Split) -> np.ndarray:
+    """float32 [n, d]: the split's features, or its images flattened and scaled to 0..1.
+
+    Raises InputError where the split has neither.
+    """
+    if split.features is not None:
+        return split.features
+    if split.images is not None:
+        return np.stack([split.images.read(i).reshape(-1) for i in range(len(split))]).astype(np.float32) / 255
+    raise InputError("features: found labels only, expected features or images")
+
+
+__all__ = ["Fitted", "Method", "NoSettings", "input_matrix"]

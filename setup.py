@@ -1,0 +1,42 @@
+"""Installs the library `dseh_tf`; `experiments/`, `figures/` and `benchmarks/` run from the checkout."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+
+setup(
+    name="dseh_tf",
+    version="0.1.0",
+    description="Deep Joint Semantic-Embedding Hashing and its rivals in TensorFlow 2, under one protocol",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["dseh_tf", "dseh_tf.*"]),
+    package_data={"dseh_tf": ["data/builders/*/*.md", "data/builders/*/*.bib", "data/builders/*/*.txt"]},
+    python_requires=">=3.10,<3.14",
+    install_requires=[
+        "tensorflow>=2.21",
+        "tensorflow-datasets>=4.9.10",
+        "tensorboard>=2.20",
+        "numpy>=2.0",
+        "scipy>=1.13",
+        "scikit-learn>=1.5",
+        "numba>=0.61",
+        "matplotlib>=3.9",
+        "pillow>=10.3",
+        "tqdm>=4.66",
+        "absl-py>=2.1",
+    ],
+    extras_require={
+        "search": ["faiss-cpu>=1.10"],
+        "beam": ["apache-beam>=2.60"],
+        "test": ["pytest>=8", "ruff>=0.6", "hypothesis>=6.100"],
+    },
+    classifiers=[
+        "License :: OSI Approved :: Apache Software License",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)
