@@ -5,6 +5,7 @@ No TensorFlow here: a split is plain numpy, and its images are read only when so
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,6 +27,10 @@ class ImageSource(Protocol):
 
     def read(self, row: int) -> np.ndarray:
         """uint8 [height, width, 3], RGB, in its own size."""
+        ...
+
+    def fingerprint(self) -> str:
+        """A text that changes with the images and their order: names their pixels in a cache on disk."""
         ...
 
 
@@ -50,6 +55,12 @@ class ArrayImages:
     def read(self, row: int) -> np.ndarray:
         return self.array[row]
 
+    def fingerprint(self) -> str:
+        digest = hashlib.sha256(str(self.array.shape).encode())
+        for image in self.array:
+            digest.update(np.ascontiguousarray(image))
+        return digest.hexdigest()
+
 
 @dataclass(frozen=True)
 class FileImages:
@@ -71,6 +82,21 @@ class FileImages:
         from dseh_tf.data.decoding import decode_file  # Pillow is needed only where files are
 
         return decode_file(self.paths[row], self.origins[row] if self.origins else "")
+
+    def fingerprint(self) -> str:
+        """Of paths, sizes and times of change; a missing file raises InputError."""
+        digest = hashlib.sha256()
+        for row, path in enumerate(self.paths):
+            try:
+                stat = path.stat()
+            except OSError:
+                raise InputError(f"{path}: no such file{_named(self.origins, row)}") from None
+            digest.update(f"{path.absolute()}\0{stat.st_size} {stat.st_mtime_ns}\n".encode())
+        return digest.hexdigest()
+
+
+def _named(origins: tuple[str, ...], row: int) -> str:
+    return f" (named in {origins[row]})" if origins else ""
 
 
 @dataclass(frozen=True)
@@ -94,7 +120,8 @@ class Split:
     def __post_init__(self) -> None:
         n = len(self.ids)
         if self.labels.ndim != 2 or self.labels.dtype != np.uint8:
-            raise InputError(f"labels: found {self.labels.dtype} {list(self.labels.shape)}, expected uint8 [{n}, classes]")
+            found = f"{self.labels.dtype} {list(self.labels.shape)}"
+            raise InputError(f"labels: found {found}, expected uint8 [{n}, classes]")
         for name in ("labels", "images", "features", "flipped_features", "texts"):
             value = getattr(self, name)
             if value is not None and len(value) != n:
@@ -164,7 +191,7 @@ class RetrievalDataset:
         if not 0 < fraction < 1:
             raise InputError(f"validation: found {fraction}, expected a share between 0 and 1")
         order = np.random.Generator(np.random.Philox(key=[seed, 0x7A11D])).permutation(len(self.train))
-        held, kept = np.sort(order[: max(1, round(fraction * len(order)))]), None
+        held = np.sort(order[: max(1, round(fraction * len(order)))])
         kept = np.setdiff1d(np.arange(len(order)), held)
         query = self.train.take(held)
         return self.replace(
@@ -192,9 +219,10 @@ class RetrievalDataset:
 
         Raises InputError on other shapes or label values.
         """
-        classes = 1 + max(int(np.max(y)) for _, y in filter(None, (train, query, database)) if np.ndim(y) == 1) if any(
-            np.ndim(y) == 1 for _, y in filter(None, (train, query, database))
-        ) else 0
+        pairs = [pair for pair in (train, query, database) if pair is not None]
+        class_ids = [np.asarray(y) for _, y in pairs if np.ndim(y) == 1]
+        # As many classes in every split, also where one split lacks the largest id.
+        classes = max((int(ids.max(initial=-1)) + 1 for ids in class_ids), default=0)
         train_split = _split_from_arrays(train, "train", classes)
         query_split = _split_from_arrays(query, "query", classes)
         if database is None:
@@ -244,7 +272,8 @@ def multi_hot(labels: np.ndarray, classes: int = 0, where: str = "labels") -> np
             raise InputError(f"{where}: found label {wrong}, expected 0 or 1")
         return labels.astype(np.uint8)
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer) or (len(labels) and labels.min() < 0):
-        raise InputError(f"{where}: found {labels.dtype} {list(labels.shape)}, expected multi-hot [n, c] or class ids [n]")
+        found = f"{labels.dtype} {list(labels.shape)}"
+        raise InputError(f"{where}: found {found}, expected multi-hot [n, c] or class ids [n]")
     out = np.zeros((len(labels), max(classes, int(labels.max(initial=-1)) + 1)), np.uint8)
     out[np.arange(len(labels)), labels] = 1
     return out

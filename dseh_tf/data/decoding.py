@@ -1,0 +1,95 @@
+"""Image files to uint8 RGB arrays with Pillow: every kind of image a collection holds, or one clear error.
+
+The EXIF orientation is left as the file has it: pixels come as they are stored, which is what TensorFlow's and
+MatConvNet's readers give, so that features agree with theirs.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from dseh_tf.errors import InputError
+
+# Whatever Pillow's readers raise on damaged files.
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, struct.error, zlib.error)
+
+
+def decode_file(path: Path, origin: str = "") -> np.ndarray:
+    """uint8 [height, width, 3], RGB, in the image's own size.
+
+    Grey, CMYK, 16-bit and palette images are converted; transparent parts lie on white.
+    origin: where the file was named (list file and line), for the message.
+    Raises InputError on a file that is missing, no image, animated or cut off.
+    """
+    with _opened(path, path, origin) as image:
+        return _pixels(image, path, origin)
+
+
+def decode_bytes(data: bytes, name: str, origin: str = "") -> np.ndarray:
+    """As `decode_file`, from the bytes of a file; `name` stands for it in messages."""
+    with _opened(io.BytesIO(data), name, origin) as image:
+        return _pixels(image, name, origin)
+
+
+def check_header(path: Path, origin: str = "") -> None:
+    """Raises InputError where `decode_file` would by the file's header alone: missing, no image, animated."""
+    with _opened(path, path, origin):
+        pass
+
+
+def resize(image: np.ndarray, size: int) -> np.ndarray:
+    """uint8 [size, size, 3]: bilinear with antialiasing, stretched to the square without cropping.
+
+    Stretched, because DSEH's release feeds whole images at 224 x 224 (lelan-li/DSEH:net_vggf.py). No JPEG draft mode:
+    its reduced decoding gives other pixels than decoding and shrinking.
+    """
+    if image.shape[:2] == (size, size):
+        return image
+    return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR))
+
+
+def _opened(file: Path | io.BytesIO, name: Path | str, origin: str) -> Image.Image:
+    where = f" (named in {origin})" if origin else ""
+    try:
+        image = Image.open(file)
+        # A camera's MPO is a JPEG with previews behind it: its first frame is the photograph.
+        frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+    except FileNotFoundError:
+        raise InputError(f"{name}: no such file{where}") from None
+    except IsADirectoryError:
+        raise InputError(f"{name}: found a folder, expected an image{where}") from None
+    except UnidentifiedImageError:
+        raise InputError(f"{name}: found no image Pillow can read, expected JPEG, PNG or the like{where}") from None
+    except (*_BROKEN, Image.DecompressionBombError) as error:
+        raise InputError(f"{name}: cannot be read as an image: {error}{where}") from None
+    if frames > 1:
+        image.close()
+        raise InputError(f"{name}: found an animated image of {frames} frames, expected one picture{where}")
+    return image
+
+
+def _pixels(image: Image.Image, name: Path | str, origin: str) -> np.ndarray:
+    where = f" (named in {origin})" if origin else ""
+    try:
+        image.load()
+    except (*_BROKEN, Image.DecompressionBombError) as error:
+        raise InputError(f"{name}: found an image cut off or damaged: {error}{where}") from None
+    if image.mode == "F":
+        raise InputError(f"{name}: found floating-point pixels of unknown range, expected 8 or 16 bits{where}")
+    return np.asarray(_to_rgb(image))
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):  # 16 bits a pixel, kept by Pillow in "I;16*" or in 32-bit "I"
+        grey = np.clip(np.asarray(image).astype(np.int64), 0, 65535) >> 8
+        return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")

@@ -1,0 +1,258 @@
+"""Data sets as the hashing community passes them on: `train.txt`, `test.txt`, `database.txt`, a line an image.
+
+A line is `path 0 1 0 ...`: a path, then one 0 or 1 a class (thuml/HashNet:pytorch/data, swuxyj/DeepHash-pytorch:data).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from absl import logging
+from tqdm import tqdm
+
+from dseh_tf.data.decoding import check_header, decode_file
+from dseh_tf.data.retrieval_dataset import FileImages, RetrievalDataset, Split
+from dseh_tf.errors import InputError
+
+_NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")
+_FILES = {"train": "train.txt", "query": "test.txt", "database": "database.txt"}
+
+
+@dataclass(frozen=True)
+class ImageList:
+    """One list file, read. paths: as written. labels: uint8 [n, c]. lines: int64 [n], counted from 1."""
+
+    file: Path
+    paths: tuple[str, ...]
+    labels: np.ndarray
+    lines: np.ndarray
+
+    def origin(self, row: int) -> str:
+        return f"{self.file}:{self.lines[row]}"
+
+    def take(self, rows: np.ndarray) -> ImageList:
+        return replace(
+            self, paths=tuple(self.paths[r] for r in rows), labels=self.labels[rows], lines=self.lines[rows]
+        )
+
+
+def load_image_lists(
+    lists_dir: Path,
+    images_root: Path | None = None,
+    labels_only: bool = False,
+    skip_bad_images: bool = False,
+) -> RetrievalDataset:
+    """Reads the lists of a folder; ids are the paths as written, images lie under `images_root` (default: the folder).
+
+    `database.txt` is used as it is; where there is none, the database is the training list. `words.txt` or
+    `classes.txt`, a name a line, gives the class names where it has as many lines as there are classes.
+    labels_only: the images are not looked at. skip_bad_images: every image is decoded once, and those missing or
+    damaged are left out and counted in `notes["bad_images"]`; otherwise the first of them is an error (found by its
+    header; one cut off behind a good header is found when it is decoded).
+
+    Raises InputError with file and line on: a missing or empty list; a line with another number of labels; a label
+    that is not 0 or 1; images with no label; an id twice in a list; a query in the database or the training list;
+    a path that is no image.
+    """
+    lists_dir = Path(lists_dir)
+    root = Path(images_root) if images_root is not None else lists_dir
+    if not lists_dir.is_dir():
+        raise InputError(f"{lists_dir}: no such folder, expected one with train.txt and test.txt")
+    if not labels_only and not root.is_dir():
+        raise InputError(f"{root}: no such folder, expected the one the images' paths start from")
+    lists = {part: read_image_list(lists_dir / name) for part, name in _FILES.items() if part != "database"}
+    has_database = (lists_dir / _FILES["database"]).exists()
+    lists["database"] = read_image_list(lists_dir / _FILES["database"]) if has_database else lists["train"]
+    notes: dict[str, object] = {"database": "database.txt" if has_database else "train.txt"}
+    if not has_database:
+        logging.warning("%s: no database.txt, so the database is the training list", lists_dir)
+    _check_widths(lists)
+    for part in ("database", "train"):
+        _check_apart(lists["query"], lists[part])
+    if not labels_only:
+        bad = _bad_images(lists, root, stop_at_first=not skip_bad_images)
+        if skip_bad_images:
+            notes["bad_images"] = {}
+            for part, entries in lists.items():
+                good = np.array([path not in bad for path in entries.paths], bool)
+                notes["bad_images"][part] = int((~good).sum())
+                lists[part] = entries.take(np.flatnonzero(good))
+                if not good.any():
+                    raise InputError(f"{entries.file}: found no image that can be read, expected some under {root}")
+            for path, reason in bad.items():
+                logging.warning("left out %s: %s", path, reason)
+            logging.info("bad images left out: %s", notes["bad_images"])
+    splits = {part: _split(entries, None if labels_only else root) for part, entries in lists.items()}
+    class_names = _class_names(lists_dir, splits["train"].classes)
+    return RetrievalDataset("image_lists", **splits, class_names=class_names, notes=notes)
+
+
+def read_image_list(file: Path) -> ImageList:
+    """Reads and checks one list. Paths may hold spaces: the labels are the numbers at the end of the line.
+
+    Raises InputError with file and line as `load_image_lists` says, of all that one list alone can show.
+    """
+    try:
+        text = file.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{file}: no such file, expected an image list (`path 0 1 0 ...` a line)") from None
+    text = text.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").rstrip()
+    if b" \n" in text:
+        text = re.sub(rb" +\n", b"\n", text)
+    if not text:
+        raise InputError(f"{file}: found an empty list, expected `path 0 1 0 ...` a line")
+    try:
+        text.decode()
+    except UnicodeDecodeError as error:
+        line = text.count(b"\n", 0, error.start) + 1
+        raise InputError(f"{file}:{line}: found bytes that are not UTF-8, expected a path in UTF-8") from None
+    entries = _read_regular(file, text) or _read_line_by_line(file, text.decode())
+    unlabelled = np.flatnonzero(~entries.labels.any(axis=1))
+    if len(unlabelled):
+        raise InputError(
+            f"{entries.origin(unlabelled[0])}: found {entries.paths[unlabelled[0]]} without a label "
+            f"({len(unlabelled)} such lines in the list), expected at least one 1 a line"
+        )
+    _check_ids_once(entries)
+    return entries
+
+
+def _read_regular(file: Path, text: bytes) -> ImageList | None:
+    """The list by array operations, where every line is `path 0 1 0 ...` with single spaces; else None.
+
+    117,218 lines of 80 labels take a third of a second so, and several seconds line by line.
+    """
+    text += b"\n"
+    data = np.frombuffer(text, np.uint8)
+    ends = np.flatnonzero(data == ord("\n"))
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    first = text[: ends[0]].split(b" ")
+    width = 2 * (len(first) - 1)  # bytes of the labels with the space before each
+    if width == 0 or (ends - starts <= width).any():
+        return None
+    tails = np.lib.stride_tricks.sliding_window_view(data, width)[ends - width]
+    labels = tails[:, 1::2] - ord("0")
+    if (tails[:, ::2] != ord(" ")).any() or (labels > 1).any():
+        return None
+    paths = tuple(text[a:b].decode() for a, b in zip(starts.tolist(), (ends - width).tolist(), strict=True))
+    # A space or tab inside a path may as well be one label too many: the careful reader decides.
+    if any(" " in path or "\t" in path for path in paths):
+        return None
+    return ImageList(file, paths, labels, np.arange(1, len(paths) + 1))
+
+
+def _read_line_by_line(file: Path, text: str) -> ImageList:
+    lines = [(number, line.split()) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    found = [_trailing_numbers(tokens) for _, tokens in lines]
+    width = Counter(found[:1000]).most_common(1)[0][0]  # a list may be wrong in its very first line
+    if width == 0:
+        raise InputError(f"{file}:{lines[0][0]}: found no labels, expected `path 0 1 0 ...`")
+    paths, labels = [], np.empty((len(lines), width), np.uint8)
+    raw = text.split("\n")
+    for row, ((number, tokens), count) in enumerate(zip(lines, found, strict=True)):
+        if count != width:
+            raise InputError(f"{file}:{number}: found {count} labels, expected {width} as in the other lines")
+        for token in tokens[-width:]:
+            if token not in ("0", "1"):
+                raise InputError(f"{file}:{number}: found label {token!r}, expected 0 or 1")
+        labels[row] = [token == "1" for token in tokens[-width:]]
+        paths.append(raw[number - 1].strip().rsplit(None, width)[0])
+    return ImageList(file, tuple(paths), labels, np.array([number for number, _ in lines]))
+
+
+def _trailing_numbers(tokens: list[str]) -> int:
+    count = 0
+    while count < len(tokens) - 1 and _NUMBER.fullmatch(tokens[-1 - count]):
+        count += 1
+    return count
+
+
+def _check_ids_once(entries: ImageList) -> None:
+    if len(set(entries.paths)) == len(entries.paths):
+        return
+    seen: dict[str, int] = {}
+    for row, path in enumerate(entries.paths):
+        if path in seen:
+            raise InputError(
+                f"{entries.origin(row)}: found {path} a second time (first in line {entries.lines[seen[path]]}), "
+                f"expected each image once"
+            )
+        seen[path] = row
+
+
+def _check_widths(lists: dict[str, ImageList]) -> None:
+    width = lists["train"].labels.shape[1]
+    for entries in lists.values():
+        if entries.labels.shape[1] != width:
+            raise InputError(
+                f"{entries.origin(0)}: found {entries.labels.shape[1]} labels, expected {width} as in "
+                f"{lists['train'].file.name}"
+            )
+
+
+def _check_apart(query: ImageList, other: ImageList) -> None:
+    common = set(query.paths) & set(other.paths)
+    if common:
+        row = next(row for row, path in enumerate(query.paths) if path in common)
+        raise InputError(
+            f"{query.origin(row)}: query {query.paths[row]} is in {other.file.name} too ({len(common)} such queries), "
+            f"expected no query among the images searched or trained on"
+        )
+
+
+def _bad_images(lists: dict[str, ImageList], root: Path, stop_at_first: bool) -> dict[str, str]:
+    """Path -> what is wrong, each image of the lists looked at once: its header, or all of it where bad ones are left
+    out. Raises the first one's InputError where `stop_at_first`."""
+    origins: dict[str, str] = {}
+    for entries in lists.values():
+        for row, path in enumerate(entries.paths):
+            origins.setdefault(path, entries.origin(row))
+    look = check_header if stop_at_first else decode_file
+
+    def check(item: tuple[str, str]) -> str | None:
+        try:
+            look(root / item[0], item[1])
+        except InputError as error:
+            if stop_at_first:
+                raise
+            return str(error)
+        return None
+
+    items = list(origins.items())
+    bad: dict[str, str] = {}
+    with (
+        ThreadPoolExecutor(os.cpu_count() or 1) as pool,
+        tqdm(total=len(items), desc="checking images", unit="image", disable=len(items) < 20_000) as bar,
+    ):
+        for first in range(0, len(items), 4096):
+            block = items[first : first + 4096]
+            for (path, _), reason in zip(block, pool.map(check, block), strict=True):
+                bar.update()
+                if reason is not None:
+                    bad[path] = reason
+    return bad
+
+
+def _split(entries: ImageList, root: Path | None) -> Split:
+    images = None
+    if root is not None:
+        rows = range(len(entries.paths))
+        images = FileImages(tuple(root / path for path in entries.paths), tuple(map(entries.origin, rows)))
+    return Split(np.array(entries.paths), entries.labels, images)
+
+
+def _class_names(lists_dir: Path, classes: int) -> tuple[str, ...]:
+    for file in (lists_dir / "words.txt", lists_dir / "classes.txt"):
+        if not file.exists():
+            continue
+        names = tuple(line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip())
+        if len(names) == classes:
+            return names
+        logging.warning("%s: found %d names, expected %d; the classes stay without names", file, len(names), classes)
+    return ()
