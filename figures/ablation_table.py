@@ -1,0 +1,74 @@
+"""Table 2: DSEH and its variants; distinct label codes n_h, MAP of labels map_l, MAP of images map_i.
+
+    python -m figures.ablation_table --runs=runs --out=out      # out/ablation_table.md, .tex, .csv
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from figures import cli, published, style, tables
+from figures.comparison import Column, compare
+from figures.runs import Run, Runs
+
+VARIANTS = ("dseh", "dseh_s", "dseh_ss", "dseh_l", "dseh_a")
+# heading -> (field of result.json, field of published.Ablation, decimals)
+MEASURES = {
+    "n_h": ("distinct_label_codes", "n_h", 1),
+    "map_l": ("map_labels", "map_l", 4),
+    "map_i": ("map", "map_i", 4),
+}
+MEASURE_NOTE = (
+    "n_h: distinct hash codes of the training labels; map_l: MAP of LabNet's codes of the query labels; map_i: MAP of ImgNet's "
+    "codes. A run on labels only has no map_i."
+)
+
+
+def build(runs: Runs) -> list[tables.Table]:
+    """One table a data set and code length that has a run of a variant; published numbers exist at 32 bits."""
+    variants = runs.where(lambda run: run.method in VARIANTS)
+    result = []
+    for dataset in variants.datasets:
+        for bits in variants.of(dataset=dataset).bits:
+            here = variants.of(dataset=dataset, bits=bits)
+            theirs = published.ABLATION.get(dataset, {}) if bits == published.ABLATION_BITS else {}
+            notes = [MEASURE_NOTE, *_database_notes(here)]
+            notes += [f"Published: {published.DSEH_TABLE_2}."] if theirs else []
+            title = f"Variants of DSEH on {style.dataset_title(dataset)}, {bits} bits"
+            columns = [_column(heading, bits, theirs) for heading in MEASURES]
+            result.append(compare(title, here, columns, list(VARIANTS), notes, "Variant"))
+    return result
+
+
+def _column(heading: str, bits: int, theirs: dict[str, published.Ablation]) -> Column:
+    stored, attribute, digits = MEASURES[heading]
+    return Column(
+        heading=heading,
+        takes=lambda run: True,
+        value=lambda run: run.result.get(stored),
+        published=lambda method: getattr(theirs[method], attribute) if method in theirs else None,
+        key={"bits": bits, "measure": heading},
+        digits=digits,
+        highest_is_best=heading != "n_h",
+    )
+
+
+def _database_notes(runs: Runs) -> list[str]:
+    """What map_l was measured against, by the runs' own word."""
+    words = {
+        "database_minus_train": "map_l against the database without its training rows",
+        "database": "map_l against the whole database, training rows included",
+    }
+    found: dict[str, list[Run]] = {}
+    for run in runs:
+        if "map_labels_database" in run.result:
+            found.setdefault(run.result["map_labels_database"], []).append(run)
+    return [f"{words.get(name, f'map_l against {name}')} ({len(group)} runs)." for name, group in sorted(found.items())]
+
+
+def draw(runs: Runs, out: Path) -> list[Path]:
+    return tables.save(build(runs), out, "ablation_table")
+
+
+if __name__ == "__main__":
+    cli.program(draw)

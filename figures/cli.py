@@ -1,0 +1,62 @@
+"""The command line that every module here shares: --runs, --out, and which of the runs to draw.
+
+Exit codes: 0 everything drawn · 1 nothing drawn (bad flags, no run folder) · 3 drawn, but a run folder was skipped.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from absl import app, flags
+
+from dseh_tf.errors import InputError
+from figures import style
+from figures.runs import Runs, read_runs
+
+SKIPPED_EXIT_CODE = 3
+
+_RUNS = flags.DEFINE_string("runs", "runs", "A folder of run folders, or one run folder.")
+_OUT = flags.DEFINE_string("out", "figures_out", "Where the files are written; made where missing.")
+_DATASETS = flags.DEFINE_list("datasets", [], "Draw these data sets only (default: all that have runs).")
+_METHODS = flags.DEFINE_list("methods", [], "Draw these methods only (default: all that have runs).")
+_BITS = flags.DEFINE_list("bits", [], "Draw these code lengths only (default: all that have runs).")
+
+Draw = Callable[[Runs, Path], list[Path]]
+
+
+def chosen(runs: Runs) -> Runs:
+    """The runs that --datasets, --methods and --bits ask for. Raises InputError on a name that no run has."""
+    asked = {"dataset": _DATASETS.value, "method": _METHODS.value, "bits": _BITS.value}
+    for name, values in asked.items():
+        known = sorted({str(getattr(run, name)) for run in runs})
+        for value in values:
+            if value not in known:
+                raise InputError(f"--{name.removesuffix('s')}s: found {value!r}, expected one of {', '.join(known) or 'none'}")
+    return runs.where(lambda run: all(not values or str(getattr(run, name)) in values for name, values in asked.items()))
+
+
+def program(draw: Draw, needs: tuple[str, ...] = ()) -> None:
+    """Runs a module: reads the runs, draws, prints each file written; problems go to standard error."""
+
+    def main(arguments: list[str]) -> int:
+        if len(arguments) > 1:
+            print(f"found {' '.join(arguments[1:])!r}, expected flags only", file=sys.stderr)
+            return 1
+        try:
+            runs = read_runs(Path(_RUNS.value), needs)
+            for line in (*runs.problems, *(f"note: {note}" for note in runs.notes)):
+                print(line, file=sys.stderr)
+            style.apply()
+            paths = draw(chosen(runs), Path(_OUT.value))
+        except InputError as error:
+            print(error, file=sys.stderr)
+            return 1
+        for path in paths:
+            print(path)
+        if not paths:
+            print("nothing to draw: no run has what this figure needs", file=sys.stderr)
+        return SKIPPED_EXIT_CODE if runs.problems else 0
+
+    app.run(main)

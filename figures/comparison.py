@@ -1,0 +1,94 @@
+"""Builds the tables that set our numbers beside published ones: ours, published, difference, a row each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from figures.runs import Run, Runs, mean_and_deviation
+from figures.style import method_order
+from figures.tables import NO_RUN, NOT_PUBLISHED, Cell, Row, Table, number, signed
+
+OURS, PUBLISHED, DIFFERENCE = "ours", "published", "difference"
+CELL_NOTE = (
+    f"Ours: mean ± sample deviation over seeds (number of seeds). “{NO_RUN}”: no such run, and nothing is put in its place. "
+    "Bold: the best of our means in a column."
+)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its heading, which runs it takes, their value (None where a run has none), and the published number.
+
+    digits: decimals printed. highest_is_best: whether the best mean of ours is set bold.
+    key: the record's fields that tell the column apart in the CSV.
+    """
+
+    heading: str
+    takes: Callable[[Run], bool]
+    value: Callable[[Run], float | None]
+    published: Callable[[str], float | None]
+    key: dict[str, Any]
+    digits: int = 4
+    highest_is_best: bool = True
+
+
+def compare(
+    title: str, runs: Runs, columns: list[Column], published_methods: list[str], notes: list[str], heading: str = "Method"
+) -> Table:
+    """One table. Rows: every method that has a run here or a published number, published ones never taken for ours.
+
+    records: per method, preset and column: mean, deviation, seeds, published, difference.
+    """
+    variants = runs.variants
+    absent = [(method, None) for method in published_methods if method not in {m for m, _ in variants}]
+    ordered = sorted([*variants, *absent], key=lambda v: (*method_order(v[0]), v[1] or ""))
+    ours = {
+        (variant, i): [
+            value
+            for run in runs
+            if (run.method, run.preset) == variant and column.takes(run) and (value := column.value(run)) is not None
+        ]
+        for variant in ordered
+        for i, column in enumerate(columns)
+    }
+    means = {key: mean_and_deviation(values) for key, values in ours.items() if values}
+    best = {
+        i: max((means[v, i][0] for v in ordered if (v, i) in means), default=None) if column.highest_is_best else None
+        for i, column in enumerate(columns)
+    }
+    rows, records = [], []
+    for variant in ordered:
+        method, preset = variant
+        mine, theirs, gaps = [], [], []
+        for i, column in enumerate(columns):
+            mean, deviation = means.get((variant, i), (None, None))
+            count, published = len(ours[variant, i]), column.published(method)
+            difference = mean - published if mean is not None and published is not None else None
+            mine.append(
+                Cell(NO_RUN, quiet=True)
+                if mean is None
+                else Cell(number(mean, deviation, count, column.digits), best=len(means) > 1 and mean == best[i])
+            )
+            theirs.append(Cell(NOT_PUBLISHED if published is None else f"{published:.{column.digits}f}", quiet=True))
+            gaps.append(Cell("" if difference is None else signed(difference, column.digits), quiet=difference is None))
+            records.append(
+                {
+                    "dataset": runs.datasets[0] if len(runs) else "",
+                    "method": method,
+                    "preset": preset or "",
+                    **column.key,
+                    "mean": mean,
+                    "deviation": deviation,
+                    "seeds": count,
+                    "published": published,
+                    "difference": difference,
+                }
+            )
+        label = runs.title(method, preset or "")
+        rows.append(Row(label, OURS, mine))
+        if any(column.published(method) is not None for column in columns):
+            rows.append(Row(label, PUBLISHED, theirs))
+            rows.append(Row(label, DIFFERENCE, gaps))
+    return Table(title, [column.heading for column in columns], rows, [CELL_NOTE, *notes], records, heading)
