@@ -1,0 +1,1 @@
+"""multi_digits: handwritten digits on coloured canvases, with tags."""
