@@ -134,6 +134,10 @@ class Split:
     def classes(self) -> int:
         return self.labels.shape[1]
 
+    def with_features(self, features: np.ndarray, flipped: np.ndarray | None = None) -> Split:
+        """The same rows with features [n, d], and those of the mirrored images where given."""
+        return replace(self, features=features, flipped_features=flipped)
+
     def take(self, rows: np.ndarray) -> Split:
         """The given rows (integers or a boolean mask), in that order."""
         rows = np.asarray(rows)

@@ -47,6 +47,9 @@ class Method(abc.ABC):
 
     name: ClassVar[str]
     Settings: ClassVar[type] = NoSettings
+    # What the constructor takes besides settings: `trunk`; `preset`, `preset_dataset` and `phases`.
+    trains_network: ClassVar[bool] = False
+    has_presets: ClassVar[bool] = False
 
     def __init__(self, bits: int, seed: int = 0, **settings: Any) -> None:
         if bits < 1:

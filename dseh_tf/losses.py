@@ -1,0 +1,67 @@
+"""Every loss term as a pure function of tensors.
+
+Sources: Li et al., "Deep Joint Semantic-Embedding Hashing", IJCAI 2018 (equation numbers) and lelan-li/DSEH:DSEH.py at
+b40990a (the release). Every function returns the sum over what it is given; the caller divides by the number of
+pairs, rows or entries of the *global* batch, so that replicas add up to the same loss.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+
+def similarity(labels: tf.Tensor, batch_labels: tf.Tensor) -> tf.Tensor:
+    """S_ij = 1 where rows i and j share a label, else 0.
+
+    labels: float [n, c] multi-hot. batch_labels: float [b, c]. Returns [n, b] of the same dtype.
+    """
+    shared = tf.matmul(labels, batch_labels, transpose_b=True)
+    return tf.cast(shared > 0.5, labels.dtype)
+
+
+def inner_products(memory: tf.Tensor, outputs: tf.Tensor, scale: float) -> tf.Tensor:
+    """theta_ij = scale * <memory_i, outputs_j>; the release has scale 1/2 where eq. 5 and 7 print none.
+
+    memory: [n, d], a constant of the step. outputs: [b, d]. Returns [n, b].
+    """
+    return scale * tf.matmul(memory, outputs, transpose_b=True)
+
+
+def pair_likelihood(theta: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    """Negative log-likelihood of pairwise similarity, sum of softplus(theta) - targets * theta (eq. 5, 7, 12).
+
+    theta: [n, b]. targets: [n, b], similarity times its scale (.999, .8 or 5 in the release; 1 in the paper). Scalar.
+    softplus, because theta of ReLU features is unbounded and the release's log(1 + exp(theta)) overflows from 89 on.
+    """
+    return tf.reduce_sum(tf.nn.softplus(theta) - targets * theta)
+
+
+def quantization(codes: tf.Tensor, reduction: str = "mean") -> tf.Tensor:
+    """Distance of tanh outputs from ±1, sum over rows of mean (or sum) over bits of | 1 - |h| | (eq. 8, J3).
+
+    codes: [b, K] in (-1, 1). Scalar. As printed, eq. 8 would be least at h = 0; this is its evident meaning and what
+    the release computes (tf.losses.absolute_difference, an average over bits).
+    """
+    distance = tf.abs(1.0 - tf.abs(codes))
+    per_row = tf.reduce_mean(distance, axis=1) if reduction == "mean" else tf.reduce_sum(distance, axis=1)
+    return tf.reduce_sum(per_row)
+
+
+def label_regression(predicted: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """Half the squared error of the class outputs, 1/2 sum (y - predicted)^2 (eq. 10, J4).
+
+    predicted: [b, c], behind a sigmoid in the release, linear in the paper. labels: [b, c] multi-hot. Scalar.
+    """
+    return 0.5 * tf.reduce_sum(tf.square(labels - predicted))
+
+
+def code_cross_entropy(
+    logits: tf.Tensor, signs: tf.Tensor, logit_scale: float = 10.0, smoothing: float = 0.999
+) -> tf.Tensor:
+    """Binary cross entropy of ImgNet's hash layer against LabNet's codes (eq. 13, J2 of ImgNet), summed.
+
+    logits: [b, K] before any activation. signs: [b, K] in {-1, +1}. Scalar. The sigmoid is applied once, to
+    logit_scale * logits; with a target of .999 the logits settle at 6.9 / logit_scale instead of growing for ever.
+    """
+    targets = smoothing * 0.5 * (signs + 1.0)
+    return tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(labels=targets, logits=logit_scale * logits))

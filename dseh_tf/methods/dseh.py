@@ -1,0 +1,290 @@
+"""DSEH: Li et al., "Deep Joint Semantic-Embedding Hashing", IJCAI 2018. Release: lelan-li/DSEH at b40990a."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from dseh_tf import losses, presets
+from dseh_tf.data import RetrievalDataset
+from dseh_tf.data.input_pipeline import TrainingRows, array_batches
+from dseh_tf.errors import InputError
+from dseh_tf.methods.base import Method
+from dseh_tf.methods.image_encoder import ImageEncoder, Trunk, training_inputs
+from dseh_tf.models.imgnet import build_imgnet, split_variables
+from dseh_tf.models.labnet import build_labnet
+from dseh_tf.presets import DSEHSettings
+from dseh_tf.retrieval import evaluate, sign
+from dseh_tf.training.alternating import Outputs, alternate
+from dseh_tf.training.replicas import gather, map_rows
+from dseh_tf.training.runtime import Runtime
+from dseh_tf.training.semantic_memory import SemanticMemory
+from dseh_tf.training.trainer import Phase, Trainer, VariableGroup, build_optimizer
+
+
+class DSEH(Method):
+    """LabNet and ImgNet, trained in turns.
+
+    preset, preset_dataset: where the settings come from; keyword settings override single ones. trunk: ImgNet's
+    network below its own layers, used where the data set has images and no features. phases: "all", or "labnet" for the
+    label side of round 0 alone.
+    """
+
+    name = "dseh"
+    Settings = DSEHSettings
+    trains_network = True
+    has_presets = True
+
+    def __init__(
+        self,
+        bits: int,
+        seed: int = 0,
+        preset: str = "release",
+        preset_dataset: str = "nus_wide",
+        trunk: Trunk | None = None,
+        phases: str = "all",
+        **settings: Any,
+    ) -> None:
+        super().__init__(bits, seed, **settings)
+        if preset not in presets.PRESETS:
+            raise InputError(f"preset: found {preset!r}, expected one of {', '.join(presets.PRESETS)}")
+        if preset_dataset not in presets.ROWS:
+            raise InputError(f"preset_dataset: found {preset_dataset!r}, expected one of {', '.join(presets.ROWS)}")
+        if phases not in ("all", "labnet"):
+            raise InputError(f"phases: found {phases!r}, expected all or labnet")
+        self.preset, self.preset_dataset = preset, preset_dataset
+        self.trunk = trunk or Trunk()
+        self.phases = phases
+        base = presets.for_trunk(presets.PRESETS[preset][preset_dataset], self.trunk.kind)
+        self.settings = _checked(replace(base, **settings), phases)
+
+    def fit(self, dataset: RetrievalDataset, runtime: Runtime | None = None) -> ImageEncoder:
+        """Trains on `dataset.train`; query and database rows are only reported on, after each round."""
+        return _Training(self, dataset, runtime or Runtime()).run()
+
+
+def _checked(settings: DSEHSettings, phases: str) -> DSEHSettings:
+    """The settings as they are used, or InputError for one that is none of its choices."""
+    choices = {
+        "feature_activation": ("relu", "linear", "tanh"),
+        "hash_input": ("pre_activation", "feature"),
+        "label_head": ("sigmoid", "linear"),
+        "labnet_initializer": ("release", "he"),
+        "pair_set": ("bank", "batch"),
+        "pair_normalization": ("mean", "rows"),
+        "quantization_reduction": ("mean", "sum"),
+        "optimizer": ("adam", "sgd"),
+        "bank_reinit": ("imgnet", "keep", "random"),
+    }
+    for name, allowed in choices.items():
+        if getattr(settings, name) not in allowed:
+            raise InputError(f"{name}: found {getattr(settings, name)!r}, expected one of {', '.join(allowed)}")
+    if phases == "labnet":  # later rounds differ from more epochs only by ImgNet's rows in the memory
+        settings = replace(settings, labnet_epochs=settings.labnet_epochs[:1], imgnet_epochs=())
+    elif len(settings.imgnet_epochs) != len(settings.labnet_epochs):
+        raise InputError(
+            f"imgnet_epochs: found {len(settings.imgnet_epochs)} rounds, expected {len(settings.labnet_epochs)} as labnet_epochs"
+        )
+    return settings
+
+
+class _Training:
+    """One fit: the networks, their losses and optimisers, and what `alternate` asks for."""
+
+    def __init__(self, method: DSEH, dataset: RetrievalDataset, runtime: Runtime) -> None:
+        s = self.settings = method.settings
+        self.method, self.dataset, self.runtime = method, dataset, runtime
+        self.bits, self.seed = method.bits, method.seed
+        self.rounds, self.bank_reinit = s.rounds, s.bank_reinit
+        self.images = method.phases == "all"
+        self.strategy = runtime.strategy
+        self.labels = dataset.train.labels.astype(np.float32)
+        with self.strategy.scope():
+            self.labnet = build_labnet(dataset.classes, self.bits, s, self.seed)
+            self.labnet_optimizer = build_optimizer(s.optimizer, self.labnet.trainable_variables, s.momentum)
+            tracked: dict[str, Any] = {"labnet": self.labnet, "labnet_optimizer": self.labnet_optimizer}
+            if self.images:
+                self.inputs = training_inputs(dataset.train, method.trunk)
+                backbone = None if dataset.has_features else method.trunk.build(self.seed)
+                width = dataset.train.features.shape[1] if dataset.has_features else None
+                self.imgnet = build_imgnet(self.bits, s, self.seed, backbone, width)
+                pretrained, new = split_variables(self.imgnet, backbone)
+                self.imgnet_groups = [
+                    VariableGroup(build_optimizer(s.optimizer, group, s.momentum), group, multiplier, s.imgnet_clip)
+                    for group, multiplier in ((new, 1.0), (pretrained, s.pretrained_multiplier))
+                    if group
+                ]
+                tracked["imgnet"] = self.imgnet
+                tracked |= {f"imgnet_optimizer_{i}": g.optimizer for i, g in enumerate(self.imgnet_groups)}
+                self.encoder = ImageEncoder(self.bits, self.imgnet, backbone, runtime)
+                self.targets = SemanticMemory(self.strategy, dataset.train.labels, s.feature_dim, self.bits)
+        self.memory = SemanticMemory(self.strategy, dataset.train.labels, s.feature_dim, self.bits)
+        self.trainer = Trainer(runtime, tracked | self.memory.checkpointed(), self.seed, self.memory.spread)
+        self._label_forward = tf.function(lambda x: self.labnet(x, training=False))
+
+    def run(self) -> ImageEncoder:
+        targets = self.targets if self.images else self.memory
+        rounds = alternate(self, self.trainer, self.memory, targets, self.seed, logging.info)
+        fitted = self.encoder if self.images else ImageEncoder(self.bits, None, None, self.runtime)
+        last = {k: v for k, v in rounds[-1].items() if k not in ("round", "map")}
+        fitted.results = {"rounds": rounds, **last}
+        if self.trainer.notes.get("label_epochs"):
+            fitted.results["label_epochs"] = self.trainer.notes["label_epochs"]
+        fitted.traces = self.trainer.traces
+        fitted.labnet = self.labnet
+        features = {"labnet": self.labnet_outputs().features.astype(np.float16), "train_ids": self.dataset.train.ids}
+        if self.images:
+            features["imgnet"] = self.imgnet_outputs().features.astype(np.float16)
+        fitted.arrays["semantic_features"] = features
+        self.trainer.summaries.flush()
+        return fitted
+
+    # Phases
+
+    def labnet_phase(self, round_: int) -> Phase:
+        s = self.settings
+        every = self.runtime.label_report_epochs
+
+        def on_epoch(done: int) -> None:
+            if every and done % every == 0:
+                found = self._label_numbers()
+                self.trainer.notes.setdefault("label_epochs", []).append({"round": round_, "epoch": done, **found})
+                logging.info("round %d, epoch %d: %s", round_ + 1, done, found)
+
+        return Phase(
+            name="labnet",
+            round=round_,
+            rows=TrainingRows({"labels": self.labels}, s.labnet_batch, self.seed, "labnet", round_, {}),
+            epochs=s.labnet_epochs[round_],
+            loss=self.labnet_loss,
+            groups=[VariableGroup(self.labnet_optimizer, self.labnet.trainable_variables, 1.0, s.labnet_clip)],
+            learning_rate=lambda epoch: s.labnet_learning_rate * self._decay(epoch, round_),
+            on_epoch=on_epoch,
+        )
+
+    def imgnet_phase(self, round_: int) -> Phase:
+        s = self.settings
+        arrays = {"inputs": self.inputs.plain, "labels": self.labels}
+        return Phase(
+            name="imgnet",
+            round=round_,
+            rows=TrainingRows(
+                arrays, s.imgnet_batch, self.seed, "imgnet", round_, {"inputs": self.inputs.flipped} if self.inputs.mirrors else {}
+            ),
+            epochs=s.imgnet_epochs[round_],
+            loss=self.imgnet_loss,
+            groups=self.imgnet_groups,
+            learning_rate=lambda epoch: s.imgnet_learning_rate * self._decay(epoch, round_),
+        )
+
+    def _decay(self, epoch: int, round_: int) -> float:
+        """SPEC 1.4: 10^-(idx / 2), idx = floor(epoch / 10) + round."""
+        return 10.0 ** (-0.5 * (epoch // self.settings.decay_epochs + round_))
+
+    # Losses, each this replica's share of the global batch's
+
+    def labnet_loss(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Equation 11: alpha J1 + J2 + beta J3 + gamma J4."""
+        s, labels = self.settings, batch["labels"]
+        size = s.labnet_batch
+        out = self.labnet(labels, training=True)
+        if s.pair_set == "bank":
+            self.memory.write(batch["rows"], out["feature"], out["code"])
+            features, codes, others = self.memory.features, self.memory.codes, self.memory.labels
+        else:
+            features, codes, others = gather(out["feature"]), gather(out["code"]), gather(labels)
+        similar = losses.similarity(tf.convert_to_tensor(others), labels)
+        norm = self._pair_norm(size)
+        terms = {
+            "feature": norm * _pairs(features, out["feature"], similar, s.theta_scale, s.labnet_feature_similarity),
+            "code": norm * _pairs(codes, out["code"], similar, s.theta_scale, s.labnet_code_similarity),
+            "quantization": losses.quantization(out["code"], s.quantization_reduction) / size,
+            "label": losses.label_regression(out["label"], labels) / (size * labels.shape[1]),
+        }
+        total = (
+            s.labnet_feature_weight * terms["feature"]
+            + s.labnet_code_weight * terms["code"]
+            + s.quantization_weight * terms["quantization"]
+            + s.label_weight * terms["label"]
+        )
+        return {"total": total, **terms}
+
+    def imgnet_loss(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Equation 14: J1 + eta J2, against LabNet's features and signs."""
+        s, size = self.settings, self.settings.imgnet_batch
+        out = self.imgnet(batch["inputs"], training=True)
+        similar = losses.similarity(tf.convert_to_tensor(self.targets.labels), batch["labels"])
+        signs = tf.gather(self.targets.codes, batch["rows"])
+        pairs = _pairs(self.targets.features, out["feature"], similar, s.theta_scale, s.imgnet_similarity)
+        terms = {
+            "feature": self._pair_norm(size) * pairs,
+            "code": losses.code_cross_entropy(out["logits"], signs, s.logit_scale, s.target_smoothing) / (size * self.bits),
+        }
+        return {"total": s.imgnet_feature_weight * terms["feature"] + s.imgnet_code_weight * terms["code"], **terms}
+
+    def _pair_norm(self, batch: int) -> float:
+        """What a sum over pairs is multiplied by: 1 / their number, or 1 / n as Algorithm 1 has it."""
+        rows = len(self.labels) if self.settings.pair_set == "bank" else batch
+        return 1.0 / rows if self.settings.pair_normalization == "rows" else 1.0 / (rows * batch)
+
+    # Clean passes
+
+    def _labnet(self, labels: np.ndarray) -> dict[str, np.ndarray]:
+        batches = array_batches(labels.astype(np.float32), 1024)
+        return map_rows(self.strategy, self._label_forward, batches, 1024)
+
+    def labnet_outputs(self) -> Outputs:
+        out = self._labnet(self.labels)
+        return Outputs(out["feature"], out["code"])
+
+    def imgnet_outputs(self, for_banks: bool = False) -> Outputs:
+        mean = for_banks and not self.settings.bank_reinit_mean_subtract
+        out = self.encoder.forward(self.inputs.plain, keep_mean=mean)
+        return Outputs(out["feature"], out["logits"])
+
+    # Reports
+
+    def _label_numbers(self) -> dict[str, Any]:
+        """n_h and map_l (SPEC 1.7)."""
+        data = self.dataset
+        train_codes = sign(self._labnet(data.train.labels)["code"])
+        rest = data.database.take(~data.database_is_train())
+        where, rest = ("database_minus_train", rest) if len(rest) else ("database", data.database)
+        report = evaluate(
+            sign(self._labnet(data.query.labels)["code"]), sign(self._labnet(rest.labels)["code"]), data.query.labels, rest.labels
+        )
+        return {
+            "map_labels": float(report.map),
+            "map_labels_database": where,
+            "distinct_label_codes": len(np.unique(train_codes, axis=0)),
+            "distinct_label_vectors": len(np.unique(data.train.labels, axis=0)),
+        }
+
+    def report_labels(self, round_: int) -> dict[str, Any]:
+        found = self._label_numbers()
+        write = self.trainer.summaries
+        write.scalars({"round/map_l": found["map_labels"], "round/n_h": found["distinct_label_codes"]}, round_)
+        write.histogram("labnet/code", self.labnet_outputs().activations, round_)
+        return found
+
+    def report_images(self, round_: int) -> dict[str, Any]:
+        if not self.runtime.evaluate_rounds:
+            return {}
+        data = self.dataset
+        report = evaluate(
+            self.encoder.encode(data.query), self.encoder.encode(data.database), data.query.labels, data.database.labels
+        )
+        write = self.trainer.summaries
+        write.scalars({"round/map_i": report.map}, round_)
+        write.curve("round/precision_recall", *report.precision_recall(), round_)
+        write.histogram("imgnet/logits", self.imgnet_outputs().activations, round_)
+        return {"map": float(report.map)}
+
+
+def _pairs(memory: tf.Variable, outputs: tf.Tensor, similar: tf.Tensor, scale: float, similarity: float) -> tf.Tensor:
+    theta = losses.inner_products(tf.convert_to_tensor(memory), outputs, scale)
+    return losses.pair_likelihood(theta, similarity * similar)

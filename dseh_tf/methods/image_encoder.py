@@ -1,0 +1,117 @@
+"""Image networks of the trained methods: their trunk, their training inputs, and encoding with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from dseh_tf.data import Split
+from dseh_tf.data.input_pipeline import array_batches, image_batches
+from dseh_tf.data.pixels import load_pixels
+from dseh_tf.errors import InputError
+from dseh_tf.methods.base import Fitted
+from dseh_tf.models.backbones import Backbone, build_backbone
+from dseh_tf.retrieval import sign
+from dseh_tf.training.replicas import map_rows
+from dseh_tf.training.runtime import Runtime
+
+
+@dataclass(frozen=True)
+class Trunk:
+    """Which network stands below a method's own layers, as `build_backbone` takes it.
+
+    mirror: training images are mirrored with probability 1/2.
+    kind: "features" where it is frozen and its features were extracted, else "compact", "cnn_f" or "finetuned".
+    """
+
+    backbone: str = "compact"
+    image_size: int = 48
+    train: bool = False
+    scaling: tuple[float, float] | None = None
+    mirror: bool = True
+
+    @property
+    def kind(self) -> str:
+        if self.backbone in ("compact", "cnn_f"):
+            return self.backbone
+        return "finetuned" if self.train else "features"
+
+    def build(self, seed: int) -> Backbone:
+        return build_backbone(self.backbone, self.image_size, self.train, self.scaling, seed)
+
+
+@dataclass(frozen=True)
+class TrainingInputs:
+    """What an image network reads while it trains: pixels uint8 [n, size, size, 3] or features float32 [n, d].
+
+    flipped: the features of mirrored images; pixels are mirrored as they are drawn. mirrors: whether rows are mirrored.
+    """
+
+    plain: np.ndarray
+    flipped: np.ndarray | None
+    mirrors: bool
+
+
+def training_inputs(train: Split, trunk: Trunk) -> TrainingInputs:
+    """The training rows' features where there are any, else their pixels. Raises InputError for labels only."""
+    if train.features is not None:
+        return TrainingInputs(train.features, train.flipped_features, train.flipped_features is not None)
+    if train.images is None:
+        raise InputError("images: found labels only, expected images or features (labels alone train with phases=labnet)")
+    return TrainingInputs(load_pixels(train.images, trunk.image_size).array, None, trunk.mirror)
+
+
+class ImageEncoder(Fitted):
+    """A trained image network as an encoder.
+
+    network: gives {"logits": [b, K], ...}; None where only labels were learnt from. traces: float32 loss a step, by
+    <phase>/<round>/<term>. labnet: of methods that have one.
+    """
+
+    def __init__(self, bits: int, network: keras.Model | None, backbone: Backbone | None, runtime: Runtime) -> None:
+        super().__init__(bits)
+        self.network, self.backbone, self.runtime = network, backbone, runtime
+        self.traces: dict[str, np.ndarray] = {}
+        self.labnet: keras.Model | None = None
+        if network is not None:
+            self._forward = tf.function(lambda x: network(x, training=False), reduce_retracing=True)
+
+    def encode(self, split: Split, modality: str = "image") -> np.ndarray:
+        """int8 ±1 [n, K] of the split's features, or of its images."""
+        if modality != "image":
+            raise InputError(f"modality: found {modality!r}, expected image")
+        return sign(self.outputs(split)["logits"])
+
+    def outputs(self, split: Split) -> dict[str, np.ndarray]:
+        """The network's outputs, float32, a row each."""
+        if self.network is None:
+            raise InputError("encode: found a method trained on labels alone, expected one trained on images")
+        size = self.runtime.encode_batch
+        if self.backbone is None:
+            if split.features is None:
+                raise InputError("features: found none, expected those the network was trained on")
+            batches = array_batches(split.features, size)
+        else:
+            if split.images is None:
+                raise InputError("images: found none, expected images")
+            batches = image_batches(split.images, self.backbone.image_size, size)
+        return self._map(batches, len(split))
+
+    def forward(self, inputs: np.ndarray, keep_mean: bool = False) -> dict[str, np.ndarray]:
+        """The network's outputs for pixels or features in memory; keep_mean cancels the trunk's mean subtraction."""
+        batches = array_batches(inputs, self.runtime.encode_batch)
+        if keep_mean and self.backbone is not None and self.backbone.mean is not None:
+            batches = (batch.astype(np.float32) + self.backbone.mean for batch in batches)
+        return self._map(batches, len(inputs))
+
+    def _map(self, batches: Iterable[np.ndarray], rows: int) -> dict[str, np.ndarray]:
+        size = self.runtime.encode_batch
+        shown = tqdm(
+            batches, "encode", total=-(-rows // size), unit="batch", disable=not self.runtime.progress, leave=False
+        )
+        return map_rows(self.runtime.strategy, self._forward, shown, size)

@@ -1,0 +1,44 @@
+"""ImgNet: images, or a backbone's features, to semantic features and hash logits."""
+
+from __future__ import annotations
+
+import keras
+
+from dseh_tf.models.backbones import Backbone
+from dseh_tf.models.layers import GlobalDropout, new_layer
+from dseh_tf.presets import DSEHSettings
+
+
+def build_imgnet(
+    bits: int,
+    settings: DSEHSettings,
+    seed: int = 0,
+    backbone: Backbone | None = None,
+    features: int | None = None,
+) -> keras.Model:
+    """The image network of section 3.3 of the paper, as lelan-li/DSEH:net_vggf.py:VggF has it.
+
+    trunk -> fc8 of feature_dim -> feature_activation = semantic feature; hash logits of `bits` from fc8 before (or
+    behind) that activation. The trunk is `backbone` (input [b, size, size, 3], RGB 0..255, any real dtype), or with
+    `features` the input itself, [b, features] from a frozen backbone. Dropout stands behind fc6 and fc7 inside
+    CNN-F, and on the trunk's output elsewhere. Output: {"feature": [b, feature_dim], "logits": [b, bits]}, float32.
+    """
+    if backbone is not None:
+        inputs = keras.Input((backbone.image_size, backbone.image_size, 3), name="images")
+        x = backbone.model(inputs)
+    else:
+        inputs = x = keras.Input((features,), name="features")
+    if backbone is None or not backbone.has_dropout:
+        x = GlobalDropout(settings.dropout, salt=8, name="dropout")(x)
+    fc8 = new_layer(settings.feature_dim, "fc8", 10 * seed + 101, dtype="float32")(x)
+    feature = keras.layers.Activation(settings.feature_activation, name="feature", dtype="float32")(fc8)
+    hash_input = feature if settings.hash_input == "feature" else fc8
+    logits = new_layer(bits, "hash", 10 * seed + 103, dtype="float32")(hash_input)
+    return keras.Model(inputs, {"feature": feature, "logits": logits}, name="imgnet")
+
+
+def split_variables(imgnet: keras.Model, backbone: Backbone | None) -> tuple[list, list]:
+    """Trainable variables as (pretrained, new): the former learn at `pretrained_multiplier` times the rate."""
+    pretrained = list(backbone.model.trainable_variables) if backbone is not None and backbone.pretrained else []
+    known = {id(v) for v in pretrained}
+    return pretrained, [v for v in imgnet.trainable_variables if id(v) not in known]

@@ -1,0 +1,25 @@
+"""LabNet: label vectors to semantic features, hash codes and class outputs."""
+
+from __future__ import annotations
+
+import keras
+
+from dseh_tf.models.layers import LocalResponseNormalization, new_layer
+from dseh_tf.presets import DSEHSettings
+
+
+def build_labnet(classes: int, bits: int, settings: DSEHSettings, seed: int = 0) -> keras.Model:
+    """The label network of section 3.2 of the paper, as lelan-li/DSEH:net_vggf.py:LabelNetVgg has it.
+
+    classes -> labnet_width, ReLU, LRN -> feature_dim, feature_activation -> bits, tanh -> classes, label_head.
+    Input: float32 [b, classes], 0 and 1. Output: {"feature": [b, feature_dim], "code": [b, bits] in (-1, 1),
+    "label": [b, classes]}, float32. seed: of the initial weights.
+    """
+    init = settings.labnet_initializer
+    labels = keras.Input((classes,), name="labels")
+    x = new_layer(settings.labnet_width, "fc1", 10 * seed + 1, init, activation="relu")(labels)
+    x = LocalResponseNormalization(name="lrn")(x)
+    feature = new_layer(settings.feature_dim, "feature", 10 * seed + 3, init, activation=settings.feature_activation)(x)
+    code = new_layer(bits, "code", 10 * seed + 5, init, activation="tanh", dtype="float32")(feature)
+    label = new_layer(classes, "label", 10 * seed + 7, init, activation=settings.label_head, dtype="float32")(code)
+    return keras.Model(labels, {"feature": feature, "code": code, "label": label}, name="labnet")

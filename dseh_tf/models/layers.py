@@ -1,0 +1,111 @@
+"""Layers that Keras lacks, or has in a form that depends on the number of replicas."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable("dseh_tf")
+class LocalResponseNormalization(keras.layers.Layer):
+    """x / (bias + alpha * sum of squares over the neighbouring channels) ** beta, over the last axis.
+
+    Works on [b, channels] and on [b, height, width, channels]. The defaults are those of CNN-F and of the release's
+    LabNet (lelan-li/DSEH:net_vggf.py); alpha is not divided by the window size, as in MatConvNet.
+    """
+
+    def __init__(self, radius: int = 2, bias: float = 2.0, alpha: float = 1e-4, beta: float = 0.75, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.radius, self.bias, self.alpha, self.beta = radius, bias, alpha, beta
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        flat = x.shape.rank == 2
+        grid = x[:, None, None, :] if flat else x
+        # tf.nn.lrn knows no bfloat16 on every device, and the sum of squares wants the range anyway.
+        grid = tf.cast(grid, tf.float32)
+        y = tf.nn.local_response_normalization(grid, self.radius, self.bias, self.alpha, self.beta)
+        return tf.cast(y[:, 0, 0, :] if flat else y, x.dtype)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return input_shape
+
+    def get_config(self) -> dict:
+        return {
+            **super().get_config(), "radius": self.radius, "bias": self.bias, "alpha": self.alpha, "beta": self.beta
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class DropoutStream:
+    """Where the masks of one training step come from.
+
+    seed: int64 [2], a pure function of the run's seed, the phase, the round and the step. first_row: this replica's
+    first row within the global batch (int or scalar). global_batch: rows of the global batch.
+    """
+
+    seed: tf.Tensor
+    first_row: tf.Tensor | int
+    global_batch: int
+
+
+_streams: list[DropoutStream] = []
+
+
+@contextmanager
+def dropout_stream(stream: DropoutStream) -> Iterator[None]:
+    """Makes `stream` the source of every GlobalDropout called within (while the step is traced)."""
+    _streams.append(stream)
+    try:
+        yield
+    finally:
+        _streams.pop()
+
+
+@keras.saving.register_keras_serializable("dseh_tf")
+class GlobalDropout(keras.layers.Layer):
+    """Dropout that is the same on any number of replicas.
+
+    `keras.layers.Dropout` draws the same mask on every replica. Here the mask of the global batch is drawn statelessly
+    and each replica takes its rows of it. Called with training=True outside `dropout_stream` it raises RuntimeError.
+    salt: tells the layers of a network apart.
+    """
+
+    def __init__(self, rate: float, salt: int, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.rate, self.salt = rate, salt
+
+    def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        if not training or not self.rate:
+            return x
+        if not _streams:
+            raise RuntimeError(f"{self.name}: training without a dropout_stream, expected one around the step")
+        stream = _streams[-1]
+        seed = stream.seed + tf.constant([self.salt, 0], tf.int64)
+        drawn = tf.random.stateless_uniform([stream.global_batch, *x.shape[1:]], seed, alg="philox")
+        drawn = drawn[stream.first_row : stream.first_row + tf.shape(x)[0]]
+        kept = tf.cast(drawn >= self.rate, x.dtype)
+        return x * kept / (1.0 - self.rate)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return input_shape
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "rate": self.rate, "salt": self.salt}
+
+
+def new_layer(units: int, name: str, seed: int, initializer: str = "release", **kwargs) -> keras.layers.Dense:
+    """A fully connected layer with the initial weights of the release, or He's.
+
+    initializer: "release" draws weights from a truncated normal and biases from a normal, both of size .01
+    (lelan-li/DSEH:net_vggf.py); "he" scales weights by the fan-in and starts biases at zero. seed: of these draws.
+    """
+    if initializer == "he":
+        weights, biases = keras.initializers.HeNormal(seed), keras.initializers.Zeros()
+    else:
+        weights = keras.initializers.TruncatedNormal(stddev=0.01, seed=seed)
+        biases = keras.initializers.RandomNormal(stddev=0.01, seed=seed + 1)
+    return keras.layers.Dense(units, kernel_initializer=weights, bias_initializer=biases, name=name, **kwargs)

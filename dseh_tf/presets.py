@@ -1,0 +1,164 @@
+"""DSEH's settings, every choice on which the paper and the authors' release differ as one named field.
+
+`RELEASE[row]` holds the values of lelan-li/DSEH (main.py, DSEH.py, net_vggf.py at b40990a), `PAPER[row]` those of
+Li et al., "Deep Joint Semantic-Embedding Hashing", IJCAI 2018; row is one of `ROWS`. WORKSPACE.md has them as a table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+ROWS = ("nus_wide", "imagenet", "ms_coco")
+
+
+@dataclass(frozen=True)
+class DSEHSettings:
+    """One configuration of DSEH. The defaults are the release's for NUS-WIDE.
+
+    Networks
+      labnet_width: units of LabNet's first layer. feature_dim: width of both semantic features.
+      feature_activation: of both semantic features, "relu", "linear" or "tanh".
+      hash_input: what ImgNet's hash layer reads, "pre_activation" or "feature".
+      label_head: activation of LabNet's class outputs, "sigmoid" or "linear".
+      dropout: share of units dropped behind fc6 and fc7, or on frozen features, while ImgNet trains.
+      labnet_initializer: "release" (truncated normal of size .01, normal biases) or "he" (fan-in, zero biases).
+    Pair likelihoods (eq. 5, 7 and 12)
+      theta_scale: factor of the inner products. pair_set: "bank" (all training rows x batch) or "batch".
+      pair_normalization: "mean" over the pairs, or "rows" (their sum over the number of training rows, Algorithm 1).
+      labnet_feature_similarity, labnet_code_similarity, imgnet_similarity: what multiplies S in J1, J2 and ImgNet's J1.
+    Weights of the terms
+      labnet_feature_weight (alpha, J1), labnet_code_weight (J2), quantization_weight (beta, J3),
+      quantization_reduction: "mean" or "sum" over the bits, label_weight (gamma, J4),
+      imgnet_feature_weight (J1 of ImgNet), imgnet_code_weight (eta, J2 of ImgNet).
+    ImgNet's code likelihood (eq. 13)
+      logit_scale: temperature on the hash layer's output. target_smoothing: what multiplies the targets in {0, 1}.
+    Optimisation
+      optimizer: "adam" or "sgd"; momentum belongs to sgd.
+      labnet_learning_rate, imgnet_learning_rate: at the start; both fall by 10^-.5 every `decay_epochs` epochs and
+      every round. pretrained_multiplier: learning rate of pretrained layers against new ones.
+      labnet_clip, imgnet_clip: each gradient element is clipped to [-clip, clip]; 0 for no clipping.
+      labnet_batch, imgnet_batch: global batch sizes. labnet_epochs, imgnet_epochs: one number a round.
+      warmup_steps: of LabNet's first round, over which its learning rate rises linearly from zero.
+      weight_decay: on ImgNet's new kernels, added to the gradient (L2), 0 in both sources.
+    Alternation (SPEC 1.5)
+      bank_reinit: what the banks hold when LabNet trains again, "imgnet", "keep" or "random".
+      bank_reinit_mean_subtract: False feeds ImgNet images without their mean for that, as the release does by mistake.
+    """
+
+    labnet_width: int = 2048
+    feature_dim: int = 512
+    feature_activation: str = "relu"
+    hash_input: str = "pre_activation"
+    label_head: str = "sigmoid"
+    dropout: float = 0.5
+    labnet_initializer: str = "release"
+
+    theta_scale: float = 0.5
+    pair_set: str = "bank"
+    pair_normalization: str = "mean"
+    labnet_feature_similarity: float = 0.999
+    labnet_code_similarity: float = 0.999
+    imgnet_similarity: float = 0.999
+
+    labnet_feature_weight: float = 1.0
+    labnet_code_weight: float = 1.0
+    quantization_weight: float = 0.01
+    quantization_reduction: str = "mean"
+    label_weight: float = 1.0
+    imgnet_feature_weight: float = 1.0
+    imgnet_code_weight: float = 1.0
+
+    logit_scale: float = 10.0
+    target_smoothing: float = 0.999
+
+    optimizer: str = "adam"
+    momentum: float = 0.0
+    labnet_learning_rate: float = 1e-3
+    imgnet_learning_rate: float = 1e-4
+    decay_epochs: int = 10
+    pretrained_multiplier: float = 0.1
+    labnet_clip: float = 1.0
+    imgnet_clip: float = 0.0
+    labnet_batch: int = 32
+    imgnet_batch: int = 128
+    labnet_epochs: tuple[int, ...] = (30, 20, 10)
+    imgnet_epochs: tuple[int, ...] = (40, 40, 40)
+    warmup_steps: int = 0
+    weight_decay: float = 0.0
+
+    bank_reinit: str = "imgnet"
+    bank_reinit_mean_subtract: bool = True
+
+    @property
+    def rounds(self) -> int:
+        return len(self.labnet_epochs)
+
+
+_NUS_WIDE = DSEHSettings()
+
+RELEASE: dict[str, DSEHSettings] = {
+    "nus_wide": _NUS_WIDE,
+    "ms_coco": replace(
+        _NUS_WIDE,
+        labnet_feature_similarity=0.8,
+        labnet_code_similarity=0.8,
+        imgnet_learning_rate=10**-3.5,
+        labnet_epochs=(40, 30, 20),
+    ),
+    "imagenet": replace(
+        _NUS_WIDE,
+        labnet_feature_similarity=5.0,
+        labnet_code_similarity=5.0,
+        labnet_feature_weight=0.0,
+        label_weight=0.1,
+        imgnet_learning_rate=10**-4.5,
+        imgnet_clip=1.0,
+        pretrained_multiplier=1.0,
+        labnet_epochs=(4, 3, 2),
+    ),
+}
+
+_PAPER = replace(
+    _NUS_WIDE,
+    labnet_width=4096,
+    theta_scale=1.0,
+    pair_normalization="rows",
+    labnet_feature_similarity=1.0,
+    labnet_code_similarity=1.0,
+    imgnet_similarity=1.0,
+    # eq. 8 counts the quantisation of i and of j, .005 each; both range over the same rows.
+    quantization_weight=0.01,
+    label_head="linear",
+    logit_scale=1.0,
+    target_smoothing=1.0,
+    optimizer="sgd",
+    labnet_learning_rate=1e-2,
+    imgnet_learning_rate=1e-2,
+    labnet_clip=0.0,
+)
+
+PAPER: dict[str, DSEHSettings] = {
+    "nus_wide": _PAPER,
+    "ms_coco": replace(_PAPER, labnet_epochs=(40, 30, 20)),
+    "imagenet": replace(
+        _PAPER,
+        # S in {0, 5} is for the bounded codes; on the unbounded features it has no minimum.
+        labnet_feature_similarity=0.999,
+        labnet_code_similarity=5.0,
+        labnet_epochs=(4, 3, 2),
+    ),
+}
+
+PRESETS = {"release": RELEASE, "paper": PAPER}
+
+
+def for_trunk(settings: DSEHSettings, trunk: str) -> DSEHSettings:
+    """The settings for a trunk other than CNN-F, to whose weights the sources' learning rates of ImgNet belong.
+
+    trunk: "cnn_f" changes nothing; "features" (new layers on frozen features) and "compact" (trained from scratch)
+    start at 1e-3 with Adam; "finetuned" (another pretrained trunk) too, its pretrained layers at a tenth of that. SGD keeps
+    its rate.
+    """
+    if trunk == "cnn_f" or settings.optimizer != "adam":
+        return settings
+    return replace(settings, imgnet_learning_rate=1e-3, pretrained_multiplier=0.1 if trunk == "finetuned" else 1.0)

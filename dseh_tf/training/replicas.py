@@ -1,0 +1,160 @@
+"""Devices: the strategy, and what crosses between its replicas.
+
+A run on 1, 2 or 4 replicas is the same run: every loss is divided by counts of the *global* batch, gradients are
+summed over the replicas before they are clipped, masks and batches are slices of the global ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from dseh_tf.errors import InputError
+
+
+def make_strategy(name: str = "default", replicas: int = 0) -> tf.distribute.Strategy:
+    """The strategy of a run.
+
+    name: "default" (one device; all GPUs where there are several), "mirrored" or "multi_worker" (TF_CONFIG).
+    replicas: how many; 0 for every GPU, or one CPU. More than there are GPUs makes logical CPU devices, which only
+    works before TensorFlow has used its devices; InputError otherwise.
+    """
+    if name == "multi_worker":
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    if name not in ("default", "mirrored"):
+        raise InputError(f"strategy: found {name!r}, expected default, mirrored or multi_worker")
+    gpus = tf.config.list_logical_devices("GPU") if tf.config.list_physical_devices("GPU") else []
+    count = replicas or len(gpus) or 1
+    if name == "default" and count == 1:
+        return tf.distribute.get_strategy()
+    if count <= len(gpus):
+        return tf.distribute.MirroredStrategy([d.name for d in gpus[:count]])
+    return tf.distribute.MirroredStrategy([d.name for d in logical_cpus(count)[:count]])
+
+
+def logical_cpus(count: int) -> list[tf.config.LogicalDevice]:
+    """At least `count` logical CPU devices. Raises InputError where TensorFlow already runs with fewer."""
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    try:
+        if len(tf.config.get_logical_device_configuration(cpu) or ()) < count:
+            tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
+    except RuntimeError:
+        pass  # already initialised: the count below tells whether it is enough
+    devices = tf.config.list_logical_devices("CPU")
+    if len(devices) < count:
+        raise InputError(f"replicas: found {len(devices)} logical devices in a running TensorFlow, expected {count}")
+    return devices
+
+
+def local_devices(strategy: tf.distribute.Strategy) -> tuple[str, ...]:
+    """The devices of this process, one a replica."""
+    if strategy.num_replicas_in_sync == 1 and not isinstance(strategy, tf.distribute.MirroredStrategy):
+        return ((tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU"))[0].name,)
+    return tuple(strategy.extended.worker_devices)
+
+
+def replica_id() -> int:
+    """The current replica's number among all of them; a Python number while the step is traced."""
+    return int(tf.get_static_value(tf.distribute.get_replica_context().replica_id_in_sync_group))
+
+
+def replica_count() -> int:
+    return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def gather(x: tf.Tensor) -> tf.Tensor:
+    """[b, ...] of every replica as [replicas * b, ...], in replica order, on each of them.
+
+    By a sum over zero tensors that hold one replica's rows each: `all_gather` fails inside tf.function under
+    MultiWorkerMirroredStrategy, and this has the right gradient.
+    """
+    count = replica_count()
+    if count == 1:
+        return x
+    slot = tf.reshape(tf.one_hot(replica_id(), count, dtype=x.dtype), [count] + [1] * x.shape.rank)
+    everyone = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, slot * x[None])
+    return tf.reshape(everyone, tf.concat([[-1], tf.shape(x)[1:]], 0))
+
+
+def sum_gradients(gradients: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+    """Gradients of the global loss from those of the replicas' shares of it."""
+    if replica_count() == 1:
+        return list(gradients)
+    return list(tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, list(gradients)))
+
+
+class PerReplicaVariables:
+    """One plain variable a replica with the same content, on that replica's device.
+
+    For large state that every replica updates by the same rows itself: no mirrored write, no copy between devices.
+    """
+
+    def __init__(self, strategy: tf.distribute.Strategy, initial: np.ndarray | tf.Tensor, name: str) -> None:
+        devices = local_devices(strategy)
+        self._first = 0
+        if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+            self._first = strategy.cluster_resolver.task_id * len(devices)
+        self.copies: list[tf.Variable] = []
+        for device in devices:
+            with tf.device(device):
+                self.copies.append(tf.Variable(initial, trainable=False, name=name))
+
+    @property
+    def local(self) -> tf.Variable:
+        """The current replica's copy (in a replica context)."""
+        return self.copies[replica_id() - self._first]
+
+    @property
+    def primary(self) -> tf.Variable:
+        """The copy that is checkpointed."""
+        return self.copies[0]
+
+    def assign(self, value: np.ndarray | tf.Tensor) -> None:
+        """Sets every copy (outside of a step)."""
+        for copy in self.copies:
+            copy.assign(value)
+
+    def spread(self) -> None:
+        """Copies the primary to the others, after a checkpoint was restored into it."""
+        for copy in self.copies[1:]:
+            copy.assign(self.primary)
+
+
+def map_rows(
+    strategy: tf.distribute.Strategy,
+    function: Callable[[tf.Tensor], dict[str, tf.Tensor]],
+    batches: Sequence[np.ndarray] | object,
+    batch_size: int,
+) -> dict[str, np.ndarray]:
+    """Applies a network to many rows, over all local replicas; the rows come back in order.
+
+    function: a tf.function of one tensor [b, ...]. batches: an iterable of arrays with at most `batch_size` rows each,
+    padded here to one shape so that nothing is traced twice. Returns arrays of all rows, by output name.
+    """
+    count = len(local_devices(strategy))
+    share = -(-batch_size // count)
+    first = 0
+    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        first = strategy.cluster_resolver.task_id * count
+
+    @tf.function
+    def run(values: object) -> object:
+        return strategy.run(function, args=(values,))
+
+    parts: dict[str, list[np.ndarray]] = {}
+    for batch in batches:
+        rows = len(batch)
+        if rows < share * count:
+            batch = np.concatenate([batch, np.repeat(batch[-1:], share * count - rows, axis=0)])
+
+        def value(context: tf.distribute.ValueContext, batch: np.ndarray = batch) -> tf.Tensor:
+            start = (context.replica_id_in_sync_group - first) * share
+            return tf.convert_to_tensor(batch[start : start + share])
+
+        outputs = run(strategy.experimental_distribute_values_from_function(value))
+        for name, output in outputs.items():
+            local = np.concatenate([v.numpy() for v in strategy.experimental_local_results(output)])
+            parts.setdefault(name, []).append(local[:rows])
+    return {name: np.concatenate(chunks) for name, chunks in parts.items()}

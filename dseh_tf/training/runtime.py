@@ -1,0 +1,30 @@
+"""What a run gives a method besides data: devices, where to write, how often."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import tensorflow as tf
+
+
+@dataclass
+class Runtime:
+    """Surroundings of a training run; none of them changes what is computed.
+
+    strategy: devices. checkpoints, tensorboard: folders, or None to write neither. checkpoint_steps: a checkpoint
+    every so many steps of a phase, and at its end. label_report_epochs: count codes and evaluate LabNet every so many
+    of its epochs (0: at the end of its phase only). evaluate_rounds: evaluate ImgNet after every round, not only at
+    the end. progress: bars on standard error. jit_compile: XLA for the training steps. encode_batch: rows a forward
+    pass when encoding.
+    """
+
+    strategy: tf.distribute.Strategy = field(default_factory=tf.distribute.get_strategy)
+    checkpoints: Path | None = None
+    tensorboard: Path | None = None
+    checkpoint_steps: int = 1000
+    label_report_epochs: int = 0
+    evaluate_rounds: bool = True
+    progress: bool = True
+    jit_compile: bool = False
+    encode_batch: int = 256

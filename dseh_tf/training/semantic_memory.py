@@ -1,0 +1,68 @@
+"""The semantic memory: one row a training image of semantic features and codes, held on the devices.
+
+The release keeps it in numpy and feeds it, with the similarity matrix, at every step (lelan-li/DSEH:DSEH.py). Here it
+never leaves the device.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from dseh_tf.training.replicas import PerReplicaVariables, gather
+
+
+class SemanticMemory(tf.Module):
+    """Feature bank F [n, d], code bank H [n, K] and the labels [n, c] of the same rows, all float32.
+
+    A step writes the rows of the global batch with the gradient stopped, then reads the banks as constants: this is
+    numerically the release's two forward passes, for the price of one.
+    """
+
+    def __init__(self, strategy: tf.distribute.Strategy, labels: np.ndarray, dim: int, bits: int) -> None:
+        super().__init__(name="semantic_memory")
+        n = len(labels)
+        self._labels = PerReplicaVariables(strategy, labels.astype(np.float32), "labels")
+        self._features = PerReplicaVariables(strategy, np.zeros((n, dim), np.float32), "features")
+        self._codes = PerReplicaVariables(strategy, np.zeros((n, bits), np.float32), "codes")
+        self.rows = n
+
+    def checkpointed(self) -> dict[str, tf.Variable]:
+        """What a checkpoint has to hold (the labels come with the data)."""
+        return {"memory_features": self._features.primary, "memory_codes": self._codes.primary}
+
+    def spread(self) -> None:
+        """After a restore: every replica's copy equals the first."""
+        self._features.spread()
+        self._codes.spread()
+
+    def fill_normal(self, seed: int) -> None:
+        """Standard normal banks, as before the first round (SPEC 1.2)."""
+        for salt, bank in enumerate((self._features, self._codes)):
+            bank.assign(tf.random.stateless_normal(bank.primary.shape, [seed, 7919 + salt], alg="philox"))
+
+    def fill(self, features: np.ndarray, codes: np.ndarray) -> None:
+        """Replaces both banks."""
+        self._features.assign(features.astype(np.float32))
+        self._codes.assign(codes.astype(np.float32))
+
+    @property
+    def labels(self) -> tf.Variable:
+        return self._labels.local
+
+    @property
+    def features(self) -> tf.Variable:
+        return self._features.local
+
+    @property
+    def codes(self) -> tf.Variable:
+        return self._codes.local
+
+    def write(self, rows: tf.Tensor, features: tf.Tensor, codes: tf.Tensor) -> None:
+        """Writes this replica's rows, and those of all others, into every copy (in a replica context).
+
+        rows: int32 [b]. features: [b, d]. codes: [b, K]. Constants afterwards: no gradient flows through the banks.
+        """
+        rows = gather(rows)[:, None]
+        self.features.scatter_nd_update(rows, gather(tf.stop_gradient(features)))
+        self.codes.scatter_nd_update(rows, gather(tf.stop_gradient(codes)))

@@ -1,0 +1,214 @@
+"""One training loop for every method that trains by gradient.
+
+Shaped like Orbit's controller: a phase begins, takes steps, ends. Many steps run inside one tf.function; between
+them the loop shows progress, writes summaries and saves checkpoints. Its step count is its own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from dseh_tf.data.input_pipeline import TrainingRows, stream_seed
+from dseh_tf.models.layers import DropoutStream, dropout_stream
+from dseh_tf.training.checkpoints import CheckpointStore
+from dseh_tf.training.replicas import replica_count, replica_id, sum_gradients
+from dseh_tf.training.runtime import Runtime
+from dseh_tf.training.summaries import Summaries
+
+Terms = dict[str, tf.Tensor]
+
+
+@dataclass(frozen=True)
+class VariableGroup:
+    """Variables that learn at one rate: base rate times `multiplier`; gradients clipped to ±clip where clip > 0."""
+
+    optimizer: keras.optimizers.Optimizer
+    variables: Sequence
+    multiplier: float = 1.0
+    clip: float = 0.0
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of training of one network.
+
+    name: "labnet", "imgnet", ...; one name, one `loss` (it is traced once and used in every round).
+    loss: a batch (this replica's share) -> {"total": scalar, other terms}; shares of all replicas add up to the loss
+    of the global batch. Everything but "total" is for the eye.
+    learning_rate: epoch -> base rate. on_epoch: called behind each epoch with the number of those done.
+    """
+
+    name: str
+    round: int
+    rows: TrainingRows
+    epochs: int
+    loss: Callable[[dict[str, tf.Tensor]], Terms]
+    groups: Sequence[VariableGroup]
+    learning_rate: Callable[[int], float]
+    on_epoch: Callable[[int], None] | None = None
+
+    @property
+    def epoch_steps(self) -> int:
+        return max(1, self.rows.rows // self.rows.batch_size)
+
+    @property
+    def steps(self) -> int:
+        return self.epochs * self.epoch_steps
+
+
+def build_optimizer(name: str, variables: Sequence, momentum: float = 0.0) -> keras.optimizers.Optimizer:
+    """Adam with the release's epsilon of 1e-8 (Keras has 1e-7), or SGD; built at once, inside the scope.
+
+    tf.function would otherwise create its variables in the first step, and fail.
+    """
+    if name == "adam":
+        optimizer = keras.optimizers.Adam(1e-3, beta_1=0.9, beta_2=0.999, epsilon=1e-8)
+    else:
+        optimizer = keras.optimizers.SGD(1e-3, momentum=momentum)
+    optimizer.build(list(variables))
+    return optimizer
+
+
+def apply_gradients(groups: Sequence[VariableGroup], gradients: Sequence[tf.Tensor]) -> None:
+    """Updates all groups by their part of `gradients`, which are those of this replica's share of the loss.
+
+    Keras sums gradients over replicas inside `apply`, behind its clipping. Clipping the sum, as one device would, takes
+    the sum first; each replica then hands in its equal part of it.
+    """
+    start = 0
+    for group in groups:
+        part = list(gradients[start : start + len(group.variables)])
+        start += len(group.variables)
+        if not part:
+            continue
+        if group.clip:
+            whole = sum_gradients(part)
+            part = [tf.clip_by_value(g, -group.clip, group.clip) / replica_count() for g in whole]
+        group.optimizer.apply(part, group.variables)
+
+
+class Trainer:
+    """Runs phases; owns the checkpoints, the loss traces and the summaries of a run."""
+
+    def __init__(self, runtime: Runtime, tracked: dict[str, object], seed: int, after_restore: Callable[[], None]) -> None:
+        """tracked: everything a checkpoint holds. after_restore: called when a checkpoint has been read into it."""
+        self.runtime = runtime
+        self.seed = seed
+        self.traces: dict[str, np.ndarray] = {}
+        self.summaries = Summaries(runtime.tensorboard)
+        self._store = CheckpointStore(runtime.checkpoints)
+        self._tracked = tf.train.Checkpoint(**tracked)
+        self._loops: dict[str, Callable] = {}
+        self._done: dict[str, int] = {}
+        self.notes: dict = {}
+        restored = self._store.restore(self._tracked)
+        if restored:
+            progress, self.traces = restored
+            self._done, self.notes = progress["done"], progress["notes"]
+            after_restore()
+
+    def finished(self, name: str, round_: int) -> int:
+        """Steps of that phase which the restored checkpoint holds."""
+        return self._done.get(f"{name}/{round_}", 0)
+
+    def started(self, name: str, round_: int) -> bool:
+        return f"{name}/{round_}" in self._done
+
+    def save(self) -> None:
+        """Checkpoints what has been done so far; its number is the count of all steps, and of phases begun."""
+        number = sum(self._done.values()) + len(self._done)
+        self._store.save(number, self._tracked, {"done": self._done, "notes": self.notes}, self.traces)
+
+    def run(self, phase: Phase) -> None:
+        """Takes the phase's steps that are not done yet."""
+        key = f"{phase.name}/{phase.round}"
+        first = self._done.setdefault(key, 0)
+        if first >= phase.steps:
+            return
+        strategy = self.runtime.strategy
+        iterator = iter(
+            strategy.distribute_datasets_from_function(lambda context: phase.rows.dataset(context, first, phase.steps))
+        )
+        loop = self._loop(phase)
+        block = min(50, phase.epoch_steps)
+        seed = stream_seed(self.seed, phase.name, phase.round, "dropout")
+        bar = tqdm(
+            total=phase.steps, initial=first, desc=f"round {phase.round + 1} {phase.name}", unit="step",
+            disable=not self.runtime.progress, mininterval=0.5, dynamic_ncols=True,
+        )  # fmt: skip
+        step, saved = first, first
+        with bar:
+            while step < phase.steps:
+                epoch = step // phase.epoch_steps
+                rate = phase.learning_rate(epoch)
+                for group in phase.groups:
+                    group.optimizer.learning_rate.assign(rate * group.multiplier)
+                count = min(block, (epoch + 1) * phase.epoch_steps - step)
+                started = time.perf_counter()
+                values = loop(iterator, tf.constant(seed, tf.int64), tf.constant(step, tf.int64), tf.constant(count))
+                terms = dict(zip(self._names[phase.name], values.numpy().T, strict=True))
+                step += count
+                self._done[key] = step
+                self._record(phase, step, terms, rate, count / (time.perf_counter() - started))
+                bar.update(count)
+                bar.set_postfix(loss=f"{terms['total'].mean():.4f}", refresh=False)
+                epoch_ends = step % phase.epoch_steps == 0
+                if epoch_ends and phase.on_epoch:
+                    phase.on_epoch(step // phase.epoch_steps)
+                if step - saved >= self.runtime.checkpoint_steps or step == phase.steps:
+                    self.save()
+                    saved = step
+
+    def _record(self, phase: Phase, step: int, terms: dict[str, np.ndarray], rate: float, speed: float) -> None:
+        before = sum(n for k, n in self._done.items() if k.startswith(f"{phase.name}/") and k != f"{phase.name}/{phase.round}")
+        for name, values in terms.items():
+            key = f"{phase.name}/{phase.round}/{name}"
+            self.traces[key] = np.concatenate([self.traces.get(key, np.zeros(0, np.float32)), values.astype(np.float32)])
+        self.summaries.scalars(
+            {f"{phase.name}/loss/{name}": values.mean() for name, values in terms.items()}
+            | {f"{phase.name}/learning_rate/{i}": rate * g.multiplier for i, g in enumerate(phase.groups)}
+            | {f"{phase.name}/steps_per_second": speed},
+            before + step,
+        )
+
+    def _loop(self, phase: Phase) -> Callable:
+        """The tf.function of a phase's name: many steps in one call; returns the loss terms [steps, terms]."""
+        if phase.name in self._loops:
+            return self._loops[phase.name]
+        strategy, batch_size = self.runtime.strategy, phase.rows.batch_size
+        self._names: dict[str, list[str]] = getattr(self, "_names", {})
+        variables = [v for group in phase.groups for v in group.variables]
+
+        def replica_step(batch: dict[str, tf.Tensor], seed: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+            share = batch_size // replica_count()
+            stream = DropoutStream(tf.stack([seed, step]), replica_id() * share, batch_size)
+            with dropout_stream(stream), tf.GradientTape() as tape:
+                terms = phase.loss(batch)
+            apply_gradients(phase.groups, tape.gradient(terms["total"], [_raw(v) for v in variables]))
+            self._names[phase.name] = list(terms)
+            return tf.stack([tf.cast(value, tf.float32) for value in terms.values()])
+
+        @tf.function
+        def loop(iterator: object, seed: tf.Tensor, first: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+            trace = tf.TensorArray(tf.float32, size=count)
+            for index in tf.range(count):
+                step = first + tf.cast(index, tf.int64)
+                shares = strategy.run(replica_step, args=(next(iterator), seed, step))
+                trace = trace.write(index, strategy.reduce(tf.distribute.ReduceOp.SUM, shares, axis=None))
+            return trace.stack()
+
+        self._loops[phase.name] = loop
+        return loop
+
+
+def _raw(variable: object) -> tf.Variable:
+    """The TensorFlow variable behind a Keras one."""
+    return getattr(variable, "value", variable)
+

@@ -1,0 +1,143 @@
+"""What a fitted method leaves in its run folder: codes, counts, features, traces, pictures, result.json last."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dseh_tf.data import RetrievalDataset, Split
+from dseh_tf.data.decoding import resize
+from dseh_tf.retrieval import Report, evaluate, pack, save_codes, save_counts
+from dseh_tf.retrieval.codes import write_npz
+from experiments import run_folder
+
+MAP_AT = (50, 1000, 5000)
+PRECISION_AT = tuple(range(100, 1001, 100))
+_SHOWN_QUERIES, _SHOWN_ANSWERS, _SHOWN_SIZE = 12, 10, 96
+
+
+def write_results(
+    workdir: Path,
+    config: Mapping[str, Any],
+    dataset: RetrievalDataset,
+    fitted: Any,
+    seconds: Mapping[str, float],
+    labels_only: bool,
+) -> dict[str, Any]:
+    """Encodes, evaluates and writes the run folder's files; returns result.json's content.
+
+    result.json is written last: where it is, everything else is.
+    """
+    result: dict[str, Any] = {name: config[name] for name in ("dataset", "method", "bits", "preset", "seed") if name in config}
+    if not labels_only:
+        start = time.perf_counter()
+        query_codes = fitted.encode(dataset.query)
+        database_codes = fitted.database_codes
+        if database_codes is None:
+            database_codes = fitted.encode(dataset.database)
+        encoded = time.perf_counter()
+        report = evaluate(query_codes, database_codes, dataset.query.labels, dataset.database.labels)
+        result |= metrics(report, len(dataset.database))
+        seconds = {**seconds, "encode_seconds": encoded - start, "evaluate_seconds": time.perf_counter() - encoded}
+        save_codes(
+            workdir / "codes.npz",
+            query_codes=pack(query_codes),
+            database_codes=pack(database_codes),
+            query_labels=dataset.query.labels,
+            database_labels=dataset.database.labels,
+            query_ids=dataset.query.ids,
+            database_ids=dataset.database.ids,
+            bits=config["bits"],
+        )
+        save_counts(workdir / "counts.npz", report.counts)
+        if dataset.has_images:
+            pictures = thumbnails(dataset, query_codes, database_codes)
+            write_npz(workdir / "thumbnails.npz", pictures)
+    for name, arrays in fitted.arrays.items():
+        write_npz(workdir / f"{name}.npz", arrays)
+    traces = getattr(fitted, "traces", {})
+    if traces:
+        write_npz(workdir / "losses.npz", traces)
+    result |= fitted.results
+    result |= {"n_train": len(dataset.train), "n_query": len(dataset.query), "n_database": len(dataset.database)}
+    result |= {name: round(value, 3) for name, value in seconds.items()}
+    result["data"] = dataset.notes
+    _hparams(workdir, config, result)
+    run_folder.write_json(workdir / "result.json", result)
+    print(summary(result))
+    return result
+
+
+def metrics(report: Report, database: int) -> dict[str, Any]:
+    """The numbers of result.json that are read off a report."""
+    return {
+        "map": report.map,
+        "map_stable_order": report.map_stable_order,
+        "map_at": {str(k): report.map_at(k) for k in MAP_AT if k <= database},
+        "precision_at": {str(n): report.precision_at(n) for n in PRECISION_AT if n <= database},
+        "queries_without_relevant": report.queries_without_relevant,
+    }
+
+
+def summary(result: Mapping[str, Any]) -> str:
+    """A few lines for people: what was run, and its numbers with their tie rule."""
+    lines = [
+        f"{result['method']} on {result['dataset']}, {result['bits']} bits"
+        + (f", preset {result['preset']}" if "preset" in result else "")
+        + f", seed {result['seed']}: {result['n_train']} train, {result['n_query']} query, {result['n_database']} database"
+    ]
+    if "map_labels" in result:
+        lines.append(
+            f"  labels   map_l {result['map_labels']:.4f} ({result['map_labels_database'].replace('_', ' ')}), "
+            f"n_h {result['distinct_label_codes']} of {result['distinct_label_vectors']} label vectors"
+        )
+    if "map" in result:
+        lines.append(
+            f"  images   MAP {result['map']:.4f} (expected over tied orders), {result['map_stable_order']:.4f} (database order)"
+        )
+        if result["map_at"]:
+            lines.append("           " + ", ".join(f"MAP@{k} {v:.4f}" for k, v in result["map_at"].items()))
+        if result["precision_at"]:
+            shown = [f"P@{n} {v:.4f}" for n, v in result["precision_at"].items() if n in ("100", "500", "1000")]
+            lines.append("           " + ", ".join(shown))
+        if result["queries_without_relevant"]:
+            lines.append(f"           {result['queries_without_relevant']} queries have no relevant item and count 0")
+    timed = [f"{name.removesuffix('_seconds')} {value:.1f} s" for name, value in result.items() if name.endswith("_seconds")]
+    if timed:
+        lines.append("  time     " + ", ".join(timed))
+    return "\n".join(lines)
+
+
+def thumbnails(dataset: RetrievalDataset, query_codes: np.ndarray, database_codes: np.ndarray) -> dict[str, np.ndarray]:
+    """Pictures of a dozen queries and of their ten nearest database items (ties in database order), uint8."""
+    count = min(_SHOWN_QUERIES, len(dataset.query))
+    rows = np.linspace(0, len(dataset.query) - 1, count).astype(np.int64)
+    distances = (query_codes.shape[1] - query_codes[rows].astype(np.int32) @ database_codes.T.astype(np.int32)) // 2
+    nearest = np.argsort(distances, axis=1, kind="stable")[:, :_SHOWN_ANSWERS]
+
+    def pictures(split: Split, which: np.ndarray) -> np.ndarray:
+        return np.stack([resize(split.images.read(int(r)), _SHOWN_SIZE) for r in which])
+
+    found = pictures(dataset.database, nearest.ravel())
+    return {
+        "query_rows": rows,
+        "query_images": pictures(dataset.query, rows),
+        "query_ids": dataset.query.ids[rows],
+        "database_rows": nearest,
+        "database_images": found.reshape(*nearest.shape, *found.shape[1:]),
+        "database_ids": dataset.database.ids[nearest],
+    }
+
+
+def _hparams(workdir: Path, config: Mapping[str, Any], result: Mapping[str, Any]) -> None:
+    from dseh_tf.training.summaries import Summaries
+
+    chosen = {name: config[name] for name in ("dataset", "method", "bits", "seed", "preset") if name in config}
+    scores = {name: result[name] for name in ("map", "map_labels", "distinct_label_codes") if name in result}
+    summaries = Summaries(workdir / "tensorboard")
+    summaries.hparams({**config["settings"], **chosen}, scores)
+    summaries.flush()

@@ -1,0 +1,226 @@
+"""One run: a method on a data set, evaluated, into a run folder.
+
+    python -m experiments.run --dataset=multi_digits --method=dseh --bits=32 --preset=release --seed=0 --workdir=runs/x
+
+With no flag at all it trains DSEH on the embedded data set. The same command on the same workdir resumes; a finished run
+says so. DSEH with `--phases=labnet` needs no image.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import time
+from pathlib import Path
+from typing import Any
+
+from absl import flags, logging
+
+from dseh_tf.errors import InputError
+from experiments import program, run_folder
+
+_DATASET = flags.DEFINE_string("dataset", "multi_digits", "Data set, by its name in dseh_tf.data.catalog.")
+_METHOD = flags.DEFINE_string("method", "dseh", "Method, by its name in dseh_tf.methods.METHODS.")
+_BITS = flags.DEFINE_integer("bits", 32, "Length of the hash codes.")
+_PRESET = flags.DEFINE_string("preset", "release", "DSEH's settings: release or paper.")
+_PRESET_DATASET = flags.DEFINE_string(
+    "preset_dataset", None, "Whose row of the preset: nus_wide, imagenet or ms_coco. Default: the data set's own, nus_wide elsewhere."
+)
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of weights, batches, augmentation and random projections.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Run folder. Default: runs/<dataset>-<method>-<bits>-<seed>.")
+
+_DATA_DIR = flags.DEFINE_string("data_dir", "data", "Where data sets, pixels and features are kept.")
+_LISTS_DIR = flags.DEFINE_string("lists_dir", None, "image_lists: folder of train.txt, test.txt and database.txt.")
+_IMAGES_ROOT = flags.DEFINE_string("images_root", None, "image_lists: what the paths are relative to. Default: lists_dir.")
+_SKIP_BAD = flags.DEFINE_bool("skip_bad_images", False, "Leave out images that cannot be read, and count them.")
+_VALIDATION = flags.DEFINE_float(
+    "validation", 0.0, "Share of the training rows to hold out as queries instead of the test queries, for choosing settings."
+)
+
+_BACKBONE = flags.DEFINE_string("backbone", "compact", "ImgNet's trunk: compact, or the path of a .keras file.")
+_BACKBONE_SCALING = flags.DEFINE_list(
+    "backbone_scaling", None, "mean,scale: pixels become (x - mean) * scale where the .keras model does not scale by itself."
+)
+_IMAGE_SIZE = flags.DEFINE_integer("image_size", 0, "Images are resized to this square. Default: 48 for multi_digits, else 224.")
+_TRAIN_BACKBONE = flags.DEFINE_bool("train_backbone", False, "Fine-tune a pretrained backbone; else its features are extracted once.")
+
+_PHASES = flags.DEFINE_string("phases", "all", "DSEH: all, or labnet for the label side of round 0 alone.")
+_ROUNDS = flags.DEFINE_integer("rounds", None, "DSEH: rounds of alternation.", lower_bound=1)
+_LABNET_EPOCHS = flags.DEFINE_integer("labnet_epochs", None, "DSEH: LabNet epochs, for every round.", lower_bound=0)
+_IMGNET_EPOCHS = flags.DEFINE_integer("imgnet_epochs", None, "DSEH: ImgNet epochs, for every round.", lower_bound=0)
+_OPTIMIZER = flags.DEFINE_string("optimizer", None, "adam or sgd.")
+_LEARNING_RATE = flags.DEFINE_float("learning_rate", None, "Of the image network's new layers, at the start.")
+_SET = flags.DEFINE_multi_string("set", [], "name=value of any other setting of the method; may be repeated.")
+
+_STRATEGY = flags.DEFINE_string("strategy", "default", "default, mirrored or multi_worker.")
+_REPLICAS = flags.DEFINE_integer("replicas", 0, "Devices; logical CPUs where there are fewer GPUs. 0: every GPU, or one CPU.")
+_DETERMINISTIC = flags.DEFINE_bool("deterministic", True, "The same numbers in every run of the same command.")
+_CHECKPOINT_STEPS = flags.DEFINE_integer("checkpoint_steps", 1000, "A checkpoint every so many steps of a phase.", lower_bound=1)
+_LABEL_REPORT = flags.DEFINE_integer("label_report_epochs", 0, "Report n_h and map_l every so many LabNet epochs. 0: at its end.")
+_EVALUATE_ROUNDS = flags.DEFINE_bool("evaluate_rounds", True, "Evaluate after every round, not only at the end.")
+_JIT = flags.DEFINE_bool("jit_compile", False, "Compile the training steps with XLA.")
+_PROGRESS = flags.DEFINE_bool("progress", True, "Progress bars.")
+
+_IMAGE_SIZES = {"multi_digits": 48}
+_PRESET_ROWS = {"nus_wide_21": "nus_wide", "nus_wide_10": "nus_wide", "imagenet_100": "imagenet", "ms_coco": "ms_coco"}
+
+
+def main(_: list[str]) -> None:
+    started = time.perf_counter()
+    workdir = Path(_WORKDIR.value or f"runs/{_DATASET.value.replace(':', '_')}-{_METHOD.value}-{_BITS.value}-{_SEED.value}")
+    method = _method()
+    config = _config(method)
+    if run_folder.open_workdir(workdir, config):
+        print(f"{workdir}: this run is finished; its result.json stands")
+        return
+
+    import tensorflow as tf
+
+    from dseh_tf.training.replicas import make_strategy
+    from dseh_tf.training.runtime import Runtime
+
+    tf.keras.utils.set_random_seed(_SEED.value)
+    if _DETERMINISTIC.value:
+        tf.config.experimental.enable_op_determinism()
+    strategy = make_strategy(_STRATEGY.value, _REPLICAS.value)
+    dataset = _dataset(method, strategy)
+    runtime = Runtime(
+        strategy=strategy,
+        checkpoints=workdir / "checkpoints",
+        tensorboard=workdir / "tensorboard",
+        checkpoint_steps=_CHECKPOINT_STEPS.value,
+        label_report_epochs=_LABEL_REPORT.value,
+        evaluate_rounds=_EVALUATE_ROUNDS.value,
+        progress=_PROGRESS.value,
+        jit_compile=_JIT.value,
+    )
+    logging.info("%s: %d train, %d query, %d database", dataset.name, *map(len, (dataset.train, dataset.query, dataset.database)))
+    clock = time.perf_counter()
+    fitted = method.fit(dataset, runtime)
+    seconds = {"prepare_seconds": clock - started, "train_seconds": time.perf_counter() - clock}
+
+    from experiments.results import write_results
+
+    write_results(workdir, config, dataset, fitted, seconds, labels_only=_PHASES.value == "labnet")
+
+
+def _method() -> Any:
+    from dseh_tf.methods import METHODS
+
+    if _METHOD.value not in METHODS:
+        raise InputError(f"method: found {_METHOD.value!r}, expected one of {', '.join(METHODS)}")
+    kind = METHODS[_METHOD.value]
+    options: dict[str, Any] = {}
+    if kind.trains_network:
+        options["trunk"] = _trunk()
+    if kind.has_presets:
+        row = _PRESET_DATASET.value or _PRESET_ROWS.get(_DATASET.value, "nus_wide")
+        options |= {"preset": _PRESET.value, "preset_dataset": row, "phases": _PHASES.value}
+    settings = _settings(kind)
+    if kind.has_presets:  # what the preset says decides how a number "for every round" is spread
+        settings |= _rounds(kind(_BITS.value, _SEED.value, **{**options, "phases": "all"}).settings)
+    return kind(_BITS.value, _SEED.value, **options, **settings)
+
+
+def _trunk() -> Any:
+    from dseh_tf.methods.image_encoder import Trunk
+
+    scaling = None
+    if _BACKBONE_SCALING.value:
+        try:
+            mean, scale = map(float, _BACKBONE_SCALING.value)
+        except ValueError as error:
+            raise InputError(f"backbone_scaling: found {_BACKBONE_SCALING.value}, expected mean,scale") from error
+        scaling = (mean, scale)
+    size = _IMAGE_SIZE.value or _IMAGE_SIZES.get(_DATASET.value, 224)
+    return Trunk(_BACKBONE.value, size, _TRAIN_BACKBONE.value, scaling, mirror=_DATASET.value != "multi_digits")
+
+
+def _settings(kind: type) -> dict[str, Any]:
+    """Settings given on the command line, in the types of the method's own."""
+    types = {f.name: f.type for f in dataclasses.fields(kind.Settings)}
+    given: dict[str, Any] = {}
+    for name, value in (("optimizer", _OPTIMIZER.value), (_rate_name(types), _LEARNING_RATE.value)):
+        if value is not None:
+            if name not in types:
+                raise InputError(f"{name}: found {value}, but {_METHOD.value} has no such setting")
+            given[name] = value
+    for item in _SET.value:
+        name, equals, text = item.partition("=")
+        if not equals or name not in types:
+            raise InputError(f"set: found {item!r}, expected name=value with name one of {', '.join(sorted(types))}")
+        try:
+            value = text if types[name] == "str" else ast.literal_eval(text)
+            given[name] = float(value) if types[name] == "float" else value
+        except (ValueError, SyntaxError, TypeError) as error:
+            raise InputError(f"set: {name}: found {text!r}, expected {types[name]}") from error
+    return given
+
+
+def _rate_name(types: dict[str, Any]) -> str:
+    return "imgnet_learning_rate" if "imgnet_learning_rate" in types else "learning_rate"
+
+
+def _rounds(settings: Any) -> dict[str, tuple[int, ...]]:
+    """labnet_epochs and imgnet_epochs, one number a round, where a flag changes them."""
+    count = _ROUNDS.value or settings.rounds
+    spread: dict[str, tuple[int, ...]] = {}
+    for name, value in (("labnet_epochs", _LABNET_EPOCHS.value), ("imgnet_epochs", _IMGNET_EPOCHS.value)):
+        before = getattr(settings, name)
+        if value is not None:
+            spread[name] = (value,) * count
+        elif count != len(before):
+            spread[name] = (before + before[-1:] * count)[:count]
+    return spread
+
+
+def _config(method: Any) -> dict[str, Any]:
+    """Every resolved setting of the run, as config.json has it."""
+    config: dict[str, Any] = {
+        "dataset": _DATASET.value,
+        "method": _METHOD.value,
+        "bits": _BITS.value,
+        "seed": _SEED.value,
+        "settings": dataclasses.asdict(method.settings),
+        "data": {"skip_bad_images": _SKIP_BAD.value, "validation": _VALIDATION.value},
+        "deterministic": _DETERMINISTIC.value,
+    }
+    if _DATASET.value == "image_lists" and _LISTS_DIR.value:
+        config["images"] = {"kind": "files", "root": str(Path(_IMAGES_ROOT.value or _LISTS_DIR.value).resolve())}
+    if method.has_presets:
+        config |= {"preset": method.preset, "preset_dataset": method.preset_dataset, "phases": method.phases}
+    if not (method.has_presets and method.phases == "labnet"):
+        config["trunk"] = dataclasses.asdict(_trunk())
+    free = {
+        "strategy": _STRATEGY.value, "replicas": _REPLICAS.value, "data_dir": _DATA_DIR.value, "lists_dir": _LISTS_DIR.value,
+    }  # fmt: skip
+    return config | free | run_folder.environment()
+
+
+def _dataset(method: Any, strategy: Any) -> Any:
+    from dseh_tf.data import catalog
+
+    labels_only = method.has_presets and method.phases == "labnet"
+    options = catalog.DataOptions(
+        data_dir=Path(_DATA_DIR.value),
+        lists_dir=Path(_LISTS_DIR.value) if _LISTS_DIR.value else None,
+        images_root=Path(_IMAGES_ROOT.value) if _IMAGES_ROOT.value else None,
+        labels_only=labels_only,
+        skip_bad_images=_SKIP_BAD.value,
+        seed=_SEED.value,
+    )
+    dataset = catalog.load(_DATASET.value, options)
+    if _VALIDATION.value:
+        dataset = dataset.validation(_VALIDATION.value, _SEED.value)
+    trunk = _trunk()
+    if not labels_only and trunk.kind == "features" and not dataset.has_features:
+        from dseh_tf.data.features import with_features
+
+        backbone = trunk.build(_SEED.value)
+        mirrored = trunk.mirror and method.trains_network
+        dataset = with_features(dataset, backbone, Path(_DATA_DIR.value) / "features", mirrored, strategy, _PROGRESS.value)
+    return dataset
+
+
+if __name__ == "__main__":
+    program.run(main)

@@ -1,0 +1,92 @@
+"""The run folder: what one run leaves behind, each file whole or not there. No TensorFlow here."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dseh_tf.errors import InputError
+
+# Settings that say how or where a run is executed, not what it computes: they may change when it is resumed.
+_FREE = ("strategy", "replicas", "environment", "images_root", "lists_dir", "data_dir", "workdir")
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Writes under another name, then renames."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(value, indent=1, sort_keys=False, default=_plain) + "\n")
+    os.replace(partial, path)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Raises InputError where the file is missing or no JSON object."""
+    try:
+        value = json.loads(path.read_text())
+    except OSError as error:
+        raise InputError(f"{path}: found no such file, expected a run folder's") from error
+    except ValueError as error:
+        raise InputError(f"{path}: found no JSON ({error}), expected an object") from error
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: found a {type(value).__name__}, expected an object")
+    return value
+
+
+def open_workdir(workdir: Path, config: Mapping[str, Any]) -> bool:
+    """Makes the folder with its config.json, or checks that the one there is of the same configuration.
+
+    Returns whether the run in it is finished. Raises InputError, naming the first field that differs, and writes
+    nothing then.
+    """
+    path = workdir / "config.json"
+    if path.exists():
+        before = read_json(path)
+        now = json.loads(json.dumps(config, default=_plain))
+        for name in sorted(set(before) | set(now)):
+            if name not in _FREE and before.get(name) != now.get(name):
+                found, expected = _difference(before.get(name), now.get(name))
+                raise InputError(f"{path}: {name}: found {found}, expected {expected}; choose another --workdir")
+        return (workdir / "result.json").exists()
+    if workdir.exists() and any(workdir.iterdir()):
+        raise InputError(f"{workdir}: found files but no config.json, expected an empty folder or a run's")
+    workdir.mkdir(parents=True, exist_ok=True)
+    write_json(path, config)
+    return False
+
+
+def _difference(before: Any, now: Any) -> tuple[Any, Any]:
+    """The differing parts of two values; of two objects, those of the first field that differs."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for name in sorted(set(before) | set(now)):
+            if before.get(name) != now.get(name):
+                return f"{name}={before.get(name)!r}", f"{name}={now.get(name)!r}"
+    return repr(before), repr(now)
+
+
+def environment() -> dict[str, Any]:
+    """Package versions, git commit and machine of this process."""
+    versions = {}
+    for package in ("tensorflow", "keras", "tensorflow-datasets", "numpy", "scipy", "scikit-learn", "numba", "dseh_tf"):
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    here = Path(__file__).parents[1]
+    git = subprocess.run(["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    machine = {"system": platform.platform(), "processor": platform.machine(), "cores": os.cpu_count()}
+    return {"python": platform.python_version(), "versions": versions, "git_commit": git.stdout.strip(), "machine": machine}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, (Path, tuple, set)):
+        return str(value) if isinstance(value, Path) else list(value)
+    raise TypeError(f"{type(value).__name__} is no JSON value")
