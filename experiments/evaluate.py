@@ -1,6 +1,6 @@
 """Reads a run folder's codes again and prints its numbers: every one from the codes alone, no network, no TensorFlow.
 
-    python -m experiments.evaluate --workdir=runs/x
+python -m experiments.evaluate --workdir=runs/x
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ def main(_: list[str]) -> None:
     if config.get("phases") == "labnet" and not (workdir / "codes.npz").exists():
         raise InputError(f"{workdir}: found a run on labels alone, expected one with codes.npz")
     codes = load_codes(workdir / "codes.npz", bits=config.get("bits"))
-    report = evaluate(codes.query_codes, codes.database_codes, codes.query_labels, codes.database_labels, bits=codes.bits)
+    report = evaluate(
+        codes.query_codes, codes.database_codes, codes.query_labels, codes.database_labels, bits=codes.bits
+    )
     sizes = {"n_query": len(codes.query_ids), "n_database": len(codes.database_ids)}
     known = {name: config[name] for name in ("dataset", "method", "preset", "seed") if name in config}
     finished = (workdir / "result.json").exists()

@@ -32,7 +32,9 @@ def write_results(
 
     result.json is written last: where it is, everything else is.
     """
-    result: dict[str, Any] = {name: config[name] for name in ("dataset", "method", "bits", "preset", "seed") if name in config}
+    result: dict[str, Any] = {
+        name: config[name] for name in ("dataset", "method", "bits", "preset", "seed") if name in config
+    }
     if not labels_only:
         start = time.perf_counter()
         query_codes = fitted.encode(dataset.query)
@@ -106,7 +108,9 @@ def summary(result: Mapping[str, Any]) -> str:
             lines.append("           " + ", ".join(shown))
         if result["queries_without_relevant"]:
             lines.append(f"           {result['queries_without_relevant']} queries have no relevant item and count 0")
-    timed = [f"{name.removesuffix('_seconds')} {value:.1f} s" for name, value in result.items() if name.endswith("_seconds")]
+    timed = [
+        f"{name.removesuffix('_seconds')} {value:.1f} s" for name, value in result.items() if name.endswith("_seconds")
+    ]
     if timed:
         lines.append("  time     " + ", ".join(timed))
     return "\n".join(lines)

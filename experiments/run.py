@@ -24,25 +24,37 @@ _METHOD = flags.DEFINE_string("method", "dseh", "Method, by its name in dseh_tf.
 _BITS = flags.DEFINE_integer("bits", 32, "Length of the hash codes.")
 _PRESET = flags.DEFINE_string("preset", "release", "DSEH's settings: release or paper.")
 _PRESET_DATASET = flags.DEFINE_string(
-    "preset_dataset", None, "Whose row of the preset: nus_wide, imagenet or ms_coco. Default: the data set's own, nus_wide elsewhere."
+    "preset_dataset",
+    None,
+    "Whose row of the preset: nus_wide, imagenet or ms_coco. Default: the data set's own, nus_wide elsewhere.",
 )
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of weights, batches, augmentation and random projections.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Run folder. Default: runs/<dataset>-<method>-<bits>-<seed>.")
 
 _DATA_DIR = flags.DEFINE_string("data_dir", "data", "Where data sets, pixels and features are kept.")
 _LISTS_DIR = flags.DEFINE_string("lists_dir", None, "image_lists: folder of train.txt, test.txt and database.txt.")
-_IMAGES_ROOT = flags.DEFINE_string("images_root", None, "image_lists: what the paths are relative to. Default: lists_dir.")
+_IMAGES_ROOT = flags.DEFINE_string(
+    "images_root", None, "image_lists: what the paths are relative to. Default: lists_dir."
+)
 _SKIP_BAD = flags.DEFINE_bool("skip_bad_images", False, "Leave out images that cannot be read, and count them.")
 _VALIDATION = flags.DEFINE_float(
-    "validation", 0.0, "Share of the training rows to hold out as queries instead of the test queries, for choosing settings."
+    "validation",
+    0.0,
+    "Share of the training rows to hold out as queries instead of the test queries, for choosing settings.",
 )
 
 _BACKBONE = flags.DEFINE_string("backbone", "compact", "ImgNet's trunk: compact, or the path of a .keras file.")
 _BACKBONE_SCALING = flags.DEFINE_list(
-    "backbone_scaling", None, "mean,scale: pixels become (x - mean) * scale where the .keras model does not scale by itself."
+    "backbone_scaling",
+    None,
+    "mean,scale: pixels become (x - mean) * scale where the .keras model does not scale by itself.",
 )
-_IMAGE_SIZE = flags.DEFINE_integer("image_size", 0, "Images are resized to this square. Default: 48 for multi_digits, else 224.")
-_TRAIN_BACKBONE = flags.DEFINE_bool("train_backbone", False, "Fine-tune a pretrained backbone; else its features are extracted once.")
+_IMAGE_SIZE = flags.DEFINE_integer(
+    "image_size", 0, "Images are resized to this square. Default: 48 for multi_digits, else 224."
+)
+_TRAIN_BACKBONE = flags.DEFINE_bool(
+    "train_backbone", False, "Fine-tune a pretrained backbone; else its features are extracted once."
+)
 
 _PHASES = flags.DEFINE_string("phases", "all", "DSEH: all, or labnet for the label side of round 0 alone.")
 _ROUNDS = flags.DEFINE_integer("rounds", None, "DSEH: rounds of alternation.", lower_bound=1)
@@ -53,10 +65,16 @@ _LEARNING_RATE = flags.DEFINE_float("learning_rate", None, "Of the image network
 _SET = flags.DEFINE_multi_string("set", [], "name=value of any other setting of the method; may be repeated.")
 
 _STRATEGY = flags.DEFINE_string("strategy", "default", "default, mirrored or multi_worker.")
-_REPLICAS = flags.DEFINE_integer("replicas", 0, "Devices; logical CPUs where there are fewer GPUs. 0: every GPU, or one CPU.")
+_REPLICAS = flags.DEFINE_integer(
+    "replicas", 0, "Devices; logical CPUs where there are fewer GPUs. 0: every GPU, or one CPU."
+)
 _DETERMINISTIC = flags.DEFINE_bool("deterministic", True, "The same numbers in every run of the same command.")
-_CHECKPOINT_STEPS = flags.DEFINE_integer("checkpoint_steps", 1000, "A checkpoint every so many steps of a phase.", lower_bound=1)
-_LABEL_REPORT = flags.DEFINE_integer("label_report_epochs", 0, "Report n_h and map_l every so many LabNet epochs. 0: at its end.")
+_CHECKPOINT_STEPS = flags.DEFINE_integer(
+    "checkpoint_steps", 1000, "A checkpoint every so many steps of a phase.", lower_bound=1
+)
+_LABEL_REPORT = flags.DEFINE_integer(
+    "label_report_epochs", 0, "Report n_h and map_l every so many LabNet epochs. 0: at its end."
+)
 _EVALUATE_ROUNDS = flags.DEFINE_bool("evaluate_rounds", True, "Evaluate after every round, not only at the end.")
 _JIT = flags.DEFINE_bool("jit_compile", False, "Compile the training steps with XLA.")
 _PROGRESS = flags.DEFINE_bool("progress", True, "Progress bars.")
@@ -67,7 +85,9 @@ _PRESET_ROWS = {"nus_wide_21": "nus_wide", "nus_wide_10": "nus_wide", "imagenet_
 
 def main(_: list[str]) -> None:
     started = time.perf_counter()
-    workdir = Path(_WORKDIR.value or f"runs/{_DATASET.value.replace(':', '_')}-{_METHOD.value}-{_BITS.value}-{_SEED.value}")
+    workdir = Path(
+        _WORKDIR.value or f"runs/{_DATASET.value.replace(':', '_')}-{_METHOD.value}-{_BITS.value}-{_SEED.value}"
+    )
     method = _method()
     config = _config(method)
     if run_folder.open_workdir(workdir, config):
@@ -94,7 +114,9 @@ def main(_: list[str]) -> None:
         progress=_PROGRESS.value,
         jit_compile=_JIT.value,
     )
-    logging.info("%s: %d train, %d query, %d database", dataset.name, *map(len, (dataset.train, dataset.query, dataset.database)))
+    logging.info(
+        "%s: %d train, %d query, %d database", dataset.name, *map(len, (dataset.train, dataset.query, dataset.database))
+    )
     clock = time.perf_counter()
     fitted = method.fit(dataset, runtime)
     seconds = {"prepare_seconds": clock - started, "train_seconds": time.perf_counter() - clock}
@@ -218,7 +240,9 @@ def _dataset(method: Any, strategy: Any) -> Any:
 
         backbone = trunk.build(_SEED.value)
         mirrored = trunk.mirror and method.trains_network
-        dataset = with_features(dataset, backbone, Path(_DATA_DIR.value) / "features", mirrored, strategy, _PROGRESS.value)
+        dataset = with_features(
+            dataset, backbone, Path(_DATA_DIR.value) / "features", mirrored, strategy, _PROGRESS.value
+        )
     return dataset
 
 

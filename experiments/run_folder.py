@@ -23,7 +23,7 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Writes under another name, then renames."""
     partial = path.with_name(path.name + ".partial")
     partial.write_text(json.dumps(value, indent=1, sort_keys=False, default=_plain) + "\n")
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -81,7 +81,12 @@ def environment() -> dict[str, Any]:
     here = Path(__file__).parents[1]
     git = subprocess.run(["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
     machine = {"system": platform.platform(), "processor": platform.machine(), "cores": os.cpu_count()}
-    return {"python": platform.python_version(), "versions": versions, "git_commit": git.stdout.strip(), "machine": machine}
+    return {
+        "python": platform.python_version(),
+        "versions": versions,
+        "git_commit": git.stdout.strip(),
+        "machine": machine,
+    }
 
 
 def _plain(value: Any) -> Any:

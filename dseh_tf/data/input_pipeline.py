@@ -44,7 +44,9 @@ class TrainingRows:
 
     def __post_init__(self) -> None:
         if self.batch_size > self.rows:
-            raise InputError(f"{self.phase} batch: found {self.batch_size}, expected at most the {self.rows} training rows")
+            raise InputError(
+                f"{self.phase} batch: found {self.batch_size}, expected at most the {self.rows} training rows"
+            )
 
     @property
     def rows(self) -> int:
@@ -58,7 +60,9 @@ class TrainingRows:
         """
         replicas = context.num_replicas_in_sync
         if self.batch_size % replicas:
-            raise InputError(f"{self.phase} batch: found {self.batch_size} rows for {replicas} replicas, expected a multiple")
+            raise InputError(
+                f"{self.phase} batch: found {self.batch_size} rows for {replicas} replicas, expected a multiple"
+            )
         local = replicas // context.num_input_pipelines
         share = self.batch_size // replicas
         draw, flip = (stream_seed(self.seed, self.phase, self.round, what) for what in ("rows", "flip"))

@@ -57,7 +57,9 @@ class Method(abc.ABC):
         known = {f.name for f in fields(self.Settings)}
         for name in settings:
             if name not in known:
-                raise InputError(f"{self.name}: found setting {name!r}, expected one of {', '.join(sorted(known)) or 'none'}")
+                raise InputError(
+                    f"{self.name}: found setting {name!r}, expected one of {', '.join(sorted(known)) or 'none'}"
+                )
         self.bits = bits
         self.seed = seed
         self.settings = self.Settings(**settings)

@@ -173,7 +173,12 @@ class _Training:
             name="imgnet",
             round=round_,
             rows=TrainingRows(
-                arrays, s.imgnet_batch, self.seed, "imgnet", round_, {"inputs": self.inputs.flipped} if self.inputs.mirrors else {}
+                arrays,
+                s.imgnet_batch,
+                self.seed,
+                "imgnet",
+                round_,
+                {"inputs": self.inputs.flipped} if self.inputs.mirrors else {},
             ),
             epochs=s.imgnet_epochs[round_],
             loss=self.imgnet_loss,
@@ -222,7 +227,8 @@ class _Training:
         pairs = _pairs(self.targets.features, out["feature"], similar, s.theta_scale, s.imgnet_similarity)
         terms = {
             "feature": self._pair_norm(size) * pairs,
-            "code": losses.code_cross_entropy(out["logits"], signs, s.logit_scale, s.target_smoothing) / (size * self.bits),
+            "code": losses.code_cross_entropy(out["logits"], signs, s.logit_scale, s.target_smoothing)
+            / (size * self.bits),
         }
         return {"total": s.imgnet_feature_weight * terms["feature"] + s.imgnet_code_weight * terms["code"], **terms}
 
@@ -255,7 +261,10 @@ class _Training:
         rest = data.database.take(~data.database_is_train())
         where, rest = ("database_minus_train", rest) if len(rest) else ("database", data.database)
         report = evaluate(
-            sign(self._labnet(data.query.labels)["code"]), sign(self._labnet(rest.labels)["code"]), data.query.labels, rest.labels
+            sign(self._labnet(data.query.labels)["code"]),
+            sign(self._labnet(rest.labels)["code"]),
+            data.query.labels,
+            rest.labels,
         )
         return {
             "map_labels": float(report.map),

@@ -62,7 +62,9 @@ def training_inputs(train: Split, trunk: Trunk) -> TrainingInputs:
     if train.features is not None:
         return TrainingInputs(train.features, train.flipped_features, train.flipped_features is not None)
     if train.images is None:
-        raise InputError("images: found labels only, expected images or features (labels alone train with phases=labnet)")
+        raise InputError(
+            "images: found labels only, expected images or features (labels alone train with phases=labnet)"
+        )
     return TrainingInputs(load_pixels(train.images, trunk.image_size).array, None, trunk.mirror)
 
 

@@ -87,7 +87,9 @@ def from_file(path: Path, image_size: int, train: bool, scaling: tuple[float, fl
         loaded = keras.models.load_model(path, compile=False, safe_mode=True)
     except (OSError, ValueError, TypeError, KeyError) as error:
         reason = str(error).splitlines()[0][:200]
-        raise InputError(f"backbone: {path}: found no readable Keras model ({reason}), expected a .keras file") from error
+        raise InputError(
+            f"backbone: {path}: found no readable Keras model ({reason}), expected a .keras file"
+        ) from error
     loaded.trainable = train
     inputs = keras.Input((image_size, image_size, 3), name="pixels")
     x = inputs if scaling is None else keras.layers.Rescaling(scaling[1], offset=-scaling[0] * scaling[1])(inputs)

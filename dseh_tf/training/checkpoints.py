@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import zlib
 from collections.abc import Mapping
@@ -44,7 +43,7 @@ class CheckpointStore:
         files = {f.name: [f.stat().st_size, _crc(f)] for f in sorted(partial.iterdir())}
         (partial / "manifest.json").write_text(json.dumps(files, indent=1))
         shutil.rmtree(target, ignore_errors=True)
-        os.replace(partial, target)
+        partial.replace(target)
         for old in self._numbered()[: -self.keep]:
             shutil.rmtree(old)
 

@@ -97,7 +97,9 @@ def apply_gradients(groups: Sequence[VariableGroup], gradients: Sequence[tf.Tens
 class Trainer:
     """Runs phases; owns the checkpoints, the loss traces and the summaries of a run."""
 
-    def __init__(self, runtime: Runtime, tracked: dict[str, object], seed: int, after_restore: Callable[[], None]) -> None:
+    def __init__(
+        self, runtime: Runtime, tracked: dict[str, object], seed: int, after_restore: Callable[[], None]
+    ) -> None:
         """tracked: everything a checkpoint holds. after_restore: called when a checkpoint has been read into it."""
         self.runtime = runtime
         self.seed = seed
@@ -167,10 +169,14 @@ class Trainer:
                     saved = step
 
     def _record(self, phase: Phase, step: int, terms: dict[str, np.ndarray], rate: float, speed: float) -> None:
-        before = sum(n for k, n in self._done.items() if k.startswith(f"{phase.name}/") and k != f"{phase.name}/{phase.round}")
+        before = sum(
+            n for k, n in self._done.items() if k.startswith(f"{phase.name}/") and k != f"{phase.name}/{phase.round}"
+        )
         for name, values in terms.items():
             key = f"{phase.name}/{phase.round}/{name}"
-            self.traces[key] = np.concatenate([self.traces.get(key, np.zeros(0, np.float32)), values.astype(np.float32)])
+            self.traces[key] = np.concatenate(
+                [self.traces.get(key, np.zeros(0, np.float32)), values.astype(np.float32)]
+            )
         self.summaries.scalars(
             {f"{phase.name}/loss/{name}": values.mean() for name, values in terms.items()}
             | {f"{phase.name}/learning_rate/{i}": rate * g.multiplier for i, g in enumerate(phase.groups)}
@@ -211,4 +217,3 @@ class Trainer:
 def _raw(variable: object) -> tf.Variable:
     """The TensorFlow variable behind a Keras one."""
     return getattr(variable, "value", variable)
-
