@@ -1,0 +1,23 @@
+"""Retrieval by hash codes: packing, exact evaluation under ties, search. Importing this room loads no TensorFlow."""
+
+from dseh_tf.retrieval.codes import CodesFile, hamming, load_codes, pack, save_codes, sign, unpack
+from dseh_tf.retrieval.counting import Counts, load_counts, save_counts
+from dseh_tf.retrieval.evaluation import Report, evaluate, evaluate_shards
+from dseh_tf.retrieval.index import HammingIndex
+
+__all__ = [
+    "CodesFile",
+    "Counts",
+    "HammingIndex",
+    "Report",
+    "evaluate",
+    "evaluate_shards",
+    "hamming",
+    "load_codes",
+    "load_counts",
+    "pack",
+    "save_codes",
+    "save_counts",
+    "sign",
+    "unpack",
+]

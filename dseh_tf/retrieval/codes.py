@@ -1,0 +1,240 @@
+"""Hash codes: packing, Hamming distances, and the file `codes.npz` of a run folder.
+
+Bit k of a code is bit k % 8 of byte k // 8, 1 for +1; the bits that fill the last byte are 0. numpy calls this order
+"little".
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from dseh_tf.errors import InputError
+
+
+def sign(x: np.ndarray) -> np.ndarray:
+    """int8 ±1 of any real array, +1 where x >= 0 (numpy's sign gives 0 at 0, and distances of a half).
+
+    Raises InputError on NaN.
+
+    Example: sign([-0.3, 0.0, 2.0]) = [-1, 1, 1].
+    """
+    x = np.asarray(x)
+    if np.isnan(x).any():
+        raise InputError("codes: found nan, expected numbers")
+    return np.where(x >= 0, np.int8(1), np.int8(-1))
+
+
+def pack(codes: np.ndarray) -> np.ndarray:
+    """uint8 [n, ceil(K / 8)] from ±1 codes [n, K].
+
+    Raises InputError on another shape, or a value that is not ±1.
+
+    Example: pack([[1, -1, -1, 1, -1, -1, -1, -1, 1]]) = [[0b00001001, 0b00000001]] = [[9, 1]].
+    """
+    return as_packed(np.asarray(codes, np.int8) if isinstance(codes, list) else codes, None, "codes")[0]
+
+
+def unpack(packed: np.ndarray, bits: int) -> np.ndarray:
+    """int8 ±1 [n, bits] from packed codes uint8 [n, ceil(bits / 8)].
+
+    Raises InputError where the width does not fit, or a bit beyond the last one is set.
+
+    Example: unpack([[9, 1]], 9) = [[1, -1, -1, 1, -1, -1, -1, -1, 1]].
+    """
+    packed, bits = as_packed(np.asarray(packed, np.uint8), bits, "codes")
+    ones = np.unpackbits(packed, axis=1, count=bits, bitorder="little").view(np.int8)
+    return 2 * ones - np.int8(1)
+
+
+def shown(array: np.ndarray) -> str:
+    """Kind and shape of an array, for messages."""
+    return f"{array.dtype} {list(array.shape)}"
+
+
+def as_packed(codes: np.ndarray, bits: int | None, field: str) -> tuple[np.ndarray, int]:
+    """(packed uint8 [n, ceil(K / 8)], K) from ±1 codes [n, K], or from packed ones with `bits` = K.
+
+    uint8 means packed; every other real type means ±1. Raises InputError, naming `field`.
+    """
+    codes = np.asarray(codes)
+    if codes.ndim != 2 or codes.dtype.kind not in "iuf" or codes.shape[1] == 0:
+        raise InputError(
+            f"{field}: found {shown(codes)}, expected int8 ±1 [n, bits] or packed uint8 [n, ceil(bits / 8)]"
+        )
+    if bits is not None and bits < 1:
+        raise InputError(f"bits: found {bits}, expected a positive number")
+    if codes.dtype != np.uint8:
+        if bits is not None and codes.shape[1] != bits:
+            raise InputError(f"{field}: found codes of {codes.shape[1]} bits, expected {bits}")
+        wrong = np.abs(codes) != 1
+        if wrong.any():
+            raise InputError(f"{field}: found the value {codes[wrong][0]}, expected -1 or 1")
+        return np.packbits(codes > 0, axis=1, bitorder="little"), codes.shape[1]
+    if bits is None:
+        raise InputError(f"{field}: found packed codes (uint8) without their number of bits, expected bits=K")
+    if codes.shape[1] != -(-bits // 8):
+        raise InputError(f"{field}: found {codes.shape[1]} bytes a code, expected {-(-bits // 8)} for {bits} bits")
+    if bits % 8 and (codes[:, -1] >> (bits % 8)).any():
+        raise InputError(f"{field}: found a bit set beyond the last one, expected zeros after bit {bits - 1}")
+    return codes, bits
+
+
+def hamming(query_packed: np.ndarray, database_packed: np.ndarray) -> np.ndarray:
+    """Hamming distances int32 [queries, n] of packed codes of one width; for small sets, all pairs are held.
+
+    Raises InputError where the widths differ.
+
+    Example: hamming([[0b0011]], [[0b0011], [0b0101], [0b1100]]) = [[0, 2, 4]].
+    """
+    query, database = np.asarray(query_packed, np.uint8), np.asarray(database_packed, np.uint8)
+    if query.ndim != 2 or database.ndim != 2 or query.shape[1] != database.shape[1]:
+        raise InputError(f"codes: found {list(query.shape)} and {list(database.shape)}, expected two matrices as wide")
+    query, database = words(query), words(database)
+    distances = np.empty((len(query), len(database)), np.int32)
+    for i, code in enumerate(query):
+        distances[i] = np.bitwise_count(code ^ database).sum(axis=1, dtype=np.int32)
+    return distances
+
+
+def words(packed: np.ndarray) -> np.ndarray:
+    """uint64 [n, ceil(bytes / 8)] from uint8 [n, bytes], filled up with zeros: always a new array."""
+    n, width = packed.shape
+    padded = np.zeros((n, -(-width // 8) * 8), np.uint8)
+    padded[:, :width] = packed
+    return padded.view("<u8").astype(np.uint64, copy=False)
+
+
+@dataclass(frozen=True)
+class CodesFile:
+    """What `codes.npz` holds: all that an evaluation needs.
+
+    query_codes, database_codes: packed uint8 [n, ceil(bits / 8)]. query_labels, database_labels: uint8 multi-hot [n,
+    c].
+    query_ids, database_ids: unicode [n], unique.
+    """
+
+    query_codes: np.ndarray
+    database_codes: np.ndarray
+    query_labels: np.ndarray
+    database_labels: np.ndarray
+    query_ids: np.ndarray
+    database_ids: np.ndarray
+    bits: int
+
+    def __post_init__(self) -> None:
+        for part in ("query", "database"):
+            codes, labels, ids = (getattr(self, f"{part}_{what}") for what in ("codes", "labels", "ids"))
+            if codes.dtype != np.uint8 or not len(codes):
+                raise InputError(f"{part}_codes: found {shown(codes)}, expected uint8 [n, bytes], n > 0")
+            as_packed(codes, self.bits, f"{part}_codes")
+            n = len(codes)
+            if labels.dtype != np.uint8 or labels.ndim != 2 or len(labels) != n or not labels.shape[1]:
+                raise InputError(f"{part}_labels: found {shown(labels)}, expected uint8 [{n}, classes]")
+            if labels.max() > 1:
+                raise InputError(f"{part}_labels: found the value {labels.max()}, expected 0 or 1")
+            if ids.dtype.kind != "U" or ids.shape != (n,):
+                raise InputError(f"{part}_ids: found {shown(ids)}, expected strings [{n}]")
+            names, times = np.unique(ids, return_counts=True)
+            if len(names) < n:
+                raise InputError(f"{part}_ids: found {names[times.argmax()]!r} {times.max()} times, expected once")
+        if self.query_labels.shape[1] != self.database_labels.shape[1]:
+            raise InputError(
+                f"database_labels: found {self.database_labels.shape[1]} classes, "
+                f"expected {self.query_labels.shape[1]} as in query_labels"
+            )
+
+
+def save_codes(
+    path: Path | str,
+    *,
+    query_codes: np.ndarray,
+    database_codes: np.ndarray,
+    query_labels: np.ndarray,
+    database_labels: np.ndarray,
+    query_ids: np.ndarray,
+    database_ids: np.ndarray,
+    bits: int,
+) -> None:
+    """Writes `codes.npz`, whole or not at all. Codes: int8 ±1 [n, bits], or packed. The rest as in `CodesFile`.
+
+    Raises InputError where the parts do not fit each other.
+    """
+    content = CodesFile(
+        as_packed(query_codes, bits, "query_codes")[0],
+        as_packed(database_codes, bits, "database_codes")[0],
+        np.asarray(query_labels),
+        np.asarray(database_labels),
+        np.asarray(query_ids),
+        np.asarray(database_ids),
+        int(bits),
+    )
+    write_npz(path, {field.name: np.asarray(getattr(content, field.name)) for field in fields(content)})
+
+
+def load_codes(path: Path | str, bits: int | None = None) -> CodesFile:
+    """Reads and checks `codes.npz`; with `bits`, also that it holds codes of that many.
+
+    Raises InputError naming the file, the field, what was found and what was expected.
+    """
+    arrays = read_npz(path, [field.name for field in fields(CodesFile)])
+    with naming(path):
+        found = arrays["bits"]
+        if found.shape != () or found.dtype.kind not in "iu":
+            raise InputError(f"bits: found {shown(found)}, expected one whole number")
+        if bits is not None and found != bits:
+            raise InputError(f"bits: found codes of {found} bits, expected {bits}")
+        return CodesFile(**{**arrays, "bits": int(found)})
+
+
+def write_npz(path: Path | str, arrays: dict[str, np.ndarray]) -> None:
+    """Writes arrays to a compressed npz under a temporary name, then renames it: a file that exists is whole."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **arrays)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_npz(path: Path | str, names: list[str]) -> dict[str, np.ndarray]:
+    """The named arrays of an npz file, nothing unpickled.
+
+    Raises InputError on a missing, damaged or incomplete file, and on an array of Python objects.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: found no such file, expected an npz file with {', '.join(names)}")
+    arrays = {}
+    try:
+        with zipfile.ZipFile(path):  # np.load would take any other content for a pickle
+            pass
+        with np.load(path, allow_pickle=False) as file:
+            for name in names:
+                if name not in file.files:
+                    raise InputError(f"{path}: found no array {name!r}, expected {', '.join(names)}")
+                try:
+                    arrays[name] = file[name]
+                except ValueError:
+                    raise InputError(f"{path}: {name}: found no plain array, expected numbers or strings") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+        raise InputError(f"{path}: found a damaged or cut file ({error}), expected a whole npz file") from None
+    return arrays
+
+
+@contextmanager
+def naming(path: Path | str) -> Iterator[None]:
+    """Puts the file's name before the message of an InputError raised inside."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None

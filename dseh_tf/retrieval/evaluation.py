@@ -1,0 +1,198 @@
+"""`evaluate`: codes and labels in, a report out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from dseh_tf.errors import InputError
+from dseh_tf.retrieval import metrics
+from dseh_tf.retrieval.codes import as_packed, shown
+from dseh_tf.retrieval.counting import Counts, Queries, Shard, StableOrder, count
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an evaluation found. Numbers are means over all queries, and expectations over the orders of tied items.
+
+    counts: what everything but `map_stable_order` is read off; a report can be made of counts alone.
+    """
+
+    counts: Counts
+    stable_order: Callable[[], np.ndarray] | None = field(default=None, repr=False)
+
+    @cached_property
+    def average_precision(self) -> np.ndarray:
+        """float64 [queries]; see `metrics.average_precision`."""
+        return metrics.average_precision(self.counts)
+
+    @property
+    def map(self) -> float:
+        """Mean average precision over the whole ranking. Queries without a relevant item count 0.
+
+        Example: two queries of average precision 11/12 and 0: 11/24.
+        """
+        return float(self.average_precision.mean())
+
+    def map_at(self, k: int, norm: str = "hits") -> float:
+        """Mean of `metrics.average_precision_at` over the queries."""
+        return float(metrics.average_precision_at(self.counts, k, norm).mean())
+
+    def precision_at(self, n: int) -> float:
+        """Mean of `metrics.precision_at` over the queries."""
+        return float(metrics.precision_at(self.counts, n).mean())
+
+    def precision_recall(self, mode: str = "micro") -> tuple[np.ndarray, np.ndarray]:
+        """(recall, precision), float64 [K + 1] each; see `metrics.precision_recall`."""
+        return metrics.precision_recall(self.counts, mode)
+
+    def lookup_precision(self, radius: int = 2) -> float:
+        """Mean of `metrics.lookup_precision` over the queries; a lookup that finds nothing counts 0."""
+        return float(metrics.lookup_precision(self.counts, radius).mean())
+
+    @property
+    def queries_without_relevant(self) -> int:
+        """How many queries have no relevant item in the database."""
+        return int((self.counts.relevant.sum(axis=1) == 0).sum())
+
+    @property
+    def database_size(self) -> int:
+        return int(self.counts.total[0].sum())
+
+    @property
+    def base_rate(self) -> float:
+        """Share of relevant pairs: the precision of a random ranking."""
+        return float(self.counts.relevant.sum() / self.counts.total.sum())
+
+    @cached_property
+    def map_stable_order(self) -> float:
+        """Mean average precision with tied items in database order, as most published code has it. A second pass.
+
+        It depends on the order of the database's rows, which `map` does not. Raises InputError where the report was
+        made of counts alone, or of shards that can be read only once.
+        """
+        if self.stable_order is None:
+            raise InputError("map_stable_order: found counts only, expected the codes in database order")
+        return float(self.stable_order().mean())
+
+
+def evaluate(
+    query_codes: np.ndarray,
+    database_codes: np.ndarray,
+    query_labels: np.ndarray,
+    database_labels: np.ndarray,
+    bits: int | None = None,
+    threads: int | None = None,
+) -> Report:
+    """Ranks the database by Hamming distance to each query and reports how good that is.
+
+    query_codes, database_codes: int8 ±1 [n, K], or packed uint8 [n, ceil(K / 8)] with bits=K.
+    query_labels, database_labels: multi-hot [n, c] of 0 and 1, or class ids [n]. Relevant: shares at least one label.
+    threads: default all processors of this process; the result does not depend on it.
+
+    Raises InputError on codes that are not ±1 or differ in bits, labels that differ in width, rows that do not match,
+    NaN, or an empty side.
+
+    Example:
+        query_codes = [[1, 1]], database_codes = [[1, 1], [1, -1], [-1, 1]] : distances 0, 1, 1
+        query_labels = [3], database_labels = [3, 5, 3]                     : relevant yes, no, yes
+        evaluate(...).map = 11/12 (the tie may fall as yes, no: 5/6, or as yes: 1), .precision_at(2) = 3/4,
+        .map_stable_order = 5/6, .precision_recall() = ([1/2, 1, 1], [1, 2/3, 2/3]).
+    """
+    return evaluate_shards(query_codes, query_labels, [(database_codes, database_labels)], bits, threads)
+
+
+def evaluate_shards(
+    query_codes: np.ndarray,
+    query_labels: np.ndarray,
+    shards: Iterable[tuple[np.ndarray, np.ndarray]],
+    bits: int | None = None,
+    threads: int | None = None,
+) -> Report:
+    """As `evaluate`, for a database that comes in parts, each (codes, labels), of which one is held at a time.
+
+    The counts are those of the whole database, to the same bits. `map_stable_order` reads the parts a second time:
+    for that, `shards` must be something that can be iterated again (a list, or an object with its own `__iter__`),
+    not a generator.
+    """
+    packed, bits = as_packed(query_codes, bits, "query_codes")
+    labels = Labels(query_labels)
+    if not len(packed):
+        raise InputError("query_codes: found no row, expected at least one")
+    if len(packed) != len(labels.queries):
+        raise InputError(f"query_labels: found {len(labels.queries)} rows, expected {len(packed)} as in query_codes")
+    queries = Queries.of(packed, labels.queries, bits)
+
+    def laid_out() -> Iterator[Shard]:
+        for shard_codes, shard_labels in shards:
+            codes, _ = as_packed(shard_codes, bits, "database_codes")
+            columns = labels.database(shard_labels)
+            if len(columns) != len(codes):
+                raise InputError(f"database_labels: found {len(columns)} rows, expected {len(codes)}, one a code")
+            if len(codes):
+                yield Shard.of(codes, columns)
+
+    counts = None
+    for shard in laid_out():
+        part = count(queries, shard, threads)
+        counts = part if counts is None else counts + part
+    if counts is None:
+        raise InputError("database_codes: found no row, expected at least one")
+
+    def stable_order() -> np.ndarray:
+        ranking = StableOrder(counts)
+        for shard in laid_out():
+            ranking.add(queries, shard, threads)
+        return ranking.average_precision()
+
+    read_once = iter(shards) is shards
+    return Report(counts, None if read_once else stable_order)
+
+
+class Labels:
+    """Labels of the queries, and of any database beside them, as multi-hot columns uint8 [n, columns].
+
+    Class ids become one column for each class that some query has: no other class can be shared.
+    """
+
+    def __init__(self, query_labels: np.ndarray) -> None:
+        labels = _checked_labels(query_labels, "query_labels")
+        self._ids = np.unique(labels) if labels.ndim == 1 else None
+        self._width = labels.shape[1] if labels.ndim == 2 else None
+        self.queries = self._columns(labels)
+
+    def database(self, database_labels: np.ndarray) -> np.ndarray:
+        """Raises InputError where these are not of the queries' kind and width."""
+        labels = _checked_labels(database_labels, "database_labels")
+        if (labels.ndim == 1) != (self._ids is not None):
+            kinds = {1: "class ids [n]", 2: "multi-hot [n, classes]"}
+            raise InputError(f"database_labels: found {kinds[labels.ndim]}, expected {kinds[3 - labels.ndim]}")
+        if labels.ndim == 2 and labels.shape[1] != self._width:
+            raise InputError(f"database_labels: found {labels.shape[1]} classes, expected {self._width} as the queries")
+        return self._columns(labels)
+
+    def _columns(self, labels: np.ndarray) -> np.ndarray:
+        if self._ids is None:
+            return labels.astype(np.uint8, copy=False)
+        columns = np.minimum(np.searchsorted(self._ids, labels), len(self._ids) - 1)
+        known = np.flatnonzero(self._ids[columns] == labels)
+        out = np.zeros((len(labels), len(self._ids)), np.uint8)
+        out[known, columns[known]] = 1
+        return out
+
+
+def _checked_labels(labels: np.ndarray, name: str) -> np.ndarray:
+    labels = np.asarray(labels)
+    if labels.ndim == 2 and labels.dtype.kind in "biuf" and labels.shape[1]:
+        wrong = (labels != 0) & (labels != 1)
+        if wrong.any():
+            raise InputError(f"{name}: found the value {labels[wrong][0]}, expected 0 or 1")
+        return labels
+    if labels.ndim == 1 and labels.dtype.kind in "iu":
+        if len(labels) and labels.min() < 0:
+            raise InputError(f"{name}: found the class id {labels.min()}, expected 0 or above")
+        return labels
+    raise InputError(f"{name}: found {shown(labels)}, expected multi-hot [n, classes] or class ids [n]")

@@ -1,0 +1,59 @@
+"""How a kernel is compiled and run: numba without the interpreter lock, a thread for each share of the queries.
+
+Threads of Python's own run kernels that release the lock. numba's `parallel=True` would do the same work, but it
+compiles for seconds, and its OpenMP layer ends a process that forks after TensorFlow or numba has run.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numba
+from numba import types
+from numba.extending import intrinsic
+
+QUERIES_A_TASK = 64
+
+
+@intrinsic
+def popcount(typing_context, word):
+    """The number of ones in a uint64, one machine instruction."""
+    return types.uint64(types.uint64), lambda context, builder, signature, args: builder.ctpop(args[0])
+
+
+@intrinsic
+def trailing_zeros(typing_context, word):
+    """The position of the lowest one in a uint64 that is not zero."""
+
+    def generate(context, builder, signature, args):
+        return builder.cttz(args[0], context.get_constant(types.boolean, True))
+
+    return types.uint64(types.uint64), generate
+
+
+def kernel(function: Callable) -> Callable:
+    """Compiles on first use, and keeps the machine code on disk where some folder can be written."""
+    try:
+        return numba.njit(nogil=True, cache=True)(function)
+    except RuntimeError:  # numba finds neither a writable package folder nor a writable home
+        return numba.njit(nogil=True)(function)
+
+
+def default_threads() -> int:
+    """The processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def over_queries(task: Callable[[slice], None], queries: int, threads: int | None = None) -> None:
+    """Runs `task` on slices that together cover range(queries)."""
+    shares = [slice(i, min(i + QUERIES_A_TASK, queries)) for i in range(0, queries, QUERIES_A_TASK)]
+    threads = min(threads or default_threads(), len(shares))
+    if threads <= 1:
+        for share in shares:
+            task(share)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(task, shares):
+            pass
