@@ -31,7 +31,9 @@ def make_strategy(name: str = "default", replicas: int = 0) -> tf.distribute.Str
         return tf.distribute.get_strategy()
     if count <= len(gpus):
         return tf.distribute.MirroredStrategy([d.name for d in gpus[:count]])
-    return tf.distribute.MirroredStrategy([d.name for d in logical_cpus(count)[:count]])
+    # Within one processor a sum is a sum: no collectives, whose groups of other sizes would clash in one process.
+    reduction = tf.distribute.ReductionToOneDevice()
+    return tf.distribute.MirroredStrategy([d.name for d in logical_cpus(count)[:count]], reduction)
 
 
 def logical_cpus(count: int) -> list[tf.config.LogicalDevice]:

@@ -1,0 +1,26 @@
+"""Shared by all tests: four logical CPU devices (before TensorFlow is used), and small data."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+@pytest.fixture(scope="session")
+def tf():
+    """TensorFlow with four logical CPU devices, imported once."""
+    import tensorflow
+
+    from dseh_tf.training.replicas import logical_cpus
+
+    logical_cpus(4)
+    return tensorflow
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
