@@ -144,7 +144,7 @@ class CodesFile:
                 raise InputError(f"{part}_ids: found {shown(ids)}, expected strings [{n}]")
             names, times = np.unique(ids, return_counts=True)
             if len(names) < n:
-                raise InputError(f"{part}_ids: found {names[times.argmax()]!r} {times.max()} times, expected once")
+                raise InputError(f"{part}_ids: found '{names[times.argmax()]}' {times.max()} times, expected once")
         if self.query_labels.shape[1] != self.database_labels.shape[1]:
             raise InputError(
                 f"database_labels: found {self.database_labels.shape[1]} classes, "

@@ -1,0 +1,165 @@
+import io
+import zipfile
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dseh_tf.errors import InputError
+from dseh_tf.retrieval import Counts, hamming, load_codes, load_counts, pack, save_codes, save_counts, sign, unpack
+from tests.retrieval import naive
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(1, 200), st.integers(0, 20), st.integers(0, 2**32 - 1))
+def test_pack_and_unpack_are_inverse(bits, n, seed):
+    codes = np.random.default_rng(seed).choice(np.array([-1, 1], np.int8), (n, bits))
+    packed = pack(codes)
+    assert packed.dtype == np.uint8 and packed.shape == (n, (bits + 7) // 8)
+    back = unpack(packed, bits)
+    assert back.dtype == np.int8
+    np.testing.assert_array_equal(back, codes)
+
+
+def test_bit_k_is_bit_k_mod_8_of_byte_k_div_8():
+    for k in range(19):
+        codes = np.full((1, 19), -1, np.int8)
+        codes[0, k] = 1
+        expected = [0, 0, 0]
+        expected[k // 8] = 1 << (k % 8)
+        assert pack(codes).tolist() == [expected]
+
+
+def test_sign_has_no_zero():
+    codes = sign(np.array([-0.3, -0.0, 0.0, 2.0, -np.inf]))
+    assert codes.dtype == np.int8 and codes.tolist() == [-1, 1, 1, 1, -1]
+    with pytest.raises(InputError, match="nan"):
+        sign(np.array([0.0, np.nan]))
+
+
+@pytest.mark.parametrize("bits", [1, 12, 64, 65, 130])
+def test_hamming(bits):
+    query, database, _, _ = naive.random_case(np.random.default_rng(bits), 5, 9, bits, 2)
+    np.testing.assert_array_equal(hamming(pack(query), pack(database)), naive.distances(query, database))
+
+
+@pytest.mark.parametrize(
+    ("codes", "bits", "words"),
+    [
+        (np.zeros((2, 3), np.int8), None, "codes: found the value 0, expected -1 or 1"),
+        (np.array([[1.0, np.nan]]), None, "codes: found the value nan, expected -1 or 1"),
+        (np.ones(3, np.int8), None, r"codes: found int8 \[3\], expected int8"),
+        (np.ones((2, 3), np.uint8), 12, "codes: found 3 bytes a code, expected 2 for 12 bits"),
+        (np.full((2, 2), 16, np.uint8), 12, "codes: found a bit set beyond the last one, expected zeros after bit 11"),
+    ],
+)
+def test_bad_codes(codes, bits, words):
+    with pytest.raises(InputError, match=words):
+        pack(codes) if bits is None else unpack(codes, bits)
+
+
+def content(**changes):
+    query, database, query_labels, database_labels = naive.random_case(np.random.default_rng(0), 3, 5, 12, 4)
+    return {
+        "query_codes": pack(query),
+        "database_codes": pack(database),
+        "query_labels": query_labels,
+        "database_labels": database_labels,
+        "query_ids": np.array(["q/0", "q/1", "q/ü"]),
+        "database_ids": np.array([f"d/{i}" for i in range(5)]),
+        "bits": np.int64(12),
+        **changes,
+    }
+
+
+def test_codes_file_round_trip(tmp_path):
+    path = tmp_path / "codes.npz"
+    save_codes(path, **content())
+    assert [p.name for p in tmp_path.iterdir()] == ["codes.npz"]  # no temporary file is left
+    read = load_codes(path, bits=12)
+    for name, value in content().items():
+        np.testing.assert_array_equal(getattr(read, name), value)
+    save_codes(path, **content(query_codes=unpack(content()["query_codes"], 12)))  # ±1 codes are packed on the way
+    np.testing.assert_array_equal(load_codes(path).query_codes, content()["query_codes"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"bits": np.int64(20)}, "query_codes: found 2 bytes a code, expected 3 for 20 bits"),
+        ({"bits": np.int64(9)}, "_codes: found a bit set beyond the last one, expected zeros after bit 8"),
+        ({"bits": np.array([12])}, r"bits: found int64 \[1\], expected one whole number"),
+        ({"bits": np.float64(12)}, "bits: found float64"),
+        ({"bits": np.int64(-3)}, "bits: found -3, expected a positive number"),
+        ({"database_codes": np.zeros((5, 2), np.int8)}, "database_codes: found int8"),
+        ({"database_codes": np.zeros((0, 2), np.uint8)}, "database_codes: found uint8"),
+        ({"query_labels": np.zeros((2, 4), np.uint8)}, r"query_labels: found uint8 \[2, 4\], expected uint8 \[3, classes\]"),
+        ({"query_labels": np.zeros((3, 5), np.uint8)}, "database_labels: found 4 classes, expected 5"),
+        ({"database_labels": np.full((5, 4), 7, np.uint8)}, "database_labels: found the value 7, expected 0 or 1"),
+        ({"query_ids": np.arange(3)}, "query_ids: found int64"),
+        ({"query_ids": np.array(["a", "b", "a"])}, "query_ids: found 'a' 2 times, expected once"),
+        ({"query_ids": np.array(["a", None, 3], object)}, "query_ids: found no plain array"),
+        ({"database_ids": None}, "found no array 'database_ids'"),
+    ],
+)
+def test_codes_file_that_does_not_fit(tmp_path, changes, words):
+    path = tmp_path / "codes.npz"
+    np.savez(path, **{k: v for k, v in content(**changes).items() if v is not None})
+    with pytest.raises(InputError, match=words) as caught:
+        load_codes(path)
+    assert str(caught.value).startswith(str(path)) and "\n" not in str(caught.value)
+
+
+def test_codes_file_of_another_number_of_bits(tmp_path):
+    save_codes(tmp_path / "codes.npz", **content())
+    with pytest.raises(InputError, match="bits: found codes of 12 bits, expected 32"):
+        load_codes(tmp_path / "codes.npz", bits=32)
+
+
+def test_nothing_is_written_where_the_parts_do_not_fit(tmp_path):
+    with pytest.raises(InputError, match="query_ids"):
+        save_codes(tmp_path / "codes.npz", **content(query_ids=np.array(["a"])))
+    assert not list(tmp_path.iterdir())
+
+
+def test_damaged_files(tmp_path):
+    path = tmp_path / "codes.npz"
+    with pytest.raises(InputError, match="found no such file"):
+        load_codes(path)
+    save_codes(path, **content())
+    whole = path.read_bytes()
+    damaged = {"empty": b"", "cut": whole[: len(whole) // 2], "text": b"bits 12\n", "array": io.BytesIO()}
+    np.save(damaged["array"], np.ones(3))
+    damaged["array"] = damaged["array"].getvalue()
+    for data in damaged.values():
+        path.write_bytes(data)
+        with pytest.raises(InputError, match="damaged or cut"):
+            load_codes(path)
+    with zipfile.ZipFile(io.BytesIO(whole)) as file:
+        info = file.getinfo("database_labels.npy")
+    flipped = bytearray(whole)
+    flipped[info.header_offset + 60 + info.compress_size // 2] ^= 0xFF
+    path.write_bytes(flipped)
+    with pytest.raises(InputError, match=str(path)):
+        load_codes(path)
+
+
+def test_counts_file(tmp_path):
+    path = tmp_path / "counts.npz"
+    counts = Counts(np.array([[1, 1, 0], [0, 0, 1]]), np.array([[1, 2, 0], [0, 1, 2]]))
+    save_counts(path, counts)
+    read = load_counts(path)
+    assert read.total.tolist() == counts.total.tolist() and read.relevant.tolist() == counts.relevant.tolist()
+    total = counts.total
+    for relevant, words in [
+        (counts.relevant.astype(np.int32), "relevant: found int32"),
+        (counts.relevant[:1], r"relevant: found \[1, 3\], expected \[2, 3\]"),
+        (total + 1, "relevant: found a count below 0 or above the total"),
+    ]:
+        np.savez(path, relevant=relevant, total=total)
+        with pytest.raises(InputError, match=words):
+            load_counts(path)
+    np.savez(path, relevant=total * 0, total=total + np.array([[0], [1]]))
+    with pytest.raises(InputError, match="total: found rows of different sums"):
+        load_counts(path)

@@ -1,0 +1,111 @@
+import numpy as np
+import pytest
+
+from dseh_tf.errors import InputError
+from dseh_tf.retrieval import evaluate, evaluate_shards, pack
+from tests.retrieval import naive
+
+
+def test_worked_example():
+    report = evaluate([[1, 1]], [[1, 1], [1, -1], [-1, 1]], [3], [3, 5, 3])
+    assert report.map == pytest.approx(11 / 12)
+    assert report.precision_at(2) == pytest.approx(3 / 4)
+    assert report.map_stable_order == pytest.approx(5 / 6)
+    recall, precision = report.precision_recall()
+    assert recall == pytest.approx([1 / 2, 1, 1]) and precision == pytest.approx([1, 2 / 3, 2 / 3])
+    assert report.base_rate == pytest.approx(2 / 3) and report.database_size == 3
+
+
+def test_random_codes_score_the_base_rate():
+    case = naive.random_case(np.random.default_rng(0), 300, 3000, 32, 10, density=0.15)
+    report = evaluate(*case)
+    expected = (case[2].astype(int) @ case[3].T.astype(int) > 0).mean()
+    assert report.base_rate == pytest.approx(expected)
+    assert report.map == pytest.approx(expected, abs=0.01)
+    assert report.precision_at(500) == pytest.approx(expected, abs=0.01)
+
+
+def test_codes_that_are_the_labels_score_one():
+    labels = np.random.default_rng(0).integers(0, 8, 500)
+    codes = np.array([[1 if c >> b & 1 else -1 for b in range(3)] for c in labels], np.int8)
+    assert evaluate(codes[:50], codes, labels[:50], labels).map == pytest.approx(1)
+
+
+@pytest.mark.parametrize("bits", [12, 64, 65])
+def test_packed_codes_and_other_types_give_the_same(bits):
+    query, database, *labels = naive.random_case(np.random.default_rng(3), 9, 99, bits, 5)
+    expected = evaluate(query, database, *labels)
+    for report in (
+        evaluate(pack(query), pack(database), *labels, bits=bits),
+        evaluate(query.astype(np.float32), np.asfortranarray(database), *(x.astype(float) for x in labels)),
+        evaluate(query[::-1][::-1], database, *(x.astype(bool) for x in labels), bits=bits),
+    ):
+        np.testing.assert_array_equal(report.counts.relevant, expected.counts.relevant)
+        np.testing.assert_array_equal(report.counts.total, expected.counts.total)
+
+
+def test_read_only_arrays():
+    case = naive.random_case(np.random.default_rng(3), 9, 99, 64, 5)
+    case = (pack(case[0]), pack(case[1]), *case[2:])
+    expected = evaluate(*case, bits=64).map
+    for array in case:
+        array.flags.writeable = False
+    assert evaluate(*case, bits=64).map == expected
+
+
+def test_class_ids_equal_multi_hot():
+    rng = np.random.default_rng(4)
+    query, database, _, _ = naive.random_case(rng, 20, 200, 16, 1)
+    query_ids, database_ids = rng.integers(0, 7, 20), rng.integers(3, 100, 200)
+    by_id = evaluate(query, database, query_ids, database_ids)
+    by_column = evaluate(query, database, np.eye(100)[query_ids], np.eye(100)[database_ids])
+    np.testing.assert_array_equal(by_id.counts.relevant, by_column.counts.relevant)
+    assert by_id.queries_without_relevant == by_column.queries_without_relevant > 0
+
+
+def test_shards_read_once_have_no_stable_order():
+    query, database, query_labels, database_labels = naive.random_case(np.random.default_rng(6), 4, 50, 16, 5)
+    report = evaluate_shards(query, query_labels, ((database[p], database_labels[p]) for p in np.split(np.arange(50), 5)))
+    assert report.map == evaluate(query, database, query_labels, database_labels).map
+    with pytest.raises(InputError, match="map_stable_order"):
+        _ = report.map_stable_order
+
+
+GOOD = naive.random_case(np.random.default_rng(8), 3, 6, 12, 4)
+
+
+@pytest.mark.parametrize(
+    ("position", "value", "words"),
+    [
+        (0, GOOD[0][:, :8], "database_codes: found codes of 12 bits, expected 8"),
+        (0, GOOD[0] * 2, "query_codes: found the value -?2, expected -1 or 1"),
+        (0, GOOD[0] * np.float32(np.nan), "query_codes: found the value nan"),
+        (0, GOOD[0].astype(object), "query_codes: found object"),
+        (0, GOOD[0][0], r"query_codes: found int8 \[12\]"),
+        (0, GOOD[0][:0], "query_codes: found no row"),
+        (0, pack(GOOD[0]), r"query_codes: found packed codes \(uint8\) without their number of bits, expected bits=K"),
+        (1, GOOD[1][:0], "database_labels: found 6 rows, expected 0"),
+        (1, pack(GOOD[1])[:, :1], "database_codes: found 1 bytes a code, expected 2 for 12 bits"),
+        (2, GOOD[2][:2], "query_labels: found 2 rows, expected 3"),
+        (2, GOOD[2] * 2.5, "query_labels: found the value 2.5, expected 0 or 1"),
+        (2, np.full((3, 4), np.nan), "query_labels: found the value nan, expected 0 or 1"),
+        (2, np.array([0, 1, 2]), r"database_labels: found multi-hot \[n, classes\], expected class ids"),
+        (2, np.array([0.0, 1.0, 2.0]), r"query_labels: found float64 \[3\]"),
+        (2, np.array([0, -1, 2]), "query_labels: found the class id -1"),
+        (3, GOOD[3][:, :3], "database_labels: found 3 classes, expected 4"),
+        (3, GOOD[3][:5], "database_labels: found 5 rows, expected 6"),
+    ],
+)
+def test_bad_input(position, value, words):
+    case = list(GOOD)
+    case[2] = case[2] | 1
+    case[position] = value
+    with pytest.raises(InputError, match=words):
+        evaluate(*case)
+
+
+def test_empty_database():
+    with pytest.raises(InputError, match="database_codes: found no row"):
+        evaluate(GOOD[0], GOOD[1][:0], GOOD[2], GOOD[3][:0])
+    with pytest.raises(InputError, match="database_codes: found no row"):
+        evaluate_shards(GOOD[0], GOOD[2], [])
