@@ -1,0 +1,168 @@
+"""What the shallow methods share: checked input rows, centring, principal directions, the encoder, random streams.
+
+A shallow method learns from the rows of `input_matrix` (features, or flattened images): rows are scaled to unit length
+and centred by the training mean, as is usual for these baselines on deep features. No TensorFlow here.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import numpy as np
+import scipy.linalg
+import scipy.sparse.linalg
+
+from dseh_tf.data import Split
+from dseh_tf.errors import InputError
+from dseh_tf.methods.base import Fitted, input_matrix
+
+BLOCK_ROWS = 4096
+
+log = logging.getLogger(__name__)
+
+
+def random_stream(seed: int, stream: int = 0) -> np.random.Generator:
+    """A generator that depends on (seed, stream) alone: the same draws on every machine and in every process."""
+    return np.random.Generator(np.random.Philox(key=[seed, stream]))
+
+
+def signs(values: np.ndarray) -> np.ndarray:
+    """int8 ±1 of any shape; zero counts as +1."""
+    return np.where(values >= 0, np.int8(1), np.int8(-1))
+
+
+def checked_rows(split: Split, part: str, width: int | None = None) -> np.ndarray:
+    """float32 [n, d] of a split; InputError on a value that is not finite (row and column named) or another width."""
+    x = input_matrix(split)
+    if width is not None and x.shape[1] != width:
+        raise InputError(f"{part} features: found {x.shape[1]} columns, expected {width}, as in training")
+    for start in range(0, len(x), BLOCK_ROWS):
+        finite = np.isfinite(x[start : start + BLOCK_ROWS])
+        if not finite.all():
+            row, column = np.argwhere(~finite)[0]
+            row += start
+            raise InputError(
+                f"{part} features: found {x[row, column]} in row {row} ({split.ids[row]}), column {column}, "
+                "expected a finite number"
+            )
+    return x
+
+
+def unit_rows(x: np.ndarray) -> np.ndarray:
+    """Rows divided by their length, in the dtype of x; a zero row stays zero."""
+    norms = np.linalg.norm(x, axis=1, keepdims=True)
+    return x / np.where(norms > 0, norms, 1)
+
+
+class Preparation:
+    """Row scaling and centring, learnt on the training rows.
+
+    normalise: divide each row by its length first (no scaling where False). mean: float64 [d].
+    constant: how many columns have one value in all training rows; they carry nothing and centre to zero.
+    """
+
+    def __init__(self, train: np.ndarray, normalise: bool) -> None:
+        self.normalise = normalise
+        self.width = train.shape[1]
+        self.constant = int((train.max(axis=0) == train.min(axis=0)).sum())
+        if len(train) < 2 or self.constant == self.width:
+            raise InputError(f"train features: found {len(train)} equal rows, expected at least two that differ")
+        total = np.zeros(self.width)
+        for start in range(0, len(train), BLOCK_ROWS):
+            total += self.scaled(train[start : start + BLOCK_ROWS]).sum(axis=0, dtype=np.float64)
+        self.mean = total / len(train)
+
+    def scaled(self, x: np.ndarray) -> np.ndarray:
+        """float32 [n, d], rows of unit length where asked, not centred."""
+        return unit_rows(x) if self.normalise else x
+
+    def centred(self, x: np.ndarray) -> np.ndarray:
+        """float64 [n, d], scaled and centred by the training mean."""
+        return self.scaled(x).astype(np.float64) - self.mean
+
+    def projected(self, x: np.ndarray, directions: np.ndarray) -> np.ndarray:
+        """float64 [n, p]: the centred rows times directions [d, p], block by block."""
+        out = np.empty((len(x), directions.shape[1]))
+        for start in range(0, len(x), BLOCK_ROWS):
+            out[start : start + BLOCK_ROWS] = self.centred(x[start : start + BLOCK_ROWS]) @ directions
+        return out
+
+
+class ShallowFitted(Fitted):
+    """A fitted shallow method: `project` turns raw rows [b, d] into real values [b, K], whose signs are the code.
+
+    Rows are read, checked and encoded in blocks, so a database need not fit in memory once per step.
+    """
+
+    def __init__(self, bits: int, width: int, project: Callable[[np.ndarray], np.ndarray]) -> None:
+        super().__init__(bits)
+        self.width = width
+        self.project = project
+
+    def encode(self, split: Split, modality: str = "image") -> np.ndarray:
+        """int8 ±1 [n, K]. Raises InputError on values that are not finite, another width, or a text side asked for."""
+        if modality != "image":
+            raise InputError(f"modality: found {modality!r}, expected 'image': this method encodes images or features")
+        codes = np.empty((len(split), self.bits), np.int8)
+        for start in range(0, len(split), BLOCK_ROWS):
+            rows = np.arange(start, min(start + BLOCK_ROWS, len(split)))
+            codes[rows] = signs(self.project(checked_rows(split.take(rows), "encoded", self.width)))
+        return codes
+
+    def note(self, text: str) -> None:
+        """Logs what was done out of the ordinary and keeps it in `results["notes"]`."""
+        log.info(text)
+        self.results.setdefault("notes", []).append(text)
+
+
+def shallow_fitted(bits: int, preparation: Preparation, project: Callable[[np.ndarray], np.ndarray]) -> ShallowFitted:
+    """The fitted method, with a note where training columns were constant."""
+    fitted = ShallowFitted(bits, preparation.width, project)
+    if preparation.constant:
+        fitted.note(
+            f"{preparation.constant} of {preparation.width} feature columns are constant in training and carry nothing"
+        )
+    return fitted
+
+
+def scatter_matrix(x: np.ndarray, preparation: Preparation) -> np.ndarray:
+    """float64 [d, d]: the scatter of the centred training rows, sum over rows of x x^T, summed block by block."""
+    scatter = np.zeros((preparation.width, preparation.width))
+    for start in range(0, len(x), BLOCK_ROWS):
+        block = preparation.centred(x[start : start + BLOCK_ROWS])
+        scatter += block.T @ block
+    return scatter
+
+
+def principal_directions(x: np.ndarray, preparation: Preparation, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The leading principal directions of the training rows: float64 [d, p], p <= count, and their variances [p].
+
+    p is smaller than `count` where the centred rows have a smaller rank. Columns are orthonormal, largest variance
+    first; the sign of each is fixed by its largest entry, so that a direction does not depend on the solver.
+    """
+    n, d = x.shape
+    if n < d:  # fewer rows than columns: the same directions from the smaller n x n problem
+        centred = preparation.centred(x)
+        values, vectors = _leading_eigenpairs(centred @ centred.T, count)
+        vectors = centred.T @ vectors / np.sqrt(values)
+    else:
+        values, vectors = _leading_eigenpairs(scatter_matrix(x, preparation), count)
+    largest = np.abs(vectors).argmax(axis=0)
+    return vectors * np.sign(vectors[largest, np.arange(vectors.shape[1])]), values / n
+
+
+def _leading_eigenpairs(matrix: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Largest eigenvalues [p] and vectors [d, p] of a positive semi-definite matrix, p <= count, numerical zeros left
+    out."""
+    d = len(matrix)
+    if count < d // 8:  # Lanczos: a fraction of the time of the whole decomposition; the start vector is fixed
+        values, vectors = scipy.sparse.linalg.eigsh(
+            matrix, k=count, which="LA", v0=random_stream(0, d).standard_normal(d)
+        )
+        values, vectors = values[::-1], vectors[:, ::-1]
+    else:
+        values, vectors = scipy.linalg.eigh(matrix)
+        values, vectors = values[::-1][:count], vectors[:, ::-1][:, :count]
+    kept = values > values[0] * d * np.finfo(np.float32).eps
+    return values[kept], vectors[:, kept]
