@@ -1,7 +1,7 @@
 """How a kernel is compiled and run: numba without the interpreter lock, a thread for each share of the queries.
 
-Threads of Python's own run kernels that release the lock. numba's `parallel=True` would do the same work, but it
-compiles for seconds, and its OpenMP layer ends a process that forks after TensorFlow or numba has run.
+Kernels release the interpreter lock, so Python's own threads run them side by side. numba's `parallel=True` would do the
+same work, but takes seconds more to compile, and its OpenMP layer does not survive a fork of the process.
 """
 
 from __future__ import annotations
