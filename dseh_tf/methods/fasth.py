@@ -97,7 +97,7 @@ class FastH(Method):
             )
             codes[:, k] = target if tree is None else tree.predict(inputs)
             gain = codes[:, k] @ residual_product(similarity, done, self.bits, codes[:, k])
-            objective.append(objective[-1] - (2 * gain - n * n) / (self.bits * n) ** 2)
+            objective.append(float(objective[-1] - (2 * gain - n * n) / (self.bits * n) ** 2))
             accuracy.append(float(np.mean(codes[:, k] == target)))
             trees.append(tree if tree is not None else float(target[0]))
             exact.append(solved)

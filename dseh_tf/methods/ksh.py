@@ -111,7 +111,7 @@ def fit_bits(
         codes[:, k] = y
         towards = phi.T @ y
         residual_scatter -= np.outer(towards, towards)
-        trace.append(trace[-1] - (2 * gain - n * n) / (bits * n) ** 2)
+        trace.append(float(trace[-1] - (2 * gain - n * n) / (bits * n) ** 2))
     return projections, trace, refined
 
 

@@ -1,0 +1,137 @@
+"""What all shallow methods owe: the encoder's contract, bad input, odd shapes, independence of what they must not read."""
+
+import numpy as np
+import pytest
+
+from dseh_tf.data import RetrievalDataset
+from dseh_tf.errors import InputError
+from dseh_tf.methods import shallow
+from dseh_tf.methods.fasth import FastH
+from dseh_tf.methods.itq import ITQ
+from dseh_tf.methods.itq_cca import ITQCCA
+from dseh_tf.methods.ksh import KSH
+from dseh_tf.methods.lsh import LSH
+from dseh_tf.methods.sdh import SDH
+from dseh_tf.methods.sh import SH
+from dseh_tf.retrieval import evaluate
+
+from .toy import clusters
+
+ALL = [LSH, SH, ITQ, ITQCCA, KSH, SDH, FastH]
+QUICK = {"fasth": {"rounds": 5}, "ksh": {"anchors": 30, "iterations": 20}, "sdh": {"anchors": 30, "width": 1.0}}
+
+
+def make(method, bits=6, seed=0):
+    return method(bits=bits, seed=seed, **QUICK.get(method.name, {}))
+
+
+@pytest.fixture(params=ALL, ids=lambda m: m.name)
+def method(request):
+    return request.param
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_codes_are_signs_and_search_better_than_chance(method, several):
+    data = clusters(several=several)
+    fitted = make(method, bits=12).fit(data)
+    query, database = fitted.encode(data.query), fitted.encode(data.database)
+    assert query.dtype == np.int8 and query.shape == (len(data.query), 12) and set(np.unique(query)) == {-1, 1}
+    related = (data.query.labels.astype(int) @ data.database.labels.T > 0).mean()
+    assert evaluate(query, database, data.query.labels, data.database.labels).map > related + 0.05
+
+
+def test_same_seed_same_codes_and_queries_are_never_read(method):
+    data = clusters()
+    other = clusters(seed=5)
+    first = make(method).fit(data).encode(data.query)
+    again = make(method).fit(data.replace(query=other.query, database=other.database)).encode(data.query)
+    np.testing.assert_array_equal(first, again)
+
+
+def test_a_row_has_the_same_code_alone_and_among_others(method, monkeypatch):
+    data = clusters()
+    fitted = make(method).fit(data)
+    whole = fitted.encode(data.query)
+    np.testing.assert_array_equal(whole[7:8], fitted.encode(data.query.take(np.array([7]))))
+    monkeypatch.setattr(shallow, "BLOCK_ROWS", 13)
+    np.testing.assert_array_equal(whole, fitted.encode(data.query))
+
+
+def test_values_that_are_not_finite_are_named(method):
+    data = clusters()
+    data.train.features[17, 3] = np.nan
+    with pytest.raises(InputError, match=r"train features: found nan in row 17 \(train/17\), column 3"):
+        make(method).fit(data)
+    data.train.features[17, 3] = 0
+    fitted = make(method).fit(data)
+    data.query.features[2, 1] = np.inf
+    with pytest.raises(InputError, match=r"encoded features: found inf in row 2 \(query/2\), column 1"):
+        fitted.encode(data.query)
+
+
+def test_constant_columns_are_noted_and_harmless(method):
+    data = clusters()
+    for split in (data.train, data.query, data.database):
+        split.features[:, 4] = 0
+    fitted = make(method).fit(data)
+    assert "1 of 20 feature columns are constant" in fitted.results["notes"][0]
+    assert fitted.encode(data.query).shape == (60, 6)
+
+
+def test_more_bits_than_features_and_classes(method):
+    data = clusters(width=3)
+    fitted = make(method, bits=16).fit(data)
+    codes = fitted.encode(data.database)
+    assert codes.shape == (len(data.database), 16) and set(np.unique(codes)) == {-1, 1}
+    if method in (SH, ITQ, ITQCCA):
+        assert any("16 bits from" in note for note in fitted.results["notes"])
+
+
+def test_more_columns_than_rows(method):
+    data = clusters(rows=40, width=100)
+    assert make(method).fit(data).encode(data.query).shape == (10, 6)
+
+
+def test_images_are_flattened(method):
+    rng = np.random.default_rng(0)
+    labels = np.arange(60) % 3
+    images = (rng.integers(0, 60, (60, 6, 5, 3)) + 60 * labels[:, None, None, None]).astype(np.uint8)
+    data = RetrievalDataset.from_arrays((images[:40], labels[:40]), (images[40:], labels[40:]))
+    assert make(method).fit(data).encode(data.query).shape == (20, 6)
+
+
+def test_clear_errors(method):
+    data = clusters()
+    fitted = make(method).fit(data)
+    with pytest.raises(InputError, match="found 3 columns, expected 20"):
+        fitted.encode(clusters(width=3).query)
+    with pytest.raises(InputError, match="modality: found 'text'"):
+        fitted.encode(data.query, modality="text")
+    data.train.features[:] = 1
+    with pytest.raises(InputError, match="found 240 equal rows"):
+        make(method).fit(data)
+    with pytest.raises(InputError, match="expected features or images"):
+        make(method).fit(RetrievalDataset.from_arrays((None, np.arange(4)), (None, np.arange(4))))
+
+
+def test_zero_is_plus_one():
+    np.testing.assert_array_equal(shallow.signs(np.array([-0.1, 0.0, -0.0, 2.0])), [-1, 1, 1, 1])
+
+
+@pytest.mark.parametrize("rows", [30, 300])  # fewer rows than columns takes the Gram matrix, more the covariance
+@pytest.mark.parametrize("count", [4, 25])  # few directions take Lanczos, many the whole decomposition
+def test_principal_directions_are_those_of_the_svd(rows, count):
+    rng = np.random.default_rng(1)
+    x = (rng.standard_normal((rows, 60)) * np.linspace(5, 0.5, 60)).astype(np.float32)
+    preparation = shallow.Preparation(x, normalise=False)
+    directions, variances = shallow.principal_directions(x, preparation, count)
+    centred = x - x.mean(axis=0, dtype=np.float64)
+    _, singular, right = np.linalg.svd(centred, full_matrices=False)
+    np.testing.assert_allclose(variances, singular[:count] ** 2 / rows, rtol=1e-5)
+    np.testing.assert_allclose(np.abs(np.sum(directions * right[:count].T, axis=0)), 1, atol=1e-5)
+
+
+def test_preparation_scales_rows_before_it_centres():
+    x = np.array([[3.0, 4.0], [0.0, 2.0], [0.0, 0.0]], np.float32)
+    unit = np.array([[0.6, 0.8], [0.0, 1.0], [0.0, 0.0]])
+    np.testing.assert_allclose(shallow.Preparation(x, True).centred(x), unit - unit.mean(axis=0), atol=1e-7)
