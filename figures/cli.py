@@ -1,6 +1,6 @@
 """The command line that every module here shares: --runs, --out, and which of the runs to draw.
 
-Exit codes: 0 everything drawn · 1 nothing drawn (bad flags, no run folder) · 3 drawn, but a run folder was skipped.
+Exit codes: 0 everything drawn · 2 nothing drawn (bad flags, no run folder) · 3 drawn, but a run folder was skipped.
 """
 
 from __future__ import annotations
@@ -33,26 +33,29 @@ def chosen(runs: Runs) -> Runs:
         known = sorted({str(getattr(run, name)) for run in runs})
         for value in values:
             if value not in known:
-                raise InputError(f"--{name.removesuffix('s')}s: found {value!r}, expected one of {', '.join(known) or 'none'}")
-    return runs.where(lambda run: all(not values or str(getattr(run, name)) in values for name, values in asked.items()))
+                raise InputError(
+                    f"--{name.removesuffix('s')}s: found {value!r}, expected one of {', '.join(known) or 'none'}"
+                )
+    return runs.where(
+        lambda run: all(not values or str(getattr(run, name)) in values for name, values in asked.items())
+    )
 
 
 def program(draw: Draw, needs: tuple[str, ...] = ()) -> None:
     """Runs a module: reads the runs, draws, prints each file written; problems go to standard error."""
 
     def main(arguments: list[str]) -> int:
-        if len(arguments) > 1:
-            print(f"found {' '.join(arguments[1:])!r}, expected flags only", file=sys.stderr)
-            return 1
         try:
+            if len(arguments) > 1:
+                raise InputError(f"arguments: found {' '.join(arguments[1:])!r}, expected flags only")
             runs = read_runs(Path(_RUNS.value), needs)
             for line in (*runs.problems, *(f"note: {note}" for note in runs.notes)):
                 print(line, file=sys.stderr)
             style.apply()
             paths = draw(chosen(runs), Path(_OUT.value))
         except InputError as error:
-            print(error, file=sys.stderr)
-            return 1
+            print(f"error: {error}", file=sys.stderr)
+            return 2
         for path in paths:
             print(path)
         if not paths:

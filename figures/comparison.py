@@ -12,9 +12,10 @@ from figures.tables import NO_RUN, NOT_PUBLISHED, Cell, Row, Table, number, sign
 
 OURS, PUBLISHED, DIFFERENCE = "ours", "published", "difference"
 CELL_NOTE = (
-    f"Ours: mean ± sample deviation over seeds (number of seeds). “{NO_RUN}”: no such run, and nothing is put in its place. "
-    "Bold: the best of our means in a column."
+    f"Ours: mean ± sample deviation over seeds (number of seeds). “{NO_RUN}”: no such run, and nothing is put in its "
+    "place."
 )
+BEST_NOTE = "Bold: the best of our means in a column."
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,12 @@ class Column:
 
 
 def compare(
-    title: str, runs: Runs, columns: list[Column], published_methods: list[str], notes: list[str], heading: str = "Method"
+    title: str,
+    runs: Runs,
+    columns: list[Column],
+    published_methods: list[str],
+    notes: list[str],
+    heading: str = "Method",
 ) -> Table:
     """One table. Rows: every method that has a run here or a published number, published ones never taken for ours.
 
@@ -91,4 +97,5 @@ def compare(
         if any(column.published(method) is not None for column in columns):
             rows.append(Row(label, PUBLISHED, theirs))
             rows.append(Row(label, DIFFERENCE, gaps))
-    return Table(title, [column.heading for column in columns], rows, [CELL_NOTE, *notes], records, heading)
+    cell_notes = [CELL_NOTE, BEST_NOTE] if any(cell.best for row in rows for cell in row.cells) else [CELL_NOTE]
+    return Table(title, [column.heading for column in columns], rows, [" ".join(cell_notes), *notes], records, heading)

@@ -1,6 +1,6 @@
 """Table 1: MAP of Hamming ranking by method and code length; ours, published, difference.
 
-    python -m figures.map_table --runs=runs --out=out      # out/map_table.md, .tex, .csv
+python -m figures.map_table --runs=runs --out=out      # out/map_table.md, .tex, .csv
 """
 
 from __future__ import annotations

@@ -9,16 +9,17 @@ from __future__ import annotations
 import json
 import statistics
 import zipfile
-from zlib import error as zlib_error
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from zlib import error as zlib_error
 
 import numpy as np
 
 from dseh_tf.errors import InputError
+from dseh_tf.retrieval import Counts, Report, load_counts
 from figures import style
 
 MARKS = ("config.json", "result.json", "codes.npz", "counts.npz")
@@ -28,7 +29,7 @@ NUMBERS = (
     "n_train", "n_query", "n_database", "train_seconds", "encode_seconds", "evaluate_seconds",
 )  # fmt: skip
 CODES = ("query_codes", "database_codes", "query_labels", "database_labels", "query_ids", "database_ids", "bits")
-OPTIONAL_FILES = ("semantic_features", "losses", "thumbnails")
+MAP_TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ class Problem:
     unfinished: bool = False
 
     def __str__(self) -> str:
-        return f"{self.folder}: {'unfinished' if self.unfinished else 'skipped'}: {self.reason}"
+        kind = "unfinished" if self.unfinished else "skipped"
+        return f"{self.folder}: {kind}: {self.reason.replace(f'{self.folder}/', '')}"
 
 
 @dataclass(frozen=True)
@@ -94,10 +96,9 @@ class Run:
             raise InputError(f"{path}: found {error}, expected a whole file of arrays") from None
 
     @cached_property
-    def counts(self) -> tuple[np.ndarray, np.ndarray]:
-        """`relevant` and `total`, int64 [queries, bits + 1]: per Hamming distance."""
-        stored = self.arrays("counts", ("relevant", "total"))
-        return stored["relevant"], stored["total"]
+    def counts(self) -> Counts:
+        """Per query and Hamming distance, how many items, how many relevant. Raises InputError on a damaged file."""
+        return load_counts(self.folder / "counts.npz")
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,9 @@ def read_runs(root: Path, needs: tuple[str, ...] = ()) -> Runs:
             continue
         key = (run.dataset, run.method, run.preset, run.bits, run.seed)
         if key in taken:
-            problems.append(Problem(folder, f"found the same data set, method, preset, bits and seed in {taken[key].name}"))
+            problems.append(
+                Problem(folder, f"found the same data set, method, preset, bits and seed in {taken[key].name}")
+            )
             continue
         taken[key] = folder
         found.append(run)
@@ -198,7 +201,9 @@ def read_run(folder: Path, needs: tuple[str, ...] = ()) -> Run | Problem:
         if not isinstance(value, kind) or isinstance(value, bool):
             raise InputError(f"{folder / 'result.json'}: {name}: found {value!r}, expected {_kind(kind)}")
         if name in config and config[name] != value and name in result:
-            raise InputError(f"{folder / 'config.json'}: {name}: found {config[name]!r}, expected {value!r} as in result.json")
+            raise InputError(
+                f"{folder / 'config.json'}: {name}: found {config[name]!r}, expected {value!r} as in result.json"
+            )
     for name in NUMBERS:
         value = result.get(name, 0)
         if not isinstance(value, int | float) or isinstance(value, bool) or not np.isfinite(value):
@@ -265,7 +270,11 @@ def _headers(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
             for name in archive.namelist():
                 with archive.open(name) as member:
                     version = np.lib.format.read_magic(member)
-                    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+                    read = (
+                        np.lib.format.read_array_header_1_0
+                        if version == (1, 0)
+                        else np.lib.format.read_array_header_2_0
+                    )
                     shape, _, dtype = read(member)
                     headers[name.removesuffix(".npy")] = shape, dtype
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib_error) as error:
@@ -284,20 +293,19 @@ def _check_bytes(path: Path) -> None:
 
 
 def _check_counts(run: Run) -> None:
-    path = run.folder / "counts.npz"
-    headers = _headers(path)
-    for name in ("relevant", "total"):
-        shape, dtype = headers.get(name, ((), None))
-        if dtype != np.int64 or len(shape) != 2 or shape[1] != run.bits + 1 or shape[0] < 1:
-            found = "nothing" if dtype is None else f"{dtype} {list(shape)}"
-            raise InputError(f"{path}: {name}: found {found}, expected int64 [queries, {run.bits + 1}]")
-    _check_bytes(path)
-    relevant, total = run.counts
-    if relevant.shape != total.shape or (relevant < 0).any() or (relevant > total).any():
-        raise InputError(f"{path}: relevant: found counts above total or below 0, expected 0 <= relevant <= total")
-    sums = total.sum(axis=1)
-    if (sums != sums[0]).any() or sums[0] == 0 or sums[0] != run.result.get("n_database", sums[0]):
-        raise InputError(f"{path}: total: found {sums.min()} to {sums.max()} items a query, expected the whole database")
+    """That counts.npz is whole, fits the bits and the database, and gives the MAP that result.json tells."""
+    path, counts = run.folder / "counts.npz", run.counts
+    if counts.bits != run.bits:
+        raise InputError(f"{path}: total: found counts of {counts.bits} bits, expected {run.bits} as in result.json")
+    report = Report(counts)
+    expected = run.result.get("n_database", report.database_size)
+    if report.database_size != expected:
+        raise InputError(f"{path}: total: found {report.database_size} items a query, expected {expected}")
+    found = Report(counts).map
+    if abs(found - run.result["map"]) > MAP_TOLERANCE:
+        raise InputError(
+            f"{run.folder / 'result.json'}: map: found {run.result['map']}, expected {found} as in counts.npz"
+        )
 
 
 def _check_codes(run: Run) -> None:
@@ -315,7 +323,9 @@ def _check_codes(run: Run) -> None:
             raise InputError(f"{path}: {part}_codes: found {dtype} [{n}, {width}], expected uint8 [n, {-(-bits // 8)}]")
         for name in (f"{part}_labels", f"{part}_ids"):
             if headers[name][0][:1] != (n,):
-                raise InputError(f"{path}: {name}: found {list(headers[name][0])}, expected {n} rows as in {part}_codes")
-    if headers["query_codes"][0][0] != len(run.counts[0]):
-        found, expected = headers["query_codes"][0][0], len(run.counts[0])
+                raise InputError(
+                    f"{path}: {name}: found {list(headers[name][0])}, expected {n} rows as in {part}_codes"
+                )
+    if headers["query_codes"][0][0] != run.counts.queries:
+        found, expected = headers["query_codes"][0][0], run.counts.queries
         raise InputError(f"{path}: query_codes: found {found} rows, expected {expected} as in counts.npz")

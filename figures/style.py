@@ -7,9 +7,10 @@ unsupervised ones dotted with hollow markers, variants of DSEH dash-dotted.
 
 from __future__ import annotations
 
-import os
+import logging
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,7 @@ METHOD_STYLES: dict[str, MethodStyle] = {
     "itq_cca": MethodStyle("ITQ-CCA", SKY, "D", DASHED, hollow=True),
     "itq": MethodStyle("ITQ", BLUE, "o", DOTTED, hollow=True),
     "sh": MethodStyle("SH", PURPLE, "P", DOTTED, hollow=True),
-    "lsh": MethodStyle("LSH", ORANGE, "X", DOTTED, hollow=True),
+    "lsh": MethodStyle("LSH", ORANGE, "x", DOTTED, hollow=True),
 }
 
 DATASET_TITLES = {
@@ -106,6 +107,7 @@ def dataset_title(dataset: str) -> str:
 def apply() -> None:
     """Sets the style for everything drawn from here on."""
     plt.rcdefaults()
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # it reports every letter that a PDF takes in
     plt.rcParams.update(
         {
             "font.family": "DejaVu Sans",  # shipped with matplotlib: the same letters on every machine
@@ -137,17 +139,32 @@ def apply() -> None:
     )
 
 
-def legend_outside(figure: Figure, axes: Any) -> None:
+def legend_outside(figure: Figure, axes: Any, title: str) -> None:
     """The legend to the right of the axes, where it covers no line."""
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right upper")
+    figure.legend(handles, labels, loc="outside right upper", title=title, alignment="left")
+
+
+_formats: tuple[str, ...] = ("png", "pdf")
+
+
+@contextmanager
+def formats(*endings: str) -> Iterator[None]:
+    """Inside, `save` writes these formats only."""
+    global _formats
+    before, _formats = _formats, endings
+    try:
+        yield
+    finally:
+        _formats = before
 
 
 def save(figure: Figure, out: Path, name: str) -> list[Path]:
     """Writes `out/name.png` and `out/name.pdf`, the same bytes for the same figure, and closes it."""
     out.mkdir(parents=True, exist_ok=True)
     paths = []
-    for ending, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None, "Producer": None})):
+    for ending in _formats:
+        metadata = {"png": {"Software": None}, "pdf": {"CreationDate": None, "Producer": None}}[ending]
         path = out / f"{name}.{ending}"
         partial = path.with_name(f".{path.name}.partial")
         figure.savefig(partial, format=ending, metadata=metadata)
@@ -158,9 +175,9 @@ def save(figure: Figure, out: Path, name: str) -> list[Path]:
 
 
 def file_name(*parts: object) -> str:
-    """A file name of letters, digits, `_`, `-` and `.` from the given parts."""
-    text = "_".join(str(part) for part in parts)
-    return "".join(c if c.isalnum() or c in "_-." else "-" for c in text).replace(os.sep, "-")
+    """A file name of letters, digits, `_`, `-` and `.` from the given parts; empty parts are left out."""
+    text = "_".join(str(part) for part in parts if part != "")
+    return "".join(c if c.isalnum() or c in "_-." else "-" for c in text)
 
 
 def methods_in_order(methods: Iterable[str]) -> list[str]:

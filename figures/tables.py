@@ -125,7 +125,8 @@ def to_csv(table: Table) -> str:
 
 def to_html(table: Table) -> str:
     """A `<table>` and its notes, without styling of its own; classes: best, quiet, first (first row of a method)."""
-    head = "".join(f"<th>{html.escape(heading)}</th>" for heading in table.headings)
+    head = "".join(f"<th>{html.escape(heading)}</th>" for heading in table.headings[:2])
+    head += "".join(f"<th class=number>{html.escape(heading)}</th>" for heading in table.columns)
     lines = [f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>']
     previous = None
     for row in table.rows:

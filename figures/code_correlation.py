@@ -1,0 +1,129 @@
+"""How much the bits repeat each other: |correlation| of every two bits over the database codes, and their mean, mAC.
+
+    python -m figures.code_correlation --runs=runs --out=out --bits=32
+    # out/code_correlation_<dataset>_32.png, .pdf and out/code_correlation.md, .tex, .csv
+
+mAC is the mean over i != j (DSAH poster): 0 for independent bits, 1 for copies of one bit. A bit that is the same for every item
+has no correlation; it is left out of the mean, drawn blue-grey and counted.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from figures import cli, style, tables
+from figures.comparison import Column, compare
+from figures.runs import Run, Runs
+
+PANELS_A_ROW = 4
+
+
+def correlation(codes: np.ndarray) -> np.ndarray:
+    """float64 [K, K]: |corr(bit i, bit j)| of codes [n, K] with values 0 and 1; NaN for a constant bit.
+
+    Bits are counted, not averaged in floating point: n <= 2^24 items give exact sums in float64.
+    """
+    bits = codes.astype(np.float64)
+    ones, both = bits.sum(axis=0), bits.T @ bits
+    covariance = len(bits) * both - np.outer(ones, ones)
+    variance = np.diag(covariance)
+    scale = np.sqrt(np.outer(variance, variance))
+    return np.divide(np.abs(covariance), scale, out=np.full_like(scale, np.nan), where=scale > 0)
+
+
+def mean_absolute_correlation(matrix: np.ndarray) -> float:
+    """mAC: the mean off the diagonal, NaN entries left out; NaN where nothing remains."""
+    values = matrix[~np.eye(len(matrix), dtype=bool)]
+    values = values[~np.isnan(values)]
+    return float(values.mean()) if len(values) else float("nan")
+
+
+@cache
+def run_matrix(run_folder: Path, bits: int) -> np.ndarray:
+    """The matrix of one run folder's database codes."""
+    with np.load(run_folder / "codes.npz", allow_pickle=False) as stored:
+        packed = stored["database_codes"]
+    return correlation(np.unpackbits(packed, axis=1, bitorder="little", count=bits))
+
+
+def build(runs: Runs) -> list[tables.Table]:
+    """mAC by method and code length, one table a data set."""
+    ranked, result = runs.ranked(), []
+    for dataset in ranked.datasets:
+        here = ranked.of(dataset=dataset)
+        notes = [
+            "mAC: mean |correlation| of two different bits over the database codes; 0 is independent, 1 is a copy."
+        ]
+        constant = [run for run in here if np.isnan(run_matrix(run.folder, run.bits)).any()]
+        notes += [
+            f"{style.method_style(run.method).title}, {run.bits} bits, seed {run.seed}: "
+            f"{int(np.isnan(np.diag(run_matrix(run.folder, run.bits))).sum())} constant bits left out."
+            for run in constant
+        ]
+        columns = [_column(bits) for bits in here.bits]
+        result.append(
+            compare(f"Mean absolute code correlation on {style.dataset_title(dataset)}", here, columns, [], notes)
+        )
+    return result
+
+
+def _column(bits: int) -> Column:
+    def value(run: Run) -> float | None:
+        mac = mean_absolute_correlation(run_matrix(run.folder, run.bits))
+        return None if np.isnan(mac) else mac
+
+    return Column(f"{bits} bits", lambda run: run.bits == bits, value, lambda method: None, {"bits": bits, "measure": "mac"},
+                  highest_is_best=False)  # fmt: skip
+
+
+def draw_matrices(runs: Runs, out: Path) -> list[Path]:
+    """One figure a data set and code length, a panel a method (the run of the lowest seed)."""
+    paths, ranked = [], runs.ranked()
+    for dataset in ranked.datasets:
+        for bits in ranked.of(dataset=dataset).bits:
+            here = ranked.of(dataset=dataset, bits=bits)
+            shown = [min(here.of(method=m, preset=p), key=lambda run: run.seed) for m, p in here.variants]
+            across = min(PANELS_A_ROW, len(shown))
+            down = -(-len(shown) // across)
+            figure, panels = plt.subplots(
+                down, across, figsize=(0.9 + 1.9 * across, 0.7 + 2.05 * down), squeeze=False, sharex=True, sharey=True
+            )
+            colours = plt.get_cmap("magma_r").with_extremes(bad="#9DB4C0")
+            for i, axes in enumerate(panels.flat):
+                axes.set_visible(i < len(shown))
+                if i >= len(shown):
+                    continue
+                run = shown[i]
+                matrix = run_matrix(run.folder, run.bits)
+                image = axes.imshow(matrix, cmap=colours, vmin=0, vmax=1, interpolation="nearest", rasterized=True,
+                                    extent=(0.5, bits + 0.5, bits + 0.5, 0.5))  # fmt: skip
+                mac = mean_absolute_correlation(matrix)
+                title = here.title(run.method, run.preset)
+                axes.set_title(f"{title}\nmAC {mac:.3f}", fontsize=9)
+                axes.grid(visible=False)
+                ticks = sorted({1, *range(bits // 4, bits + 1, max(1, bits // 4))})
+                axes.set(xticks=ticks, yticks=ticks)
+                if i + across >= len(shown):
+                    axes.set_xlabel("Bit")
+                    axes.tick_params(labelbottom=True)
+                if i % across == 0:
+                    axes.set_ylabel("Bit")
+            bar = figure.colorbar(image, ax=panels.ravel().tolist(), shrink=0.85, aspect=25)
+            bar.set_label("|correlation|")
+            grey = "; blue-grey: a constant bit" if any(np.isnan(run_matrix(r.folder, bits)).any() for r in shown) else ""
+            name = style.dataset_title(dataset)
+            figure.suptitle(f"Code correlation on {name}, {bits} bits{grey}", fontsize=10)
+            paths += style.save(figure, out, style.file_name("code_correlation", dataset, bits))
+    return paths
+
+
+def draw(runs: Runs, out: Path) -> list[Path]:
+    return [*tables.save(build(runs), out, "code_correlation"), *draw_matrices(runs, out)]
+
+
+if __name__ == "__main__":
+    cli.program(draw, needs=("codes",))

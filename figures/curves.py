@@ -1,0 +1,60 @@
+"""What the two curve figures share: a panel a data set and code length, a line a method, all read off the counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+
+from dseh_tf.retrieval import Counts, Report
+from figures import style
+from figures.runs import Runs
+
+# The points of a line: x and y, NaN where there is none; None where the counts do not reach that far.
+Points = Callable[[Report], tuple[np.ndarray, np.ndarray] | None]
+
+
+def pooled_report(runs: Runs) -> Report:
+    """The metrics of runs that differ by their seed: their queries together, each against its own run's database.
+
+    For a mean over queries this is the mean over seeds; for a curve by radius it pools the retrieved items.
+    """
+    parts = [run.counts for run in runs]
+    return Report(
+        Counts(np.concatenate([part.relevant for part in parts]), np.concatenate([part.total for part in parts]))
+    )
+
+
+def draw_curves(
+    runs: Runs, out: Path, name: str, title: str, points: Points, finish: Callable[[Axes], None]
+) -> list[Path]:
+    """One figure for every data set and code length: `out/<name>_<dataset>_<bits>.png` and `.pdf`."""
+    paths = []
+    ranked = runs.ranked()
+    for dataset in ranked.datasets:
+        for bits in ranked.of(dataset=dataset).bits:
+            here = ranked.of(dataset=dataset, bits=bits)
+            lines = {v: points(pooled_report(here.of(method=v[0], preset=v[1]))) for v in here.variants}
+            lines = {variant: line for variant, line in lines.items() if line is not None}
+            if not lines:
+                continue
+            figure, axes = plt.subplots(figsize=(5.6, 3.5))
+            for rank, ((method, preset), (x, y)) in enumerate(lines.items()):
+                settings = style.method_style(method).line_settings()
+                # The first of the list lies on top: it is the one the figure is about.
+                axes.plot(x, y, label=here.title(method, preset), zorder=3 + (len(lines) - rank) / 100, **settings)
+            axes.set_title(f"{title}\n{style.dataset_title(dataset)}, {bits} bits", loc="left")
+            finish(axes)
+            style.legend_outside(figure, axes, seeds_told(here))
+            paths += style.save(figure, out, style.file_name(name, dataset, bits))
+    return paths
+
+
+def seeds_told(runs: Runs) -> str:
+    """How many seeds stand behind each line: `3 seeds`, or `1 to 3 seeds`."""
+    counts = sorted({len(runs.of(method=method, preset=preset)) for method, preset in runs.variants})
+    number = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    return f"{number} seed{'' if counts[-1] == 1 else 's'}"

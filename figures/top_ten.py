@@ -1,0 +1,132 @@
+"""For a dozen queries, the ten nearest images of each method: from thumbnails.npz, image files, or ids alone."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from dseh_tf.retrieval import hamming
+from figures.runs import Run, Runs
+
+QUERIES, ANSWERS, SIZE = 12, 10, 96
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An item: its id, the classes it has, and its image as a data URI, or empty where there is none."""
+
+    name: str
+    classes: tuple[int, ...]
+    source: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A retrieved item, at which Hamming distance, and whether it shares a label with the query."""
+
+    item: Picture
+    distance: int
+    right: bool
+
+
+@dataclass(frozen=True)
+class Query:
+    """A query and what each method returns for it, nearest first, ties in database order."""
+
+    item: Picture
+    answers: dict[str, list[Answer]]
+
+
+def queries(runs: Runs) -> list[Query]:
+    """The dozen queries of the runs of one data set and code length; of each method the run of the lowest seed.
+
+    The queries are those of the first run with pictures, else a dozen at even steps. A method whose run has other queries shows
+    those it has.
+    """
+    shown = {runs.title(m, p): min(runs.of(method=m, preset=p), key=lambda run: run.seed) for m, p in runs.variants}
+    shown = {title: run for title, run in shown.items() if run.has_ranking}
+    if not shown:
+        return []
+    with_pictures = [run for run in shown.values() if run.has("thumbnails")]
+    first = (with_pictures or list(shown.values()))[0]
+    names = _query_names(first)
+    found: dict[str, Query] = {}
+    for title, run in shown.items():
+        for query, answers in _of_run(run, names):
+            # The query's picture comes from the first run that has one.
+            held = found.setdefault(query.name, Query(query, {}))
+            if query.source and not held.item.source:
+                held = found[query.name] = Query(query, held.answers)
+            held.answers[title] = answers
+    return [found[name] for name in names if name in found]
+
+
+def _query_names(run: Run) -> list[str]:
+    if run.has("thumbnails"):
+        return [str(name) for name in run.arrays("thumbnails", ("query_ids",))["query_ids"][:QUERIES]]
+    ids = run.arrays("codes", ("query_ids",))["query_ids"]
+    return [str(name) for name in ids[np.linspace(0, len(ids) - 1, min(QUERIES, len(ids))).astype(int)]]
+
+
+def _of_run(run: Run, names: list[str]) -> list[tuple[Picture, list[Answer]]]:
+    stored = run.arrays("codes")
+    row_of = {str(name): row for row, name in enumerate(stored["query_ids"])}
+    rows = np.array([row_of[name] for name in names if name in row_of], int)
+    if not len(rows):
+        return []
+    distances = hamming(stored["query_codes"][rows], stored["database_codes"])
+    nearest = np.argsort(distances, axis=1, kind="stable")[:, :ANSWERS]
+    good = stored["query_labels"][rows].astype(int) @ stored["database_labels"].T.astype(int) > 0
+    picture = _pictures(run)
+    return [
+        (
+            _item("query", stored, row, picture),
+            [Answer(_item("database", stored, j, picture), int(distances[i, j]), bool(good[i, j])) for j in nearest[i]],
+        )
+        for i, row in enumerate(rows)
+    ]
+
+
+def _item(part: str, stored: dict[str, np.ndarray], row: int, picture: Callable[[str], str]) -> Picture:
+    name = str(stored[f"{part}_ids"][row])
+    return Picture(name, tuple(map(int, np.flatnonzero(stored[f"{part}_labels"][row]))), picture(name))
+
+
+def _pictures(run: Run) -> Callable[[str], str]:
+    """id -> data URI, or an empty text where the run has no picture of it."""
+    if run.has("thumbnails"):
+        stored = run.arrays("thumbnails")
+        images = dict(zip(map(str, stored["query_ids"]), stored["query_images"], strict=True))
+        database = stored["database_images"]
+        images |= dict(
+            zip(map(str, stored["database_ids"].ravel()), database.reshape(-1, *database.shape[2:]), strict=True)
+        )
+        return lambda name: data_uri(Image.fromarray(images[name])) if name in images else ""
+    place = run.config.get("images")
+    if isinstance(place, dict) and place.get("kind") == "files" and place.get("root"):
+        return lambda name: _file_uri(Path(place["root"]) / name)
+    return lambda name: ""
+
+
+def _file_uri(path: Path) -> str:
+    """The picture in a file; empty where it is gone or no picture: the report then shows the id."""
+    try:
+        with Image.open(path) as image:
+            return data_uri(image.convert("RGB"))
+    except OSError:
+        return ""
+
+
+def data_uri(image: Image.Image) -> str:
+    """A small JPEG, at most 96 pixels a side, as text that a page can hold."""
+    small = image.copy()
+    small.thumbnail((SIZE, SIZE))
+    stream = io.BytesIO()
+    small.save(stream, "JPEG", quality=80)
+    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode("ascii")

@@ -1,0 +1,183 @@
+"""The programs as a user starts them: everything from run folders, without TensorFlow, and the exit codes."""
+
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from figures import report, top_ten
+from figures.runs import read_runs
+from tests.figures.conftest import WORLD
+from tests.figures.synthetic import World, write_run
+
+CHECKOUT = Path(__file__).parents[2]
+WITHOUT_TENSORFLOW = """
+import sys
+class Hidden:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("tensorflow", "keras", "tensorflow_datasets", "tensorboard"):
+            raise ImportError(f"{name} is hidden")
+sys.meta_path.insert(0, Hidden())
+import runpy
+sys.argv = sys.argv[1:]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
+
+
+def start(module, *arguments):
+    """Runs a module of figures in a process where TensorFlow cannot be imported."""
+    command = [sys.executable, "-c", WITHOUT_TENSORFLOW, module, *arguments]
+    return subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=300, check=False)
+
+
+def test_everything_is_drawn_without_tensorflow(tmp_path):
+    for method in ("dseh", "itq"):
+        write_run(tmp_path / "runs" / method, WORLD, method, 16)
+    done = start("figures.all", f"--runs={tmp_path / 'runs'}", f"--out={tmp_path / 'out'}")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    tables = ("map_table", "ablation_table", "top5k_table", "code_correlation")
+    pictures = (
+        *(f"{name}_multi_digits_16" for name in ("pr_curve", "precision_at_n", "code_correlation")),
+        *(f"{name}_multi_digits_dseh_release_16" for name in ("semantic_features", "training_curves")),
+    )
+    expected = {f"{name}.{ending}" for name in tables for ending in ("md", "tex", "csv")}
+    expected |= {f"{name}.{ending}" for name in pictures for ending in ("png", "pdf")} | {"report.html"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == expected
+    assert all(path.stat().st_size > 100 for path in (tmp_path / "out").iterdir())
+    assert sorted(done.stdout.split()) == sorted(str(tmp_path / "out" / name) for name in expected)
+    for path in (tmp_path / "out").glob("*.png"):
+        with Image.open(path) as image:
+            assert min(image.size) > 300
+            assert np.asarray(image.convert("L")).std() > 5  # not blank
+
+
+def test_a_damaged_folder_is_named_the_rest_drawn_and_the_exit_code_says_so(tmp_path):
+    write_run(tmp_path / "runs" / "good", WORLD, "itq", 16)
+    write_run(tmp_path / "runs" / "broken", WORLD, "itq", 16, seed=1)
+    (tmp_path / "runs" / "broken" / "counts.npz").write_bytes(b"PK")
+    (tmp_path / "runs" / "waiting").mkdir()
+    (tmp_path / "runs" / "waiting" / "config.json").write_text("{}")
+    done = start("figures.map_table", f"--runs={tmp_path / 'runs'}", f"--out={tmp_path / 'out'}")
+    assert done.returncode == 3
+    lines = done.stderr.splitlines()
+    assert len(lines) == 2
+    assert "broken: skipped: counts.npz: found" in lines[0] and "waiting: unfinished: found no result.json" in lines[1]
+    assert "(1) |" in (tmp_path / "out" / "map_table.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--runs={}/absent"], "--runs: found no folder"),
+        (["--runs={}/empty"], "--runs: found no run folder"),
+        (["--runs={}/runs", "--methods=dhn"], "--methods: found 'dhn', expected one of itq"),
+        (["--runs={}/runs", "--bits=7"], "--bits: found '7', expected one of 16"),
+        (["--runs={}/runs", "more"], "found 'more', expected flags only"),
+    ],
+)
+def test_nothing_to_draw_is_one_line_and_exit_code_2(tmp_path, arguments, message):
+    (tmp_path / "empty").mkdir()
+    write_run(tmp_path / "runs" / "itq", WORLD, "itq", 16)
+    done = start("figures.map_table", *(a.format(tmp_path) for a in arguments), f"--out={tmp_path / 'out'}")
+    assert done.returncode == 2
+    assert message in done.stderr and done.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+class Page(HTMLParser):
+    """Collects tags, and whether they close in order."""
+
+    EMPTY = frozenset(("meta", "img", "br"))
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags = [], []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.EMPTY:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def of(self, tag, kind=""):
+        return [attrs for name, attrs in self.tags if name == tag and kind in attrs.get("class", "")]
+
+
+@pytest.fixture(scope="module")
+def page(runs_root, tmp_path_factory):
+    runs = read_runs(runs_root).where(lambda run: run.bits == 12 or run.dataset != "multi_digits")
+    (path,) = report.draw(runs, tmp_path_factory.mktemp("out"))
+    return path.read_text(encoding="utf-8")
+
+
+def test_the_report_is_well_formed_and_loads_nothing(page):
+    parsed = Page(page)
+    assert parsed.open == []
+    for _, attrs in parsed.tags:
+        for name in ("src", "href"):
+            if name in attrs:
+                assert attrs[name].startswith(("data:image/", "#")), attrs[name][:60]
+    assert not re.search(r"url\(|@import|<script|<link", page)
+    assert all(attrs.get("alt") for attrs in parsed.of("img"))
+    ids = {attrs["id"] for _, attrs in parsed.tags if "id" in attrs}
+    assert {attrs["href"][1:] for attrs in parsed.of("a")} <= ids
+
+
+def test_the_report_shows_ten_answers_a_method_and_query(page):
+    parsed = Page(page)
+    # a dozen queries: three methods on multi_digits (seed 0), two on nus_wide_21
+    assert len(parsed.of("article", "query")) == 24
+    assert len(parsed.of("div", "answer ")) == 12 * 10 * (3 + 2)
+    marks = [attrs["title"].rsplit(", ", 1)[1] for attrs in parsed.of("div", "answer ")]
+    assert set(marks) == {"right", "wrong"}
+    assert page.count("✓</span><span class=distance>") == marks.count("right")
+
+
+def test_top_ten_is_the_stable_order_of_distances(runs_root):
+    runs = read_runs(runs_root).of(dataset="multi_digits", bits=12)
+    query = top_ten.queries(runs)[3]
+    with np.load(runs_root / "digits-itq-12-0" / "codes.npz") as stored:
+        row = stored["query_ids"].tolist().index(query.item.name)
+        bits = {p: np.unpackbits(stored[f"{p}_codes"], axis=1, bitorder="little", count=12) for p in ("query", "database")}
+        distance = (bits["query"][row] != bits["database"]).sum(axis=1)
+        ranked = sorted(range(len(distance)), key=lambda j: (distance[j], j))[:10]
+        expected = [
+            (stored["database_ids"][j], distance[j], bool((stored["query_labels"][row] & stored["database_labels"][j]).any()))
+            for j in ranked
+        ]
+    assert [(a.item.name, a.distance, a.right) for a in query.answers["ITQ"]] == expected
+    assert all(a.item.source.startswith("data:image/jpeg;base64,") for a in query.answers["ITQ"])
+
+
+def test_pictures_come_from_image_files_where_there_are_no_thumbnails(tmp_path):
+    world = World(n_train=20, n_query=3, n_database=30)
+    write_run(tmp_path / "runs" / "r", world, "itq", 16, picture=None)
+    config = tmp_path / "runs" / "r" / "config.json"
+    config.write_text(config.read_text().replace('"settings"', f'"images": {{"kind": "files", "root": "{tmp_path}"}}, "settings"'))
+    (tmp_path / "query").mkdir()
+    Image.new("L", (300, 200), 90).save(tmp_path / "query" / "00000", "PNG")
+    queries = top_ten.queries(read_runs(tmp_path / "runs"))
+    assert queries[0].item.source.startswith("data:image/jpeg") and len(queries) == 3
+    assert queries[1].item.source == ""
+
+
+def test_the_report_keeps_folders_of_the_machine_to_itself(tmp_path):
+    write_run(tmp_path / "runs" / "good", WORLD, "itq", 16)
+    write_run(tmp_path / "runs" / "bad", WORLD, "lsh", 16)
+    (tmp_path / "runs" / "bad" / "counts.npz").unlink()
+    config = tmp_path / "runs" / "good" / "config.json"
+    config.write_text(config.read_text().replace('"settings"', f'"data_dir": "{tmp_path}/data", "settings"'))
+    (path,) = report.draw(read_runs(tmp_path / "runs"), tmp_path)
+    text = path.read_text()
+    assert str(tmp_path) not in text
+    assert "counts.npz: found no such file" in text

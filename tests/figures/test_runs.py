@@ -1,0 +1,143 @@
+"""Reading run folders: what is found, what is refused and how it is told."""
+
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+
+from dseh_tf.errors import InputError
+from figures.runs import mean_and_deviation, read_runs
+from tests.figures.conftest import WORLD
+from tests.figures.synthetic import write_run
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A root with one good run and one to damage."""
+    write_run(tmp_path / "good", WORLD, "itq", 16, seed=0)
+    write_run(tmp_path / "bad", WORLD, "itq", 16, seed=1)
+    return tmp_path / "bad"
+
+
+def test_finds_runs_at_any_depth_and_a_single_run_folder(runs_root):
+    runs = read_runs(runs_root)
+    assert len(runs) == 15 and not runs.problems
+    assert runs.datasets == ["nus_wide_21", "ms_coco", "multi_digits"]
+    one = read_runs(runs_root / "nus" / "dseh-32")
+    assert [run.method for run in one] == ["dseh"]
+
+
+def test_no_run_folder_is_an_error(tmp_path):
+    with pytest.raises(InputError, match="no run folder"):
+        read_runs(tmp_path)
+    with pytest.raises(InputError, match="no folder"):
+        read_runs(tmp_path / "absent")
+
+
+def rewrite(path, **changes):
+    value = json.loads(path.read_text())
+    value.update(changes)
+    path.write_text(json.dumps({k: v for k, v in value.items() if v is not ...}))
+
+
+def rewrite_arrays(path, **changes):
+    with np.load(path) as stored:
+        arrays = {**stored, **changes}
+    np.savez_compressed(path, **{k: v for k, v in arrays.items() if v is not ...})
+
+
+DAMAGES = {
+    "config.json missing": (lambda f: (f / "config.json").unlink(), "config.json: found no such file"),
+    "result.json no JSON": (lambda f: (f / "result.json").write_text("{"), "result.json: found .*expected JSON"),
+    "result.json a list": (lambda f: (f / "result.json").write_text("[]"), "found list, expected named values"),
+    "counts missing": (lambda f: (f / "counts.npz").unlink(), "counts.npz: found no such file"),
+    "codes missing": (lambda f: (f / "codes.npz").unlink(), "codes.npz: found no such file"),
+    "method missing": (lambda f: rewrite(f / "result.json", method=...), "method: found None, expected a text"),
+    "bits a text": (lambda f: rewrite(f / "result.json", bits="16"), "bits: found '16', expected a whole number"),
+    "map no number": (lambda f: rewrite(f / "result.json", map="high"), "map: found 'high', expected a number"),
+    "map of another run": (lambda f: rewrite(f / "result.json", map=0.123), "map: found 0.123, expected .* as in counts.npz"),
+    "config of another run": (lambda f: rewrite(f / "config.json", bits=32), "config.json: bits: found 32, expected 16"),
+    "settings a list": (lambda f: rewrite(f / "config.json", settings=[1]), "settings: found .* expected named settings"),
+    "counts cut": (lambda f: (f / "counts.npz").write_bytes((f / "counts.npz").read_bytes()[:80]), "counts.npz: found"),
+    "codes cut": (lambda f: (f / "codes.npz").write_bytes((f / "codes.npz").read_bytes()[:500]), "codes.npz: found"),
+    "codes of other bits": (lambda f: rewrite_arrays(f / "codes.npz", bits=12), "bits: found 12, expected 16"),
+    "codes without ids": (lambda f: rewrite_arrays(f / "codes.npz", query_ids=...), "found no array query_ids"),
+    "counts of float": (lambda f: rewrite_arrays(f / "counts.npz", total=np.ones((15, 17))), "counts.npz: total: found float64"),
+    "labels of other rows": (
+        lambda f: rewrite_arrays(f / "codes.npz", query_labels=np.ones((3, 5), np.uint8)),
+        "query_labels: found .3, 5., expected 15 rows",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_damaged_run_is_named_and_the_rest_is_read(folder, name):
+    damage, message = DAMAGES[name]
+    damage(folder)
+    runs = read_runs(folder.parent)
+    assert [run.folder.name for run in runs] == ["good"]
+    (problem,) = runs.problems
+    assert problem.folder == folder and not problem.unfinished
+    assert re.search(message, str(problem)), str(problem)
+    assert "\n" not in str(problem)
+
+
+def test_flipped_bytes_are_found_where_the_arrays_are_needed(folder):
+    path = folder / "codes.npz"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+    assert any(problem.folder == folder for problem in read_runs(folder.parent, needs=("codes",)).problems)
+
+
+def test_counts_of_another_database_are_refused(folder):
+    with np.load(folder / "counts.npz") as stored:
+        relevant, total = stored["relevant"], stored["total"].copy()
+    total[:, -1] += 1
+    np.savez_compressed(folder / "counts.npz", relevant=relevant, total=total)
+    (problem,) = read_runs(folder.parent).problems
+    assert "found 301 items a query, expected 300" in problem.reason
+
+
+def test_an_unfinished_run_is_listed_as_such(folder):
+    (folder / "result.json").unlink()
+    (problem,) = read_runs(folder.parent).problems
+    assert problem.unfinished and "unfinished" in str(problem)
+
+
+def test_the_same_seed_twice_is_not_counted_twice(folder):
+    shutil.copytree(folder, folder.with_name("copy"))
+    runs = read_runs(folder.parent)
+    assert len(runs) == 2
+    (problem,) = runs.problems
+    assert problem.folder.name == "copy" and "bad" in problem.reason
+
+
+def test_seeds_with_other_settings_are_told(folder):
+    assert not read_runs(folder.parent).notes
+    rewrite(folder / "config.json", settings={"learning_rate": 0.5})
+    (note,) = read_runs(folder.parent).notes
+    assert "learning_rate" in note and "itq" in note
+
+
+def test_image_lists_of_two_folders_stay_apart(folder):
+    for name in ("good", "bad"):
+        for file in ("config.json", "result.json"):
+            rewrite(folder.parent / name / file, dataset="image_lists")
+        rewrite(folder.parent / name / "config.json", lists_dir=f"lists/{name}")
+    assert read_runs(folder.parent).datasets == ["image_lists:bad", "image_lists:good"]
+
+
+def test_a_method_without_preset_is_read(folder):
+    for file in ("config.json", "result.json"):
+        rewrite(folder / file, preset=...)
+    assert {run.preset for run in read_runs(folder.parent)} == {"release", ""}
+
+
+def test_mean_and_deviation():
+    assert mean_and_deviation([0.5]) == (0.5, None)
+    mean, deviation = mean_and_deviation([1.0, 2.0, 4.0])
+    assert mean == pytest.approx(7 / 3)
+    assert deviation == pytest.approx(np.std([1, 2, 4], ddof=1))
