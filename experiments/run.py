@@ -43,14 +43,23 @@ _VALIDATION = flags.DEFINE_float(
     "Share of the training rows to hold out as queries instead of the test queries, for choosing settings.",
 )
 
-_BACKBONE = flags.DEFINE_string("backbone", "compact", "ImgNet's trunk: compact, or the path of a .keras file.")
+_BACKBONE = flags.DEFINE_string(
+    "backbone",
+    "compact",
+    "ImgNet's trunk: compact, cnn_f, a network of keras.applications (resnet50, ...), or the path of a .keras file.",
+)
+_BACKBONE_WEIGHTS = flags.DEFINE_string(
+    "backbone_weights",
+    None,
+    "cnn_f: the path of imagenet-vgg-f.mat. keras.applications: imagenet (default) or a weights file. Both: random.",
+)
 _BACKBONE_SCALING = flags.DEFINE_list(
     "backbone_scaling",
     None,
     "mean,scale: pixels become (x - mean) * scale where the .keras model does not scale by itself.",
 )
 _IMAGE_SIZE = flags.DEFINE_integer(
-    "image_size", 0, "Images are resized to this square. Default: 48 for multi_digits, else 224."
+    "image_size", 0, "Images are resized to this square. Default: 48 for multi_digits (but cnn_f), else 224."
 )
 _TRAIN_BACKBONE = flags.DEFINE_bool(
     "train_backbone", False, "Fine-tune a pretrained backbone; else its features are extracted once."
@@ -154,8 +163,15 @@ def _trunk() -> Any:
         except ValueError as error:
             raise InputError(f"backbone_scaling: found {_BACKBONE_SCALING.value}, expected mean,scale") from error
         scaling = (mean, scale)
-    size = _IMAGE_SIZE.value or _IMAGE_SIZES.get(_DATASET.value, 224)
-    return Trunk(_BACKBONE.value, size, _TRAIN_BACKBONE.value, scaling, mirror=_DATASET.value != "multi_digits")
+    default = 224 if _BACKBONE.value == "cnn_f" else _IMAGE_SIZES.get(_DATASET.value, 224)
+    return Trunk(
+        _BACKBONE.value,
+        _IMAGE_SIZE.value or default,
+        _TRAIN_BACKBONE.value,
+        scaling,
+        mirror=_DATASET.value != "multi_digits",
+        weights=_BACKBONE_WEIGHTS.value,
+    )
 
 
 def _settings(kind: type) -> dict[str, Any]:

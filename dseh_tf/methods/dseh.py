@@ -109,7 +109,7 @@ class _Training:
             tracked: dict[str, Any] = {"labnet": self.labnet, "labnet_optimizer": self.labnet_optimizer}
             if self.images:
                 self.inputs = training_inputs(dataset.train, method.trunk)
-                backbone = None if dataset.has_features else method.trunk.build(self.seed)
+                backbone = None if dataset.has_features else method.trunk.build(self.seed, s.dropout)
                 width = dataset.train.features.shape[1] if dataset.has_features else None
                 self.imgnet = build_imgnet(self.bits, s, self.seed, backbone, width)
                 pretrained, new = split_variables(self.imgnet, backbone)

@@ -26,7 +26,9 @@ class Trunk:
     """Which network stands below a method's own layers, as `build_backbone` takes it.
 
     mirror: training images are mirrored with probability 1/2.
-    kind: "features" where it is frozen and its features were extracted, else "compact", "cnn_f" or "finetuned".
+    weights: of CNN-F or a network of `keras.applications`.
+    kind: "features" where it is frozen and its features were extracted, else "compact", "cnn_f" or "finetuned" (another
+    pretrained trunk).
     """
 
     backbone: str = "compact"
@@ -34,15 +36,20 @@ class Trunk:
     train: bool = False
     scaling: tuple[float, float] | None = None
     mirror: bool = True
+    weights: str | None = None
 
     @property
     def kind(self) -> str:
-        if self.backbone in ("compact", "cnn_f"):
-            return self.backbone
-        return "finetuned" if self.train else "features"
+        if self.backbone == "compact":
+            return "compact"
+        if not self.train:
+            return "features"
+        return "cnn_f" if self.backbone == "cnn_f" else "finetuned"
 
-    def build(self, seed: int) -> Backbone:
-        return build_backbone(self.backbone, self.image_size, self.train, self.scaling, seed)
+    def build(self, seed: int, dropout: float = 0.5) -> Backbone:
+        return build_backbone(
+            self.backbone, self.image_size, self.train, self.scaling, seed, self.weights, dropout
+        )
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The convolutional trunks of ImgNet: `compact`, or any Keras file; CNN-F has a module of its own."""
+"""The convolutional trunks of ImgNet, by name: `compact` and Keras files here, the others in modules of their own."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from dseh_tf.errors import InputError
 
@@ -47,18 +48,34 @@ def build_backbone(
     train: bool = False,
     scaling: tuple[float, float] | None = None,
     seed: int = 0,
+    weights: str | None = None,
+    dropout: float = 0.5,
 ) -> Backbone:
-    """The trunk called `name`: `compact`, or the path of a `.keras` file.
+    """The trunk called `name`: `compact`, `cnn_f`, a network of `keras.applications`, or the path of a `.keras` file.
 
     train: fine-tune a pretrained trunk (`compact` is always trained). scaling: (mean, scale) applied to pixels before a
-    file's model, (x - mean) * scale, where it does not scale by itself. Raises InputError for an unknown name, a
-    missing or unreadable file, or a model that does not turn images into one vector each.
+    file's model, (x - mean) * scale, where it does not scale by itself. seed: of weights that are drawn. weights: the
+    `.mat` file of CNN-F; "imagenet" (default) or a file for `keras.applications`; "random" for both. dropout: CNN-F's.
+    Raises InputError for an unknown name, weights that are missing or do not fit, a missing or unreadable file, or a
+    model that does not turn images into one vector each.
     """
+    # Here, since both modules need what this one defines.
+    from dseh_tf.models.applications import APPLICATIONS, application
+    from dseh_tf.models.cnn_f import cnn_f
+
+    if name == "cnn_f":
+        return cnn_f(weights, image_size, train, seed, dropout)
+    if name in APPLICATIONS:
+        return application(name, image_size, train, seed, weights)
+    if weights is not None:
+        raise InputError(f"backbone_weights: found {weights!r}, but the backbone {name!r} takes none")
     if name == "compact":
         return compact(image_size, seed)
     if name.endswith(".keras"):
         return from_file(Path(name), image_size, train, scaling)
-    raise InputError(f"backbone: found {name!r}, expected compact or the path of a .keras file")
+    raise InputError(
+        f"backbone: found {name!r}, expected compact, cnn_f, the path of a .keras file, or one of {', '.join(APPLICATIONS)}"
+    )
 
 
 def compact(image_size: int, seed: int = 0) -> Backbone:
@@ -80,7 +97,10 @@ def compact(image_size: int, seed: int = 0) -> Backbone:
 
 
 def from_file(path: Path, image_size: int, train: bool, scaling: tuple[float, float] | None) -> Backbone:
-    """A trunk saved by Keras: float RGB 0..255 in, one vector an image out; frozen unless `train`."""
+    """A trunk saved by Keras: float RGB 0..255 in, one vector an image out; frozen unless `train`.
+
+    Fine-tuned or not it runs in inference mode (see `InferenceMode`).
+    """
     if not path.is_file():
         raise InputError(f"backbone: {path}: found no such file, expected a .keras file")
     try:
@@ -94,7 +114,7 @@ def from_file(path: Path, image_size: int, train: bool, scaling: tuple[float, fl
     inputs = keras.Input((image_size, image_size, 3), name="pixels")
     x = inputs if scaling is None else keras.layers.Rescaling(scaling[1], offset=-scaling[0] * scaling[1])(inputs)
     try:
-        x = loaded(x, training=False) if not train else loaded(x)
+        x = InferenceMode(loaded, name="network")(x)
     except ValueError as error:
         raise InputError(
             f"backbone: {path}: found input {loaded.input_shape}, expected images of {image_size} x {image_size} x 3"
@@ -104,3 +124,27 @@ def from_file(path: Path, image_size: int, train: bool, scaling: tuple[float, fl
     if len(x.shape) != 2:
         raise InputError(f"backbone: {path}: found output {tuple(x.shape)}, expected one vector an image")
     return Backbone(path.stem, keras.Model(inputs, x, name="trunk"), image_size, pretrained=True, trained=train)
+
+
+@keras.saving.register_keras_serializable("dseh_tf")
+class InferenceMode(keras.layers.Layer):
+    """A pretrained network that runs in inference mode even while it is fine-tuned.
+
+    Its batch normalisation keeps the statistics it came with (those of a replica's share of a batch would make the run
+    depend on the number of replicas), and its own dropout, whose masks would be equal on all replicas, stays off.
+    `network(x, training=False)` in a functional model is not enough: Keras 3 overrides it with the outer call's value.
+    """
+
+    def __init__(self, network: keras.Model, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.network = network
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        return self.network(x, training=False)
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "network": keras.saving.serialize_keras_object(self.network)}
+
+    @classmethod
+    def from_config(cls, config: dict) -> InferenceMode:
+        return cls(**{**config, "network": keras.saving.deserialize_keras_object(config["network"])})
