@@ -85,7 +85,8 @@ def fit_bits(
     """Projections [m, K] of centred kernel features [n, m], the objective by bit, and how many bits the refinement
     won."""
     n, m = phi.shape
-    codes = np.zeros((n, bits))
+    codes = np.zeros((n, bits), np.float32)
+    single = phi.astype(np.float32)  # the refinement is bound by reading these two, and its steps need no more digits
     projections = np.zeros((m, bits))
     scatter = phi.T @ phi
     # Anchors that nearly coincide make the scatter singular; the ridge is far below its smallest useful eigenvalue.
@@ -96,11 +97,11 @@ def fit_bits(
         done = codes[:, :k]
 
         def residual(v: np.ndarray, done: np.ndarray = done) -> np.ndarray:
-            return bits * (similarity @ v) - done @ (done.T @ v)
+            return bits * (similarity @ v) - done @ (done.T @ v.astype(np.float32, copy=False))
 
         start = scipy.linalg.eigh(residual_scatter, scatter, subset_by_index=[m - 1, m - 1])[1][:, 0]
         start *= np.sqrt(n / (start @ scatter @ start))
-        better, _ = refine_projection(phi, residual, start, iterations, tolerance)
+        better, _ = refine_projection(single, residual, start, iterations, tolerance)
         gains = []
         for candidate in (start, better):
             y = signs(phi @ candidate).astype(np.float64)
@@ -125,9 +126,9 @@ def refine_projection(
     n = len(phi)
 
     def surrogate(a: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-        y = 2 * expit(phi @ a) - 1
+        y = 2 * expit(phi @ a.astype(phi.dtype)) - 1
         pulled = residual(y)
-        return float(-y @ pulled), y, pulled
+        return float(-y.astype(np.float64) @ pulled), y, pulled
 
     previous = current = start
     costs = [surrogate(start)[0]]
@@ -136,7 +137,7 @@ def refine_projection(
     for _ in range(iterations):
         probe = current + (older - 1) / momentum * (current - previous)
         value, y, pulled = surrogate(probe)
-        gradient = -phi.T @ (pulled * (1 - y * y))
+        gradient = -(phi.T @ (pulled * (1 - y * y)).astype(phi.dtype)).astype(np.float64)
         for _ in range(51):
             following = probe - gradient / lipschitz
             cost = surrogate(following)[0]
