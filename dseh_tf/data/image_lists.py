@@ -5,18 +5,15 @@ A line is `path 0 1 0 ...`: a path, then one 0 or 1 a class (thuml/HashNet:pytor
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from absl import logging
-from tqdm import tqdm
 
-from dseh_tf.data.decoding import check_header, decode_file
+from dseh_tf.data.image_checks import check_images, without_bad_images
 from dseh_tf.data.retrieval_dataset import FileImages, RetrievalDataset, Split
 from dseh_tf.errors import InputError
 
@@ -35,11 +32,6 @@ class ImageList:
 
     def origin(self, row: int) -> str:
         return f"{self.file}:{self.lines[row]}"
-
-    def take(self, rows: np.ndarray) -> ImageList:
-        return replace(
-            self, paths=tuple(self.paths[r] for r in rows), labels=self.labels[rows], lines=self.lines[rows]
-        )
 
 
 def load_image_lists(
@@ -75,22 +67,15 @@ def load_image_lists(
     _check_widths(lists)
     for part in ("database", "train"):
         _check_apart(lists["query"], lists[part])
-    if not labels_only:
-        bad = _bad_images(lists, root, stop_at_first=not skip_bad_images)
-        if skip_bad_images:
-            notes["bad_images"] = {}
-            for part, entries in lists.items():
-                good = np.array([path not in bad for path in entries.paths], bool)
-                notes["bad_images"][part] = int((~good).sum())
-                lists[part] = entries.take(np.flatnonzero(good))
-                if not good.any():
-                    raise InputError(f"{entries.file}: found no image that can be read, expected some under {root}")
-            for path, reason in bad.items():
-                logging.warning("left out %s: %s", path, reason)
-            logging.info("bad images left out: %s", notes["bad_images"])
     splits = {part: _split(entries, None if labels_only else root) for part, entries in lists.items()}
     class_names = _class_names(lists_dir, splits["train"].classes)
-    return RetrievalDataset("image_lists", **splits, class_names=class_names, notes=notes)
+    dataset = RetrievalDataset("image_lists", **splits, class_names=class_names, notes=notes)
+    if labels_only:
+        return dataset
+    if skip_bad_images:
+        return without_bad_images(dataset)
+    check_images(dataset)
+    return dataset
 
 
 def read_image_list(file: Path) -> ImageList:
@@ -204,39 +189,6 @@ def _check_apart(query: ImageList, other: ImageList) -> None:
             f"{query.origin(row)}: query {query.paths[row]} is in {other.file.name} too ({len(common)} such queries), "
             f"expected no query among the images searched or trained on"
         )
-
-
-def _bad_images(lists: dict[str, ImageList], root: Path, stop_at_first: bool) -> dict[str, str]:
-    """Path -> what is wrong, each image of the lists looked at once: its header, or all of it where bad ones are left
-    out. Raises the first one's InputError where `stop_at_first`."""
-    origins: dict[str, str] = {}
-    for entries in lists.values():
-        for row, path in enumerate(entries.paths):
-            origins.setdefault(path, entries.origin(row))
-    look = check_header if stop_at_first else decode_file
-
-    def check(item: tuple[str, str]) -> str | None:
-        try:
-            look(root / item[0], item[1])
-        except InputError as error:
-            if stop_at_first:
-                raise
-            return str(error)
-        return None
-
-    items = list(origins.items())
-    bad: dict[str, str] = {}
-    with (
-        ThreadPoolExecutor(os.cpu_count() or 1) as pool,
-        tqdm(total=len(items), desc="checking images", unit="image", disable=len(items) < 20_000) as bar,
-    ):
-        for first in range(0, len(items), 4096):
-            block = items[first : first + 4096]
-            for (path, _), reason in zip(block, pool.map(check, block), strict=True):
-                bar.update()
-                if reason is not None:
-                    bad[path] = reason
-    return bad
 
 
 def _split(entries: ImageList, root: Path | None) -> Split:

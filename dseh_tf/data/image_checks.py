@@ -1,0 +1,73 @@
+"""Looks at the images of a data set before it is used: each once, over all splits."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from absl import logging
+from tqdm import tqdm
+
+from dseh_tf.data.decoding import check_header
+from dseh_tf.data.retrieval_dataset import RetrievalDataset, Split
+from dseh_tf.errors import InputError
+
+PARTS = ("train", "query", "database")
+
+
+def check_images(dataset: RetrievalDataset) -> None:
+    """Raises InputError on the first file that is missing or no image, by its header; for file-backed images."""
+
+    def look(split: Split, row: int) -> None:
+        check_header(split.images.paths[row], split.images.origins[row] if split.images.origins else "")
+
+    for _ in _each_image(dataset, look):
+        pass
+
+
+def without_bad_images(dataset: RetrievalDataset) -> RetrievalDataset:
+    """The data set without the images that cannot be decoded; `notes["bad_images"]` counts them a split.
+
+    Every image is decoded once. Raises InputError where a split has none left.
+    """
+
+    def look(split: Split, row: int) -> str | None:
+        try:
+            split.images.read(row)
+        except InputError as error:
+            return str(error)
+        return None
+
+    bad = {name: reason for name, reason in _each_image(dataset, look) if reason is not None}
+    for name, reason in bad.items():
+        logging.warning("left out %s: %s", name, reason)
+    splits, counts = {}, {}
+    for part in PARTS:
+        split: Split = getattr(dataset, part)
+        good = np.array([name not in bad for name in split.ids.tolist()], bool)
+        if not good.any():
+            raise InputError(f"{dataset.name}, {part}: found no image that can be read of {len(split)}, expected some")
+        splits[part], counts[part] = split.take(good), int((~good).sum())
+    logging.info("bad images left out: %s", counts)
+    return dataset.replace(**splits, notes={**dataset.notes, "bad_images": counts})
+
+
+def _each_image(dataset: RetrievalDataset, look: Callable[[Split, int], str | None]):
+    """Yields (id, what `look` returned), each id once, by a pool of threads; Pillow decodes without the GIL."""
+    where: dict[str, tuple[Split, int]] = {}
+    for part in PARTS:
+        split: Split = getattr(dataset, part)
+        for row, name in enumerate(split.ids.tolist()):
+            where.setdefault(name, (split, row))
+    items = list(where.items())
+    with (
+        ThreadPoolExecutor(os.cpu_count() or 1) as pool,
+        tqdm(total=len(items), desc="checking images", unit="image", disable=len(items) < 20_000) as bar,
+    ):
+        for first in range(0, len(items), 4096):  # blocks: an error stops the rest
+            block = items[first : first + 4096]
+            for (name, _), found in zip(block, pool.map(lambda item: look(*item[1]), block), strict=True):
+                bar.update()
+                yield name, found

@@ -1,0 +1,216 @@
+"""Data sets that TFDS has prepared, with random access to their encoded images.
+
+TFDS reads its TFRecord files in order only. Here they are scanned once: where each record lies, and its small features
+(ids, labels), kept in an index file; images are then read, one at a time and in any order, straight from the records,
+so that no data set is held in memory or written a second time. `import tensorflow_datasets` happens in the functions.
+
+A TFRecord is a length (uint64), its checksum (4 bytes), the record, its checksum (4 bytes)
+(tensorflow/tensorflow:tensorflow/core/lib/io/record_writer.h); checksums are not verified.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from absl import logging
+from tqdm import tqdm
+
+from dseh_tf.data.decoding import decode_bytes
+from dseh_tf.errors import InputError
+
+
+@dataclass(frozen=True)
+class RecordImages:
+    """Encoded images inside TFRecord files. shard, offset, length: int64 [n], where each row's record lies."""
+
+    files: tuple[Path, ...]
+    shard: np.ndarray
+    offset: np.ndarray
+    length: np.ndarray
+    names: np.ndarray
+    feature: str = "image"
+
+    def __len__(self) -> int:
+        return len(self.shard)
+
+    def take(self, rows: np.ndarray) -> RecordImages:
+        return RecordImages(
+            self.files, self.shard[rows], self.offset[rows], self.length[rows], self.names[rows], self.feature
+        )
+
+    def read(self, row: int) -> np.ndarray:
+        file = self.files[int(self.shard[row])]
+        with file.open("rb") as stream:
+            stream.seek(int(self.offset[row]))
+            record = stream.read(int(self.length[row]))
+        if len(record) != self.length[row]:
+            raise InputError(f"{file}: found a file cut off, expected the record of {self.names[row]}")
+        image = _example(record, file).features.feature[self.feature].bytes_list.value
+        return decode_bytes(image[0], str(self.names[row]), str(file))
+
+    def fingerprint(self) -> str:
+        digest = hashlib.sha256(_stamp(self.files).encode())
+        digest.update(np.stack([self.shard, self.offset]).astype(np.int64).tobytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Records:
+    """One split. ids: unicode [n]. labels: int64 class ids [n], or uint8 multi-hot [n, c]."""
+
+    ids: np.ndarray
+    labels: np.ndarray
+    images: RecordImages
+    class_names: tuple[str, ...]
+
+
+def prepared_builder(name: str, data_dir: Path) -> Any:
+    """TFDS's builder of `name` with its records under `data_dir`, prepared now where they are not yet.
+
+    Files that cannot be downloaded are looked for in `data_dir/downloads/manual`, as TFDS has it.
+    Raises InputError with TFDS's reason where it cannot prepare them (a missing or cut-off archive, no network).
+    """
+    import tensorflow_datasets as tfds
+
+    try:
+        builder = tfds.builder(name, data_dir=data_dir)
+    except (tfds.core.registered.DatasetNotFoundError, ValueError, ImportError) as error:
+        raise InputError(f"dataset: TFDS cannot make {name!r}: {_first_line(error)}") from None
+    if not builder.info.splits:
+        manual = Path(data_dir) / "downloads" / "manual"
+        config = tfds.download.DownloadConfig(manual_dir=manual if manual.is_dir() else None)
+        try:
+            builder.download_and_prepare(download_dir=Path(data_dir) / "downloads", download_config=config)
+        except Exception as error:  # whatever a download, an archive or a parser of TFDS raises is bad input here
+            logging.debug("TFDS", exc_info=True)
+            raise InputError(
+                f"{builder.data_dir}: not there, and TFDS could not prepare {name!r} (files to be put by hand belong in "
+                f"{manual}): {type(error).__name__}: {_first_line(error)}"
+            ) from None
+    if builder.info.file_format.value != "tfrecord":
+        raise InputError(f"{builder.data_dir}: found {builder.info.file_format.value} files, expected tfrecord")
+    return builder
+
+
+def read_split(builder: Any, split: str, id_feature: str | None, label_feature: str = "label") -> Records:
+    """Ids, labels and images of a split, by its index (made on first use, beside TFDS's files).
+
+    id_feature: None numbers the images `<split>/<row>`. label_feature: a class id, or a list of them in a sequence of
+    objects (`objects/label`), which becomes multi-hot.
+    Raises InputError on a missing split, a file cut off or unlike its checked length, and an id that comes twice.
+    """
+    if split not in builder.info.splits:
+        raise InputError(f"{builder.data_dir}: found splits {', '.join(builder.info.splits)}, expected {split!r}")
+    files = tuple(Path(file) for file in builder.info.splits[split].filepaths)
+    index = _index(Path(builder.data_dir), split, files, id_feature, label_feature)
+    if len(index["shard"]) != builder.info.splits[split].num_examples:
+        raise InputError(
+            f"{files[0]}: found {len(index['shard']):,} records of {split!r}, "
+            f"expected {builder.info.splits[split].num_examples:,}"
+        )
+    ids = index["ids"] if id_feature else np.array([f"{split}/{row}" for row in range(len(index["shard"]))])
+    if len(set(ids.tolist())) < len(ids):
+        values, counts = np.unique(ids, return_counts=True)
+        raise InputError(f"{files[0]}: found {values[counts > 1][0]} twice in {split!r}, expected each id once")
+    feature: Any = builder.info.features
+    for name in label_feature.split("/"):
+        feature = getattr(feature, "feature", feature)[name]
+    counts = index["label_counts"]
+    if "/" in label_feature:
+        labels = np.zeros((len(counts), feature.num_classes), np.uint8)
+        labels[np.repeat(np.arange(len(counts)), counts), index["labels"]] = 1
+    else:
+        labels = index["labels"]
+        if (counts != 1).any() or (len(labels) and not 0 <= labels.min() <= labels.max() < feature.num_classes):
+            raise InputError(f"{files[0]}: found images without one label of {feature.num_classes}, expected one each")
+    images = RecordImages(files, index["shard"], index["offset"], index["length"], ids)
+    return Records(ids, labels, images, tuple(feature.names))
+
+
+def join(splits: list[Records]) -> Records:
+    """Several splits of one data set as one, in that order. Raises InputError on an id that is in two of them."""
+    ids = np.concatenate([split.ids for split in splits])
+    if len(set(ids.tolist())) < len(ids):
+        values, counts = np.unique(ids, return_counts=True)
+        raise InputError(f"{splits[0].images.files[0].parent}: found {values[counts > 1][0]} in two splits, expected one")
+    first = np.cumsum([0] + [len(split.images.files) for split in splits])
+    images = RecordImages(
+        tuple(file for split in splits for file in split.images.files),
+        np.concatenate([split.images.shard + start for split, start in zip(splits, first, strict=False)]),
+        np.concatenate([split.images.offset for split in splits]),
+        np.concatenate([split.images.length for split in splits]),
+        ids,
+        splits[0].images.feature,
+    )
+    return Records(ids, np.concatenate([split.labels for split in splits]), images, splits[0].class_names)
+
+
+def _index(folder: Path, split: str, files: tuple[Path, ...], id_feature: str | None, label_feature: str) -> dict:
+    """The scanned split, from its file where that is of the same records."""
+    stamp = _stamp(files) + json.dumps([id_feature, label_feature])
+    file = folder / f"index-{split}-{hashlib.sha256(stamp.encode()).hexdigest()[:16]}.npz"
+    if file.exists():
+        with np.load(file, allow_pickle=False) as found:
+            return dict(found)
+    columns: dict[str, list] = {"shard": [], "offset": [], "length": [], "ids": [], "labels": [], "label_counts": []}
+    size = sum(path.stat().st_size for path in files)
+    with tqdm(total=size, unit="B", unit_scale=True, desc=f"indexing {split}", disable=size < 1 << 26) as bar:
+        for shard, path in enumerate(files):
+            for offset, record in _scan(path):
+                feature = _example(record, path).features.feature
+                labels = feature[label_feature].int64_list.value
+                columns["shard"].append(shard)
+                columns["offset"].append(offset)
+                columns["length"].append(len(record))
+                columns["label_counts"].append(len(labels))
+                columns["labels"].extend(labels)
+                if id_feature:
+                    value = feature[id_feature]
+                    numbers = value.int64_list.value
+                    columns["ids"].append(str(numbers[0]) if numbers else value.bytes_list.value[0].decode())
+                bar.update(len(record) + 16)
+    index = {name: np.array(values, str if name == "ids" else np.int64) for name, values in columns.items()}
+    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".index-", suffix=".npz")
+    with os.fdopen(handle, "wb") as stream:
+        np.savez(stream, **index)
+    Path(temporary).replace(file)
+    return index
+
+
+def _scan(path: Path):
+    """Yields (offset, bytes) of each record."""
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        while header := stream.read(12):
+            offset = stream.tell()
+            length = struct.unpack("<Q", header[:8])[0] if len(header) == 12 else size
+            if offset + length + 4 > size:
+                raise InputError(f"{path}: found a TFRecord file cut off at byte {size:,}, expected it whole")
+            record = stream.read(length)
+            stream.seek(4, os.SEEK_CUR)
+            yield offset, record
+
+
+def _example(record: bytes, path: Path) -> Any:
+    import tensorflow as tf
+
+    try:
+        return tf.train.Example.FromString(record)
+    except Exception:  # protobuf's DecodeError, of whichever implementation is installed
+        raise InputError(f"{path}: found a damaged record, expected a tf.train.Example") from None
+
+
+def _stamp(files: tuple[Path, ...]) -> str:
+    return json.dumps([[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files])
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), "no reason given")

@@ -1,0 +1,164 @@
+"""Miniatures of the real data sets, in the official formats: what the loading code is proven on.
+
+Every image is of one colour that tells which image it is (`colour_of`), so that a test can follow it anywhere.
+"""
+
+from __future__ import annotations
+
+import io
+import zlib
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+
+def colour_of(name: str) -> tuple[int, int, int]:
+    """The colour of the image called `name`."""
+    value = zlib.crc32(name.encode())
+    return value & 255, value >> 8 & 255, value >> 16 & 255
+
+
+def image_bytes(name: str, size: tuple[int, int] = (24, 16), kind: str = "PNG") -> bytes:
+    data = io.BytesIO()
+    Image.new("RGB", size, colour_of(name)).save(data, kind)
+    return data.getvalue()
+
+
+def write_image(file: Path, name: str) -> None:
+    """PNG data whatever the suffix is called: lossless, and read by content everywhere."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(image_bytes(name))
+
+
+def write_nus_wide(
+    root: Path, images: int = 400, concepts: int = 25, tags: int = 12, layout: str = "Flickr", seed: int = 0
+) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Writes a distribution below `root`; returns names (`category/file`), labels [n, c] and tags [n, t].
+
+    Concepts become rarer along the alphabet backwards, so that the most frequent are not the first ones; some images
+    have no label, some no tag. layout: Flickr (folders), images (flat), hashnet (flat, other names).
+    """
+    rng = np.random.default_rng(seed)
+    names = [f"category{i % 7}/{i % 50:04d}_{90_000 + i}.jpg" for i in range(images)]
+    labels = (rng.random((images, concepts)) < np.linspace(0.02, 0.3, concepts)).astype(np.uint8)
+    labels[rng.random(images) < 0.1] = 0
+    texts = (rng.random((images, tags)) < 0.2).astype(np.uint8)
+    words = [f"concept{chr(97 + i)}" for i in range(concepts)]
+    for folder in ("ImageList", "Groundtruth/AllLabels", "Groundtruth/TrainTestLabels", "NUS_WID_Tags"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    listed = [name.replace("/", "\\") + "  " for name in names]
+    half = images // 2
+    for file, lines in (("Imagelist", listed), ("TrainImagelist", listed[:half]), ("TestImagelist", listed[half:])):
+        (root / "ImageList" / f"{file}.txt").write_text("\r\n".join(lines) + "\r\n")
+    (root / "Concepts81.txt").write_text("\n".join(words) + "\n")
+    truth = root / "Groundtruth"
+    for column, word in enumerate(words):
+        lines = list(map(str, labels[:, column]))
+        (truth / "AllLabels" / f"Labels_{word}.txt").write_text("\n".join(lines) + "\n")
+        (truth / "TrainTestLabels" / f"Labels_{word}_Train.txt").write_text("\n".join(lines[:half]) + "\n")
+        (truth / "TrainTestLabels" / f"Labels_{word}_Test.txt").write_text("\n".join(lines[half:]) + "\n")
+    (root / "NUS_WID_Tags" / "TagList1k.txt").write_text("".join(f"tag{i}\n" for i in range(tags)))
+    table = "".join("\t".join(map(str, row)) + "\t\n" for row in texts)  # a trailing separator, as the real file has
+    (root / "NUS_WID_Tags" / "AllTags1k.txt").write_text(table)
+    for i, name in enumerate(names):
+        flat = name.split("/")[1]
+        number = flat.split("_")[1].split(".")[0]
+        place = {"Flickr": f"Flickr/{name}", "images": f"images/{flat}", "hashnet": f"images/{i}_{number}_ab{i}_m.jpg"}
+        write_image(root / place[layout], name)
+    return names, labels, texts
+
+
+def write_mirflickr(root: Path, images: int = 120, classes: int = 24, tags: int = 30, seed: int = 0):
+    """Writes a distribution below `root`; returns labels [n, c] and tags [n, t]."""
+    rng = np.random.default_rng(seed)
+    labels = (rng.random((images, classes)) < 0.15).astype(np.uint8)
+    texts = (rng.random((images, tags)) < 0.15).astype(np.uint8)
+    labels[:3], texts[3:6] = 0, 0
+    for folder in ("mirflickr/meta/tags", "mirflickr/doc", "mirflickr25k_annotations_v080"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    (root / "mirflickr/doc/common_tags.txt").write_text("".join(f"tag{i} {20 + i}\n" for i in range(tags)))
+    for i in range(images):
+        write_image(root / f"mirflickr/im{i + 1}.jpg", f"im{i + 1}.jpg")
+        own = [f"tag{t}" for t in np.flatnonzero(texts[i])] + ["rare", "größe"]
+        (root / f"mirflickr/meta/tags/tags{i + 1}.txt").write_text("\r\n".join(own) + "\r\n", encoding="utf-8")
+    folder = root / "mirflickr25k_annotations_v080"
+    for column in range(classes):
+        numbers = np.flatnonzero(labels[:, column]) + 1
+        text = "".join(f"{number}\n" for number in numbers)
+        (folder / f"class{chr(97 + column)}.txt").write_text(text)
+        (folder / f"class{chr(97 + column)}_r1.txt").write_text("".join(f"{number}\n" for number in numbers[::2]))
+    (folder / "README.txt").write_text("Annotations of MIRFLICKR\n")
+    return labels, texts
+
+
+def write_image_folder(root: Path, counts: dict[str, int]) -> None:
+    """`root/<class>/<i>.png`."""
+    for name, count in counts.items():
+        for i in range(count):
+            write_image(root / name / f"{i}.png", f"{name}/{i}.png")
+
+
+def write_tfds(data_dir: Path, name: str, examples: dict[str, list[dict]], per_shard: int = 40) -> Path:
+    """Examples in the records of TFDS's own data set `name`, by its SequentialWriter; returns their folder."""
+    import tensorflow_datasets as tfds
+
+    builder = tfds.builder(name, data_dir=data_dir)
+    folder = Path(builder.data_dir)
+    folder.mkdir(parents=True)
+    info = tfds.core.DatasetInfo(
+        builder=tfds.core.dataset_info.DatasetIdentity.from_builder(builder), features=builder.info.features
+    )
+    writer = tfds.core.SequentialWriter(info, per_shard)
+    writer.initialize_splits(list(examples))
+    for split, rows in examples.items():
+        writer.add_examples({split: rows})
+    writer.close_all()
+    return folder
+
+
+def cifar10_examples(train: int = 200, test: int = 60, seed: int = 0) -> dict[str, list[dict]]:
+    rng = np.random.default_rng(seed)
+
+    def rows(part: str, count: int) -> list[dict]:
+        names = [f"{part}_{i:05d}" for i in range(count)]
+        images = [np.full((32, 32, 3), colour_of(name), np.uint8) for name in names]
+        return [
+            {"id": name, "image": image, "label": int(rng.integers(10))} for name, image in zip(names, images, strict=True)
+        ]
+
+    return {"train": rows("train", train), "test": rows("test", test)}
+
+
+def coco_examples(train: int = 100, validation: int = 50, seed: int = 0) -> dict[str, list[dict]]:
+    import tensorflow_datasets as tfds
+
+    rng = np.random.default_rng(seed)
+
+    def rows(part: str, count: int) -> list[dict]:
+        found = []
+        for i in range(count):
+            name = f"COCO_{part}2014_{i:012d}.jpg"
+            classes = rng.integers(0, 80, rng.integers(0, 5))
+            objects = [
+                {"area": 4, "bbox": tfds.features.BBox(0.0, 0.0, 0.5, 0.5), "id": k, "is_crowd": False, "label": int(label)}
+                for k, label in enumerate(classes)
+            ]
+            found.append(
+                {"image": io.BytesIO(image_bytes(name)), "image/filename": name, "image/id": i, "objects": objects}
+            )
+        return found
+
+    return {"train": rows("train", train), "validation": rows("val", validation)}
+
+
+def imagenet_examples(classes: list[int], train: int = 4, validation: int = 2) -> dict[str, list[dict]]:
+    def rows(names: list[tuple[str, int]]) -> list[dict]:
+        return [{"file_name": name, "image": io.BytesIO(image_bytes(name)), "label": label} for name, label in names]
+
+    return {
+        "train": rows([(f"n{label:08d}_{i}.JPEG", label) for i in range(train) for label in classes]),
+        "validation": rows(
+            [(f"ILSVRC2012_val_{k:08d}.JPEG", label) for k, label in enumerate(classes * validation)]
+        ),
+    }
