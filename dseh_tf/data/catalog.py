@@ -143,7 +143,7 @@ def _nus_wide(name: str, classes: int, with_texts: bool, options: DataOptions) -
     pool = np.flatnonzero(labelled & has_tags(official) if options.nus_pool == "tagged" else labelled)
     texts = None
     if with_texts:
-        texts, _ = read_tags(official, pool)
+        texts = read_tags(official, pool)
     images = None
     if not options.labels_only:
         images = find_images(official, pool, options.images_root, missing_ok=options.skip_bad_images)

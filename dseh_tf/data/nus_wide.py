@@ -12,6 +12,7 @@ asked for are kept (uint8, 1,000 bytes an image).
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,27 +89,32 @@ def read_nus_wide(data_dir: Path) -> NusWide:
     return found
 
 
-def read_tags(nus_wide: NusWide, rows: np.ndarray | None = None) -> tuple[np.ndarray, tuple[str, ...]]:
-    """(uint8 [len(rows), 1000], the tags): which of the 1,000 tags the rows have; all rows by default.
+def stream_tags(nus_wide: NusWide) -> Iterator[tuple[int, np.ndarray]]:
+    """Yields (first row, uint8 [k, 1000]) of the tag table, a block at a time; errors as `read_nus_wide`."""
+    table = _tag_file(nus_wide, "AllTags1k.txt")
+    width = len(tag_names(nus_wide))
+    return stream_bit_rows(table, width, len(nus_wide.names), str(nus_wide.origins[0][0]))
 
-    Raises InputError as `read_nus_wide`; the tags follow `Imagelist.txt` alone.
-    """
-    tags, file = _tag_files(nus_wide)
-    rows = np.arange(len(nus_wide.names)) if rows is None else rows
+
+def tag_names(nus_wide: NusWide) -> tuple[str, ...]:
+    """The 1,000 tags, in the order of the table's columns."""
+    return tuple(read_lines(_tag_file(nus_wide, "TagList1k.txt")))
+
+
+def read_tags(nus_wide: NusWide, rows: np.ndarray) -> np.ndarray:
+    """uint8 [len(rows), 1000]: which of the tags the rows have, in the order of `rows`."""
     place = np.full(len(nus_wide.names), -1)
     place[rows] = np.arange(len(rows))
-    table = np.empty((len(rows), len(tags)), np.uint8)
-    for first, block in stream_bit_rows(file, len(tags), len(nus_wide.names), str(nus_wide.origins[0][0])):
+    table = np.empty((len(rows), len(tag_names(nus_wide))), np.uint8)
+    for first, block in stream_tags(nus_wide):
         to = place[first : first + len(block)]
         table[to[to >= 0]] = block[to >= 0]
-    return table, tags
+    return table
 
 
 def has_tags(nus_wide: NusWide) -> np.ndarray:
     """bool [n]: which images have any of the 1,000 tags."""
-    tags, file = _tag_files(nus_wide)
-    blocks = stream_bit_rows(file, len(tags), len(nus_wide.names), str(nus_wide.origins[0][0]))
-    return np.concatenate([block.any(axis=1) for _, block in blocks])
+    return np.concatenate([block.any(axis=1) for _, block in stream_tags(nus_wide)])
 
 
 def find_images(nus_wide: NusWide, rows: np.ndarray, images_root: Path | None = None, missing_ok: bool = False) -> FileImages:
@@ -165,13 +171,10 @@ def _flickr_id(name: str) -> str:
     return name.rsplit("_", 1)[-1].split(".")[0]
 
 
-def _tag_files(nus_wide: NusWide) -> tuple[tuple[str, ...], Path]:
+def _tag_file(nus_wide: NusWide, name: str) -> Path:
     if len(nus_wide.origins) > 1:
         raise InputError(f"{nus_wide.root}: tags follow Imagelist.txt, expected Groundtruth/AllLabels beside it; {SOURCE}")
-    folders = ("NUS_WID_Tags", "Tags", "NUS_WIDE_Tags")
-    names = find_file(nus_wide.root, *(f"{folder}/TagList1k.txt" for folder in folders), source=SOURCE)
-    table = find_file(nus_wide.root, *(f"{folder}/AllTags1k.txt" for folder in folders), source=SOURCE)
-    return tuple(read_lines(names)), table
+    return find_file(nus_wide.root, *(f"{folder}/{name}" for folder in ("NUS_WID_Tags", "Tags", "NUS_WIDE_Tags")), source=SOURCE)
 
 
 def _check_names_once(nus_wide: NusWide) -> None:

@@ -6,6 +6,7 @@ Every image is of one colour that tells which image it is (`colour_of`), so that
 from __future__ import annotations
 
 import io
+import shutil
 import zlib
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def write_nus_wide(
     labels = (rng.random((images, concepts)) < np.linspace(0.02, 0.3, concepts)).astype(np.uint8)
     labels[rng.random(images) < 0.1] = 0
     texts = (rng.random((images, tags)) < 0.2).astype(np.uint8)
-    words = [f"concept{chr(97 + i)}" for i in range(concepts)]
+    words = [f"concept{i:02d}" for i in range(concepts)]
     for folder in ("ImageList", "Groundtruth/AllLabels", "Groundtruth/TrainTestLabels", "NUS_WID_Tags"):
         (root / folder).mkdir(parents=True, exist_ok=True)
     listed = [name.replace("/", "\\") + "  " for name in names]
@@ -90,6 +91,21 @@ def write_mirflickr(root: Path, images: int = 120, classes: int = 24, tags: int 
         (folder / f"class{chr(97 + column)}_r1.txt").write_text("".join(f"{number}\n" for number in numbers[::2]))
     (folder / "README.txt").write_text("Annotations of MIRFLICKR\n")
     return labels, texts
+
+
+def write_dummy_data(builders: Path) -> None:
+    """The `dummy_data` of the TFDS builders: `python -m tests.data.miniatures`. Real JPEGs, official table widths."""
+    writers = {
+        "nus_wide": lambda root: write_nus_wide(root, 10, 81, 1_000),
+        "mirflickr25k": lambda root: write_mirflickr(root, 8, 24, 1_386),
+    }
+    for name, write in writers.items():
+        root = builders / name / "dummy_data"
+        shutil.rmtree(root, ignore_errors=True)
+        write(root)
+        shutil.rmtree(root / "Groundtruth" / "TrainTestLabels", ignore_errors=True)
+        for file in root.rglob("*.jpg"):
+            Image.open(io.BytesIO(file.read_bytes())).save(file, "JPEG")
 
 
 def write_image_folder(root: Path, counts: dict[str, int]) -> None:
@@ -162,3 +178,7 @@ def imagenet_examples(classes: list[int], train: int = 4, validation: int = 2) -
             [(f"ILSVRC2012_val_{k:08d}.JPEG", label) for k, label in enumerate(classes * validation)]
         ),
     }
+
+
+if __name__ == "__main__":
+    write_dummy_data(Path(__file__).parents[2] / "dseh_tf" / "data" / "builders")
