@@ -124,6 +124,7 @@ def _figures(runs: Runs) -> str:
                 continue
             shown = "".join(f'<img alt="{_text(_alternative(name, path))}" src="{_png_uri(path)}">' for path in images)
             wide = " wide-figure" if len(images) > 1 or name in WIDE_FIGURES else ""
+            wide += " several" if len(images) > 1 else ""
             parts.append(
                 f'<figure class="plot{wide}"><div class=paper>{shown}</div>'
                 f"<figcaption>{_text(caption)}</figcaption></figure>"

@@ -30,7 +30,7 @@ def principal_components(features: np.ndarray, rows: np.ndarray) -> np.ndarray:
     Components whose variance is nothing but rounding are left out: they would show noise as structure.
     """
     wide = features.astype(np.float64)
-    pca = PCA(n_components=min(COMPONENTS, len(wide), wide.shape[1]), svd_solver="full").fit(wide)
+    pca = PCA(n_components=min(COMPONENTS, len(wide), wide.shape[1]), svd_solver="covariance_eigh").fit(wide)
     variance = pca.explained_variance_
     # float16 features are rounded to about 1e-3 of their size
     kept = max(1, int((variance > 1e-7 * variance[0]).sum()))
