@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+# Of the bank's rows that `bank_likelihood` works on at a time.
+_BLOCK_BYTES = 3 * 2**20
 
 def similarity(labels: tf.Tensor, batch_labels: tf.Tensor) -> tf.Tensor:
     """S_ij = 1 where rows i and j share a label, else 0.
@@ -34,6 +36,39 @@ def pair_likelihood(theta: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
     softplus, because theta of ReLU features is unbounded and the release's log(1 + exp(theta)) overflows from 89 on.
     """
     return tf.reduce_sum(tf.nn.softplus(theta) - targets * theta)
+
+
+def bank_likelihood(
+    bank: tf.Variable | tf.Tensor, outputs: tf.Tensor, similar: tf.Tensor, scale: float, similarity: float
+) -> tf.Tensor:
+    """`pair_likelihood(inner_products(bank, outputs, scale), similarity * similar)` with its gradient in one reading.
+
+    bank: [n, d], n and d known, a constant: only `outputs` get a gradient. outputs: [b, d]. similar: [n, b] of
+    `similarity`. similarity: what multiplies it. Scalar.
+
+    theta and the gradient, scale * (sigmoid(theta) - targets)^T bank, both need the whole bank. Here they are taken a
+    block of rows at a time, while it is in the cache; and as a variable that is updated by rows is copied when it is
+    read, by blocks as well, no step copies the bank.
+    """
+    rows, width = bank.shape
+    scaled = scale * tf.stop_gradient(outputs)
+    block = max(1, _BLOCK_BYTES // (width * bank.dtype.size))
+    values, gradients = [], []
+    for start in range(0, rows, block):
+        stop = min(start + block, rows)
+        with tf.control_dependencies(gradients[-2:-1]):  # no more than two blocks at a time
+            part = tf.gather(bank, tf.range(start, stop))  # of a variable these rows alone are read
+        theta = tf.matmul(part, scaled, transpose_b=True)
+        targets = similarity * similar[start:stop]
+        values.append(pair_likelihood(theta, targets))
+        gradients.append(tf.matmul(tf.sigmoid(theta) - targets, part, transpose_a=True))
+    return _with_gradient(outputs, tf.add_n(values), scale * tf.add_n(gradients))
+
+
+@tf.custom_gradient
+def _with_gradient(x: tf.Tensor, value: tf.Tensor, gradient: tf.Tensor) -> tuple:
+    """`value` as a function of x whose gradient is known."""
+    return tf.identity(value), lambda upstream: (upstream * gradient, None, None)
 
 
 def quantization(codes: tf.Tensor, reduction: str = "mean") -> tf.Tensor:

@@ -121,8 +121,10 @@ class _Training:
                 tracked["imgnet"] = self.imgnet
                 tracked |= {f"imgnet_optimizer_{i}": g.optimizer for i, g in enumerate(self.imgnet_groups)}
                 self.encoder = ImageEncoder(self.bits, self.imgnet, backbone, runtime)
-                self.targets = SemanticMemory(self.strategy, dataset.train.labels, s.feature_dim, self.bits)
+        # Not in the scope, which would mirror each replica's copy of the banks onto all replicas.
         self.memory = SemanticMemory(self.strategy, dataset.train.labels, s.feature_dim, self.bits)
+        if self.images:
+            self.targets = SemanticMemory(self.strategy, dataset.train.labels, s.feature_dim, self.bits)
         self.trainer = Trainer(runtime, tracked | self.memory.checkpointed(), self.seed, self.memory.spread)
         self._label_forward = tf.function(lambda x: self.labnet(x, training=False))
 
@@ -203,10 +205,10 @@ class _Training:
         else:
             features, codes, others = gather(out["feature"]), gather(out["code"]), gather(labels)
         similar = losses.similarity(tf.convert_to_tensor(others), labels)
-        norm = self._pair_norm(size)
+        norm, pairs = self._pair_norm(size), losses.bank_likelihood if s.pair_set == "bank" else _batch_likelihood
         terms = {
-            "feature": norm * _pairs(features, out["feature"], similar, s.theta_scale, s.labnet_feature_similarity),
-            "code": norm * _pairs(codes, out["code"], similar, s.theta_scale, s.labnet_code_similarity),
+            "feature": norm * pairs(features, out["feature"], similar, s.theta_scale, s.labnet_feature_similarity),
+            "code": norm * pairs(codes, out["code"], similar, s.theta_scale, s.labnet_code_similarity),
             "quantization": losses.quantization(out["code"], s.quantization_reduction) / size,
             "label": losses.label_regression(out["label"], labels) / (size * labels.shape[1]),
         }
@@ -224,7 +226,9 @@ class _Training:
         out = self.imgnet(batch["inputs"], training=True)
         similar = losses.similarity(tf.convert_to_tensor(self.targets.labels), batch["labels"])
         signs = tf.gather(self.targets.codes, batch["rows"])
-        pairs = _pairs(self.targets.features, out["feature"], similar, s.theta_scale, s.imgnet_similarity)
+        pairs = losses.bank_likelihood(
+            self.targets.features, out["feature"], similar, s.theta_scale, s.imgnet_similarity
+        )
         terms = {
             "feature": self._pair_norm(size) * pairs,
             "code": losses.code_cross_entropy(out["logits"], signs, s.logit_scale, s.target_smoothing)
@@ -294,6 +298,8 @@ class _Training:
         return {"map": float(report.map)}
 
 
-def _pairs(memory: tf.Variable, outputs: tf.Tensor, similar: tf.Tensor, scale: float, similarity: float) -> tf.Tensor:
-    theta = losses.inner_products(tf.convert_to_tensor(memory), outputs, scale)
-    return losses.pair_likelihood(theta, similarity * similar)
+def _batch_likelihood(
+    others: tf.Tensor, outputs: tf.Tensor, similar: tf.Tensor, scale: float, similarity: float
+) -> tf.Tensor:
+    """The likelihood of the pairs within a batch, with a gradient for both rows of a pair."""
+    return losses.pair_likelihood(losses.inner_products(others, outputs, scale), similarity * similar)

@@ -63,13 +63,32 @@ class Phase:
         return self.epochs * self.epoch_steps
 
 
+class OnePassAdam(keras.optimizers.Adam):
+    """Keras' Adam, each variable and its moments updated in one pass over memory instead of ten."""
+
+    def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
+        index, step = self._get_variable_index(variable), tf.cast(self.iterations + 1, variable.dtype)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=_raw(self._momentums[index]).handle,
+            v=_raw(self._velocities[index]).handle,
+            beta1_power=tf.pow(tf.cast(self.beta_1, variable.dtype), step),
+            beta2_power=tf.pow(tf.cast(self.beta_2, variable.dtype), step),
+            lr=tf.cast(learning_rate, variable.dtype),
+            beta1=tf.cast(self.beta_1, variable.dtype),
+            beta2=tf.cast(self.beta_2, variable.dtype),
+            epsilon=tf.cast(self.epsilon, variable.dtype),
+            grad=tf.cast(gradient, variable.dtype),
+        )
+
+
 def build_optimizer(name: str, variables: Sequence, momentum: float = 0.0) -> keras.optimizers.Optimizer:
     """Adam with the release's epsilon of 1e-8 (Keras has 1e-7), or SGD; built at once, inside the scope.
 
     tf.function would otherwise create its variables in the first step, and fail.
     """
     if name == "adam":
-        optimizer = keras.optimizers.Adam(1e-3, beta_1=0.9, beta_2=0.999, epsilon=1e-8)
+        optimizer = OnePassAdam(1e-3, beta_1=0.9, beta_2=0.999, epsilon=1e-8)
     else:
         optimizer = keras.optimizers.SGD(1e-3, momentum=momentum)
     optimizer.build(list(variables))

@@ -1,0 +1,259 @@
+"""Every loss term against naive loops in float64 and against finite differences."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from dseh_tf import losses
+
+pytestmark = pytest.mark.usefixtures("tf")  # logical devices come before the first tensor of a process
+
+ROWS, BATCH, WIDTH, BITS, CLASSES = 23, 5, 7, 6, 4
+TOLERANCE = {"float32": 2e-5, "float64": 1e-11}
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(5)
+
+
+def labels(rng: np.random.Generator, rows: int) -> np.ndarray:
+    return (rng.random((rows, CLASSES)) < 0.4).astype(np.float64)
+
+
+def naive_similarity(rows: np.ndarray, batch: np.ndarray) -> np.ndarray:
+    similar = np.zeros((len(rows), len(batch)))
+    for i, a in enumerate(rows):
+        for j, b in enumerate(batch):
+            similar[i, j] = 1.0 if set(np.flatnonzero(a)) & set(np.flatnonzero(b)) else 0.0
+    return similar
+
+
+def log_one_plus_exp(x: float) -> float:
+    return x + math.log1p(math.exp(-x)) if x > 0 else math.log1p(math.exp(x))
+
+
+def naive_likelihood(memory, outputs, similar, scale: float, similarity: float) -> float:
+    """Equations 5, 7 and 12, pair by pair."""
+    total = 0.0
+    for i in range(len(memory)):
+        for j in range(len(outputs)):
+            theta = scale * sum(float(a) * float(b) for a, b in zip(memory[i], outputs[j], strict=True))
+            total += log_one_plus_exp(theta) - similarity * similar[i, j] * theta
+    return total
+
+
+def finite_differences(function, x: np.ndarray, step: float = 1e-6) -> np.ndarray:
+    """Central differences of a scalar function, entry by entry."""
+    slope = np.zeros_like(x)
+    for index in np.ndindex(*x.shape):
+        there, back = x.copy(), x.copy()
+        there[index] += step
+        back[index] -= step
+        slope[index] = (function(there) - function(back)) / (2 * step)
+    return slope
+
+
+def value_and_gradient(function, x: np.ndarray) -> tuple[float, np.ndarray]:
+    variable = tf.Variable(x)
+    with tf.GradientTape() as tape:
+        value = function(variable)
+    return float(value), tape.gradient(value, variable).numpy()
+
+
+# Similarity and inner products
+
+
+def test_similarity_is_one_where_a_label_is_shared(rng):
+    rows, batch = labels(rng, ROWS), labels(rng, BATCH)
+    rows[0] = 0  # no label: similar to nothing
+    rows[1] = batch[0] = 1  # several labels shared count once
+    expected = naive_similarity(rows, batch)
+    assert 0 < expected.mean() < 1
+    for dtype in (np.float32, np.float64):
+        found = losses.similarity(tf.constant(rows.astype(dtype)), tf.constant(batch.astype(dtype)))
+        assert found.dtype == dtype
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 0.3])
+def test_inner_products(rng, scale):
+    memory, outputs = rng.standard_normal((ROWS, WIDTH)), rng.standard_normal((BATCH, WIDTH))
+    found = losses.inner_products(tf.constant(memory), tf.constant(outputs), scale).numpy()
+    for i in range(ROWS):
+        for j in range(BATCH):
+            assert found[i, j] == pytest.approx(scale * math.fsum(memory[i] * outputs[j]), rel=1e-12, abs=1e-12)
+
+
+# Pair likelihoods: the plain form, and the one that reads the bank by blocks
+
+SETTINGS = [(0.5, 0.999), (0.5, 0.8), (1.0, 1.0), (0.5, 5.0)]  # (scale of theta, what multiplies S) of the presets
+
+
+def plain(bank, outputs, similar, scale, similarity):
+    return losses.pair_likelihood(losses.inner_products(bank, outputs, scale), similarity * similar)
+
+
+@pytest.fixture(params=["one block", "blocks", "rows"])
+def block_rows(request, monkeypatch) -> str:
+    """Blocks of the whole bank, of a number of rows that does not divide it, of one row."""
+    rows = {"one block": ROWS, "blocks": 4, "rows": 1}[request.param]
+    monkeypatch.setattr(losses, "_BLOCK_BYTES", rows * WIDTH * 8)
+    return request.param
+
+
+@pytest.mark.parametrize(("scale", "similarity"), SETTINGS)
+@pytest.mark.parametrize("form", [plain, losses.bank_likelihood])
+def test_likelihood_against_loops_and_finite_differences(rng, form, scale, similarity, block_rows):
+    bank, outputs = rng.standard_normal((ROWS, WIDTH)), rng.standard_normal((BATCH, WIDTH))
+    similar = naive_similarity(labels(rng, ROWS), labels(rng, BATCH))
+
+    def loss(x):
+        return form(tf.constant(bank), x, tf.constant(similar), scale, similarity)
+
+    value, gradient = value_and_gradient(loss, outputs)
+    assert value == pytest.approx(naive_likelihood(bank, outputs, similar, scale, similarity), rel=1e-12)
+    slope = finite_differences(lambda x: naive_likelihood(bank, x, similar, scale, similarity), outputs)
+    np.testing.assert_allclose(gradient, slope, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("scale", "similarity"), SETTINGS)
+def test_bank_form_equals_plain_form(rng, dtype, scale, similarity, block_rows):
+    bank, outputs = (rng.standard_normal(shape).astype(dtype) for shape in ((ROWS, WIDTH), (BATCH, WIDTH)))
+    similar = naive_similarity(labels(rng, ROWS), labels(rng, BATCH)).astype(dtype)
+    expected = value_and_gradient(lambda x: 3.0 * plain(tf.constant(bank), x, similar, scale, similarity), outputs)
+    for held in (tf.constant(bank), tf.Variable(bank, trainable=False)):
+        found = value_and_gradient(
+            lambda x, held=held: 3.0 * losses.bank_likelihood(held, x, tf.constant(similar), scale, similarity), outputs
+        )
+        assert found[0] == pytest.approx(expected[0], rel=TOLERANCE[dtype])
+        np.testing.assert_allclose(found[1], expected[1], rtol=TOLERANCE[dtype], atol=10 * TOLERANCE[dtype])
+
+
+def test_bank_form_reads_what_the_step_has_written(rng, block_rows):
+    bank = rng.standard_normal((ROWS, WIDTH))
+    outputs, rows = rng.standard_normal((BATCH, WIDTH)), rng.choice(ROWS, BATCH, replace=False)
+    similar = naive_similarity(labels(rng, ROWS), labels(rng, BATCH))
+    variable = tf.Variable(bank, trainable=False)
+
+    @tf.function
+    def step(x):
+        variable.scatter_nd_update(rows[:, None].astype(np.int32), x)
+        return losses.bank_likelihood(variable, x, tf.constant(similar), 0.5, 0.999)
+
+    bank[rows] = outputs
+    assert float(step(tf.constant(outputs))) == pytest.approx(naive_likelihood(bank, outputs, similar, 0.5, 0.999))
+
+
+def test_the_bank_is_a_constant(rng):
+    bank, outputs = tf.Variable(rng.standard_normal((ROWS, WIDTH))), tf.Variable(rng.standard_normal((BATCH, WIDTH)))
+    similar = tf.ones((ROWS, BATCH), tf.float64)
+    with tf.GradientTape() as tape:
+        loss = losses.bank_likelihood(bank, outputs, similar, 0.5, 0.999)
+    to_bank, to_outputs = tape.gradient(loss, [bank, outputs])
+    assert to_bank is None
+    assert to_outputs is not None
+
+
+@pytest.mark.parametrize("form", [plain, losses.bank_likelihood])
+@pytest.mark.parametrize("theta", [1000.0, -1000.0])
+@pytest.mark.parametrize("similar", [0.0, 1.0])
+def test_no_overflow_on_unbounded_features(form, theta, similar):
+    outputs, bank = np.full((1, 2), theta, np.float32), np.ones((1, 2), np.float32)
+    value, gradient = value_and_gradient(
+        lambda x: form(tf.constant(bank), x, tf.constant([[similar]], tf.float32), 0.5, 0.999), outputs
+    )
+    assert value == pytest.approx(max(theta, 0.0) - 0.999 * similar * theta, rel=1e-5)
+    sigmoid = 1.0 if theta > 0 else 0.0
+    np.testing.assert_allclose(gradient, np.full((1, 2), 0.5 * (sigmoid - 0.999 * similar)), atol=1e-6)
+
+
+def test_similarity_of_five_pulls_without_end():
+    """ImageNet's S = 5: a similar pair's slope stays at or below -4, so its theta grows to what tanh codes allow."""
+    theta = tf.Variable([[-30.0, 0.0, 30.0]])
+    with tf.GradientTape() as tape:
+        loss = losses.pair_likelihood(theta, tf.constant([[5.0, 5.0, 5.0]]))
+    np.testing.assert_allclose(tape.gradient(loss, theta), [[-5.0, -4.5, -4.0]], atol=1e-6)
+    assert float(loss) == pytest.approx(150.0 + math.log(2.0) + 30.0 - 150.0, rel=1e-6)
+
+
+def test_similarity_below_one_settles_at_its_logit():
+    for similarity in (0.999, 0.8):
+        theta = tf.Variable([[math.log(similarity / (1 - similarity))]], dtype=tf.float64)
+        with tf.GradientTape() as tape:
+            loss = losses.pair_likelihood(theta, tf.constant([[similarity]], tf.float64))
+        assert float(tape.gradient(loss, theta)[0, 0]) == pytest.approx(0.0, abs=1e-12)
+
+
+# The other terms
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_quantization(rng, reduction):
+    codes = np.tanh(rng.standard_normal((BATCH, BITS)))
+
+    def naive(h):
+        total = 0.0
+        for row in h:
+            distance = sum(abs(1.0 - abs(float(bit))) for bit in row)
+            total += distance / len(row) if reduction == "mean" else distance
+        return total
+
+    value, gradient = value_and_gradient(lambda h: losses.quantization(h, reduction), codes)
+    assert value == pytest.approx(naive(codes), rel=1e-12)
+    np.testing.assert_allclose(gradient, finite_differences(naive, codes), rtol=1e-6, atol=1e-8)
+    assert float(losses.quantization(tf.sign(tf.constant(codes)), reduction)) == 0.0
+
+
+def test_label_regression(rng):
+    y, predicted = labels(rng, BATCH), rng.random((BATCH, CLASSES))
+
+    def naive(p):
+        total = 0.0
+        for i in range(BATCH):
+            for k in range(CLASSES):
+                total += 0.5 * (y[i, k] - p[i, k]) ** 2
+        return total
+
+    value, gradient = value_and_gradient(lambda p: losses.label_regression(p, tf.constant(y)), predicted)
+    assert value == pytest.approx(naive(predicted), rel=1e-12)
+    np.testing.assert_allclose(gradient, finite_differences(naive, predicted), rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize(("logit_scale", "smoothing"), [(10.0, 0.999), (1.0, 1.0)])
+def test_code_cross_entropy(rng, logit_scale, smoothing):
+    logits = 0.3 * rng.standard_normal((BATCH, BITS))
+    signs = np.where(rng.random((BATCH, BITS)) < 0.5, -1.0, 1.0)
+
+    def naive(z):
+        total = 0.0
+        for i in range(BATCH):
+            for k in range(BITS):
+                target = smoothing if signs[i, k] > 0 else 0.0
+                p = 1.0 / (1.0 + math.exp(-logit_scale * z[i, k]))
+                total -= target * math.log(p) + (1.0 - target) * math.log(1.0 - p)
+        return total
+
+    value, gradient = value_and_gradient(
+        lambda z: losses.code_cross_entropy(z, tf.constant(signs), logit_scale, smoothing), logits
+    )
+    assert value == pytest.approx(naive(logits), rel=1e-9)
+    np.testing.assert_allclose(gradient, finite_differences(naive, logits), rtol=1e-5, atol=1e-6)
+
+
+def test_code_cross_entropy_settles_and_does_not_overflow():
+    settled = math.log(0.999 / 0.001) / 10.0
+    _, gradient = value_and_gradient(
+        lambda z: losses.code_cross_entropy(z, tf.constant([[1.0]], tf.float64)), np.array([[settled]])
+    )
+    assert gradient[0, 0] == pytest.approx(0.0, abs=1e-9)
+    value, gradient = value_and_gradient(
+        lambda z: losses.code_cross_entropy(z, tf.constant([[-1.0]])), np.array([[100.0]], np.float32)
+    )
+    assert value == pytest.approx(1000.0)
+    assert np.isfinite(gradient).all()
