@@ -12,7 +12,7 @@ import tensorflow as tf
 from dseh_tf.errors import InputError
 from dseh_tf.models.backbones import Backbone, InferenceMode
 
-# name: (module, class) of keras.applications
+# name: (module of its preprocess_input, class), both in keras.applications
 APPLICATIONS: dict[str, tuple[str, str]] = {
     "convnext_tiny": ("convnext", "ConvNeXtTiny"),
     "convnext_small": ("convnext", "ConvNeXtSmall"),
@@ -56,7 +56,7 @@ def application(
 
 def _network(name: str, image_size: int, seed: int, weights: str) -> keras.Model:
     """The network with ImageNet's weights, or with initial ones that `seed` alone decides."""
-    constructor = getattr(_module(name), APPLICATIONS[name][1])
+    constructor = getattr(keras.applications, APPLICATIONS[name][1])
     download = weights == "imagenet"
     # Initializers without a seed, as Keras's networks have them, draw theirs from Python's generator.
     before = random.getstate()
@@ -70,7 +70,7 @@ def _network(name: str, image_size: int, seed: int, weights: str) -> keras.Model
             name=name,
         )
     except Exception as error:  # Keras reports a failed download as a plain Exception
-        reason = str(error).splitlines()[0][:160]
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
         if "Input size must be" in reason:
             raise InputError(f"image_size: found {image_size}, too small for {name}: {reason}") from error
         if not download:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,10 +38,18 @@ class Backbone:
 
     def fingerprint(self) -> str:
         """Of the architecture and the weights: equal where features are equal."""
-        digest = hashlib.sha256(self.model.to_json().encode())
+        digest = hashlib.sha256(_without_names(self.model.to_json()).encode())
         for weight in self.model.weights:
             digest.update(np.ascontiguousarray(weight.numpy()))
         return digest.hexdigest()
+
+
+def _without_names(model: str) -> str:
+    """A model's JSON with its layers numbered: Keras counts unnamed layers up through the life of a process."""
+    numbers: dict[str, str] = {}
+    for name in re.findall(r'"name": ("(?:[^"\\]|\\.)*")', model):
+        numbers.setdefault(name, json.dumps(f"#{len(numbers)}"))
+    return re.sub(r'"(?:[^"\\]|\\.)*"', lambda text: numbers.get(text[0], text[0]), model)
 
 
 def build_backbone(

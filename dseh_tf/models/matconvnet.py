@@ -147,7 +147,7 @@ def _numbers(path: Path, field: str, value: Any) -> np.ndarray:
     value = _only(value)
     array = np.asarray(value)
     if array.dtype.kind not in "fiub" or not array.size:
-        found = type(value).__name__ if array.dtype.kind not in "fiub" else "an empty array"
+        found = {"U": "text", "O": "a cell or struct"}.get(array.dtype.kind, "no real numbers") if array.size else "nothing"
         raise InputError(f"{path}: {field}: found {found}, expected numbers")
     array = array.astype(np.float32)
     if not np.isfinite(array).all():
