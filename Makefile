@@ -1,0 +1,76 @@
+# One command each: `make demo`, `make test`. Both build the project's own environment in .venv first.
+#   make demo PYTHON=python3.12        another interpreter, 3.10 to 3.13
+
+VENV     := .venv
+PY       := $(VENV)/bin/python
+DEMO     := runs/demo
+INSTALL  := $(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+SUPPORTED := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))
+
+# TensorFlow's start-up notes say nothing about the run; warnings and errors still show.
+export TF_CPP_MIN_LOG_LEVEL ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint env test-env same-python tensorboard clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+demo: env ## Train DSEH on real handwritten digits, print its MAP, draw its figures
+	$(PY) -m experiments.run --workdir=$(DEMO) --data_dir=data
+	$(PY) -m experiments.evaluate --workdir=$(DEMO)
+	$(PY) -m figures.all --runs=$(DEMO) --out=$(DEMO)/figures
+	@echo
+	@echo "Tables and pictures: $(DEMO)/figures"
+	@echo "Training curves:     $(VENV)/bin/tensorboard --logdir $(DEMO)/tensorboard"
+
+test: lint ## Lint, then run the whole test suite
+	$(PY) -m pytest
+
+lint: test-env ## Lint
+	$(PY) -m ruff check .
+
+tensorboard: env ## Open TensorBoard on the demo's run
+	$(VENV)/bin/tensorboard --logdir $(DEMO)/tensorboard
+
+clean: ## Remove .venv, build products and caches; runs/ and data/ stay
+	rm -rf $(VENV) build dist dseh_tf.egg-info .pytest_cache .ruff_cache .hypothesis
+	find benchmarks dseh_tf experiments figures tests -type d -name __pycache__ -prune -exec rm -rf {} +
+
+# The stamps make the second call instant; a change of what is required installs again.
+env: $(VENV)/.installed
+test-env: $(VENV)/.installed-test
+
+$(VENV)/.installed: setup.py constraints.txt | $(VENV)/bin/pip
+	@echo "Installing the library into $(VENV) (a few minutes the first time)"
+	$(INSTALL) --editable .
+	@touch $@
+
+$(VENV)/.installed-test: setup.py constraints.txt | $(VENV)/bin/pip
+	@echo "Installing the library and its test tools into $(VENV) (a few minutes the first time)"
+	$(INSTALL) --editable '.[search,test]'
+	@touch $(VENV)/.installed $@
+
+# Without PYTHON=..., the first of these that starts and is in the range.
+$(VENV)/bin/pip:
+	@for python in $(or $(PYTHON),python3 python3.13 python3.12 python3.11 python3.10); do \
+	  if "$$python" -c '$(SUPPORTED)' 2>/dev/null; then \
+	    echo "Creating $(VENV) with $$("$$python" --version)"; \
+	    exec "$$python" -m venv $(VENV); \
+	  fi; \
+	done; \
+	found="$$($(or $(PYTHON),python3) --version 2>&1 | head -n 1)"; \
+	echo "dseh_tf needs Python 3.10 to 3.13; $(or $(PYTHON),python3) is: $$found. Name one with 'make PYTHON=python3.12 ...'." >&2; \
+	exit 1
+
+# An environment made with another interpreter is not replaced silently.
+ifdef PYTHON
+VERSION := import sys; print("%d.%d" % sys.version_info[:2])
+$(VENV)/.installed $(VENV)/.installed-test: | same-python
+env test-env: same-python
+same-python: | $(VENV)/bin/pip
+	@asked="$$($(PYTHON) -c '$(VERSION)')"; has="$$($(PY) -c '$(VERSION)')"; \
+	if [ "$$asked" != "$$has" ]; then \
+	  echo "$(VENV) was made with Python $$has, PYTHON=$(PYTHON) is $$asked: 'make clean' first." >&2; exit 1; \
+	fi
+endif

@@ -1,0 +1,127 @@
+"""What a stranger's clone must hold: light imports, pinned requirements, small files, no path of anyone's machine."""
+
+import re
+import shlex
+import subprocess
+import sys
+import tokenize
+from pathlib import Path
+from unittest import mock
+
+import pytest
+import setuptools
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+ROOT = Path(__file__).parents[1]
+PYTHONS = ("3.10", "3.11", "3.12", "3.13")
+MAX_BYTES = 1_000_000
+
+# Spelt in two halves, so that this file does not hold what it looks for.
+HALVES = [("wo", "rk/"), ("ro", "ot/"), ("tm", "p/"), ("far", "m/"), ("Use", "rs/")]
+MACHINE_PATHS = tuple("/" + start + end for start, end in HALVES)
+
+README_PROGRAMS = set("make python python3 git cd pip tensorboard export source curl ls mkdir tar unzip".split())
+
+
+def tracked_files() -> list[Path]:
+    try:
+        listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, text=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("not a git checkout")
+    return [path for name in listed.split("\0") if name and (path := ROOT / name).is_file()]
+
+
+def setup_arguments() -> dict:
+    """The keyword arguments setup.py hands to setuptools, nothing built."""
+    with mock.patch.object(setuptools, "setup") as setup, tokenize.open(ROOT / "setup.py") as file:
+        exec(compile(file.read(), "setup.py", "exec"), {"__file__": str(ROOT / "setup.py"), "__name__": "__main__"})
+    return setup.call_args.kwargs
+
+
+def pins() -> list[Requirement]:
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    return [Requirement(line) for line in lines if line.strip() and not line.startswith("#")]
+
+
+@pytest.mark.parametrize("module", ["dseh_tf", "dseh_tf.data", "dseh_tf.retrieval", "figures.all"])
+def test_import_loads_no_tensorflow(module):
+    code = f"import sys, {module}; print([name for name in ('tensorflow', 'keras') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_every_requirement_has_one_pin_that_satisfies_it(python):
+    arguments = setup_arguments()
+    required = [*arguments["install_requires"], *arguments["extras_require"]["test"], *arguments["extras_require"]["search"]]
+    environment = {"python_version": python, "python_full_version": f"{python}.0"}
+    pinned: dict[str, list[str]] = {}
+    for pin in pins():
+        if pin.marker is None or pin.marker.evaluate(environment):
+            (specifier,) = pin.specifier
+            assert specifier.operator == "==", f"{pin} is not an exact version"
+            pinned.setdefault(canonicalize_name(pin.name), []).append(specifier.version)
+    assert {name: versions for name, versions in pinned.items() if len(versions) > 1} == {}
+    for requirement in map(Requirement, required):
+        versions = pinned.get(canonicalize_name(requirement.name), [])
+        assert versions, f"{requirement} has no pin for Python {python}"
+        assert Version(versions[0]) in requirement.specifier, f"{requirement} is pinned at {versions[0]} for Python {python}"
+
+
+@pytest.mark.parametrize("python", ["3.9", "3.10", "3.13", "3.14"])
+def test_python_range(python):
+    assert (python in SpecifierSet(setup_arguments()["python_requires"])) == (python in PYTHONS)
+
+
+def test_tracked_files_are_small():
+    large = {str(path.relative_to(ROOT)): path.stat().st_size for path in tracked_files() if path.stat().st_size >= MAX_BYTES}
+    assert large == {}
+
+
+def test_no_path_of_a_machine_in_tracked_text():
+    found = []
+    for path in tracked_files():
+        content = path.read_bytes()
+        if b"\0" in content:
+            continue
+        for number, line in enumerate(content.decode("utf-8", errors="replace").splitlines(), start=1):
+            # A path starts at its slash: "framework/" or "a/work/b" is not one.
+            if any(re.search(rf"(?<![\w.}}\-]){re.escape(start)}", line) for start in MACHINE_PATHS):
+                found.append(f"{path.relative_to(ROOT)}:{number}: {line.strip()[:100]}")
+    assert found == []
+
+
+def test_license_is_apache_2():
+    text = (ROOT / "LICENSE").read_text(encoding="utf-8")
+    assert "Apache License" in text and "Version 2.0, January 2004" in text
+    assert "Copyright The dseh_tf authors" in text
+    assert "END OF TERMS AND CONDITIONS" in text
+
+
+def test_readme_commands_begin_with_known_programs():
+    readme = ROOT / "README.md"
+    if not readme.is_file():
+        pytest.skip("no README.md")
+    blocks = re.findall(r"^```sh\n(.*?)^```", readme.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    unknown = []
+    for block in blocks:
+        for command in block.replace("\\\n", " ").splitlines():
+            words = shlex.split(command, comments=True)
+            while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
+                words = words[1:]
+            if words and Path(words[0]).name not in README_PROGRAMS:
+                unknown.append(command)
+    assert unknown == []
+
+
+def test_readme_make_targets_exist():
+    readme = ROOT / "README.md"
+    if not readme.is_file():
+        pytest.skip("no README.md")
+    targets = set(re.findall(r"^([a-z-]+):(?!=)", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
+    named = set(re.findall(r"`?\bmake ([a-z-]+)`", readme.read_text(encoding="utf-8")))
+    assert named <= targets
