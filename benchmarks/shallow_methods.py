@@ -121,7 +121,7 @@ def main() -> None:
         "sdh": (data, "naive version", sdh, lambda: naive_sdh(x, y, bits, sdh.settings)),
         "ksh": (fewer, "naive version", ksh, lambda: naive_ksh(few_x, few_y, bits, ksh.settings)),
     }
-    print(f"{'method':8s}{'rows':>8s}{'columns':>9s}{'bits':>6s}{'ours':>9s}{'rival':>9s}  rival / ours")
+    print(f"{'method':8s}{'rows':>8s}{'columns':>9s}{'bits':>6s}{'ours':>9s}{'rival':>9s}  rival / ours", flush=True)
     for name, (dataset, rival_name, method, rival) in pairs.items():
         try:
             ours, theirs = in_turns(lambda m=method, d=dataset: m.fit(d), rival, flags.repeats)
