@@ -23,7 +23,8 @@ MAX_BYTES = 1_000_000
 HALVES = [("wo", "rk/"), ("ro", "ot/"), ("tm", "p/"), ("far", "m/"), ("Use", "rs/")]
 MACHINE_PATHS = tuple("/" + start + end for start, end in HALVES)
 
-README_PROGRAMS = set("make python python3 git cd pip tensorboard export source curl ls mkdir tar unzip".split())
+README_PROGRAMS = {"make", "python", "python3", "git", "cd", "pip", "tensorboard", "export", "source"}
+README_PROGRAMS |= {"curl", "ls", "mkdir", "tar", "unzip"}
 
 
 def tracked_files() -> list[Path]:
