@@ -293,25 +293,37 @@ def test_pretrained_layers_learn_at_a_tenth_of_the_rate(tmp_path, rng, tf):
             assert found == pytest.approx(expected, rel=1e-2), variable.path
 
 
-def test_dseh_fine_tunes_cnn_f(tmp_path, rng, tf):
-    """The method's own groups, through a whole fit: the mean stays, every pretrained layer moves."""
+def _fit(path, images, strategy):
     from dseh_tf.data import RetrievalDataset
     from dseh_tf.methods.dseh import DSEH
     from dseh_tf.methods.image_encoder import Trunk
     from dseh_tf.training.runtime import Runtime
 
-    path = save(tmp_path / "net.mat", small_cnn_f(rng, fc6=2, filters=4), 117.0)
-    images, labels = _images(rng, 8, SMALL), np.eye(4, dtype=np.uint8)[np.arange(8) % 4]
+    labels = np.eye(4, dtype=np.uint8)[np.arange(len(images)) % 4]
     dataset = RetrievalDataset.from_arrays((images, labels), (images[:4], labels[:4]), (images, labels))
-    trunk = Trunk("cnn_f", SMALL, train=True, weights=str(path), mirror=False)
+    trunk = Trunk("cnn_f", SMALL, train=True, weights=str(path))
     method = DSEH(
-        8, trunk=trunk, labnet_epochs=(1,), imgnet_epochs=(2,), labnet_batch=4, imgnet_batch=4,
+        8, trunk=trunk, labnet_epochs=(1,), imgnet_epochs=(4,), labnet_batch=4, imgnet_batch=4,
         labnet_width=16, feature_dim=8,
     )  # fmt: skip
     assert method.settings.imgnet_learning_rate == 1e-4 and method.settings.pretrained_multiplier == 0.1
-    start = trunk.build(0).model.get_weights()
-    fitted = method.fit(dataset, Runtime(progress=False))
+    return method.fit(dataset, Runtime(strategy=strategy, progress=False)), dataset, trunk
+
+
+@pytest.mark.slow
+def test_dseh_fine_tunes_cnn_f_alike_on_any_number_of_replicas(tmp_path, rng, tf):
+    """Through a whole fit: every pretrained layer moves, the mean stays; two replicas learn the same, with dropout."""
+    from dseh_tf.training.replicas import make_strategy
+
+    path = save(tmp_path / "net.mat", small_cnn_f(rng, fc6=2, filters=4), 117.0)
+    images = _images(rng, 8, SMALL)
+    fitted, dataset, trunk = _fit(path, images, tf.distribute.get_strategy())
     assert fitted.encode(dataset.query).shape == (4, 8)
-    moved = [not np.array_equal(a, b) for a, b in zip(start, fitted.backbone.model.get_weights(), strict=True)]
-    names = [w.path for w in fitted.backbone.model.weights]
-    assert [n for n, m in zip(names, moved, strict=True) if not m] == ["mean/mean"]
+    start, model = trunk.build(0).model.get_weights(), fitted.backbone.model
+    moved = [not np.array_equal(a, b) for a, b in zip(start, model.get_weights(), strict=True)]
+    assert [w.path for w, m in zip(model.weights, moved, strict=True) if not m] == ["mean/mean"]
+
+    several, _, _ = _fit(path, images, make_strategy("mirrored", 2))
+    one, two = fitted.traces["imgnet/0/total"], several.traces["imgnet/0/total"]
+    assert len(one) == 8 and np.ptp(one) > 1e-3 * one[0]
+    np.testing.assert_allclose(two, one, rtol=1e-4)
