@@ -23,12 +23,22 @@ _IMAGES = flags.DEFINE_bool("images", False, "Ask for the image files too, not o
 _SKIP_BAD = flags.DEFINE_bool("skip_bad_images", False, "With --images: decode all, leave out what cannot be read.")
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the draw.")
 _SPLIT = flags.DEFINE_enum("split", "sequential-class", protocols.SPLITS, "How images are drawn class by class.")
-_QUERIES = flags.DEFINE_integer("queries", None, "Another number of queries than the protocol's (a class or in all, as it has).")
+_QUERIES = flags.DEFINE_integer(
+    "queries", None, "Another number of queries than the protocol's (a class or in all, as it has)."
+)
 _TRAIN = flags.DEFINE_integer("train_rows", None, "Another number of training images than the protocol's.")
-_NUS_POOL = flags.DEFINE_enum("nus_pool", "labelled", ["labelled", "tagged"], "NUS-WIDE: images with a label, or with tags too.")
-_COCO_DB = flags.DEFINE_enum("coco_db", "minus_query", ["minus_query", "hashnet_lists"], "MS-COCO: what the database is.")
-_CLASSES = flags.DEFINE_string("imagenet_classes", None, "imagenet_100: file of 100 classes. Default: drawn by the seed.")
-_CIFAR10 = flags.DEFINE_enum("cifar10_train", "500_a_class", ["500_a_class", "whole_database"], "CIFAR-10: what trains.")
+_NUS_POOL = flags.DEFINE_enum(
+    "nus_pool", "labelled", ["labelled", "tagged"], "NUS-WIDE: images with a label, or with tags too."
+)
+_COCO_DB = flags.DEFINE_enum(
+    "coco_db", "minus_query", ["minus_query", "hashnet_lists"], "MS-COCO: what the database is."
+)
+_CLASSES = flags.DEFINE_string(
+    "imagenet_classes", None, "imagenet_100: file of 100 classes. Default: drawn by the seed."
+)
+_CIFAR10 = flags.DEFINE_enum(
+    "cifar10_train", "500_a_class", ["500_a_class", "whole_database"], "CIFAR-10: what trains."
+)
 
 
 def main(_: list[str]) -> None:

@@ -181,7 +181,7 @@ def _settings(kind: type) -> dict[str, Any]:
     for name, value in (("optimizer", _OPTIMIZER.value), (_rate_name(types), _LEARNING_RATE.value)):
         if value is not None:
             if name not in types:
-                raise InputError(f"{name}: found {value}, but {_METHOD.value} has no such setting")
+                raise InputError(f"{name}: found {value!r}, but {_METHOD.value} has no such setting")
             given[name] = value
     for item in _SET.value:
         name, equals, text = item.partition("=")

@@ -42,11 +42,12 @@ def read_json(path: Path) -> dict[str, Any]:
 def open_workdir(workdir: Path, config: Mapping[str, Any]) -> bool:
     """Makes the folder with its config.json, or checks that the one there is of the same configuration.
 
-    Returns whether the run in it is finished. Raises InputError, naming the first field that differs, and writes
+    Returns whether the run in it is finished. A run that failed before its first checkpoint gives way. Raises InputError, naming the first field that differs, and writes
     nothing then.
     """
     path = workdir / "config.json"
-    if path.exists():
+    begun = any((workdir / name).exists() for name in ("checkpoints", "codes.npz", "result.json"))
+    if path.exists() and begun:
         before = read_json(path)
         now = json.loads(json.dumps(config, default=_plain))
         for name in sorted(set(before) | set(now)):
@@ -54,7 +55,7 @@ def open_workdir(workdir: Path, config: Mapping[str, Any]) -> bool:
                 found, expected = _difference(before.get(name), now.get(name))
                 raise InputError(f"{path}: {name}: found {found}, expected {expected}; choose another --workdir")
         return (workdir / "result.json").exists()
-    if workdir.exists() and any(workdir.iterdir()):
+    if workdir.exists() and any(workdir.iterdir()) and not path.exists():
         raise InputError(f"{workdir}: found files but no config.json, expected an empty folder or a run's")
     workdir.mkdir(parents=True, exist_ok=True)
     write_json(path, config)

@@ -12,8 +12,6 @@ from dseh_tf.methods.lsh import LSH
 from dseh_tf.methods.sdh import SDH
 from dseh_tf.methods.sh import SH
 
-METHODS: dict[str, type[Method]] = {
-    method.name: method for method in (LSH, SH, ITQ, ITQCCA, KSH, SDH, FastH, DSEH)
-}
+METHODS: dict[str, type[Method]] = {method.name: method for method in (LSH, SH, ITQ, ITQCCA, KSH, SDH, FastH, DSEH)}
 
 __all__ = ["METHODS", "Fitted", "Method"]

@@ -59,12 +59,18 @@ class DSEH(Method):
         self.preset, self.preset_dataset = preset, preset_dataset
         self.trunk = trunk or Trunk()
         self.phases = phases
-        base = presets.for_trunk(presets.PRESETS[preset][preset_dataset], self.trunk.kind)
-        self.settings = _checked(replace(base, **settings), phases)
+        self._given = settings
+        self.settings = self._resolved(self.trunk.kind)
 
     def fit(self, dataset: RetrievalDataset, runtime: Runtime | None = None) -> ImageEncoder:
         """Trains on `dataset.train`; query and database rows are only reported on, after each round."""
-        return _Training(self, dataset, runtime or Runtime()).run()
+        settings = self._resolved("features") if dataset.has_features else self.settings
+        return _Training(self, settings, dataset, runtime or Runtime()).run()
+
+    def _resolved(self, trunk: str) -> DSEHSettings:
+        """The preset for that kind of trunk, with the settings that were given."""
+        base = presets.for_trunk(presets.PRESETS[self.preset][self.preset_dataset], trunk)
+        return _checked(replace(base, **self._given), self.phases)
 
 
 def _checked(settings: DSEHSettings, phases: str) -> DSEHSettings:
@@ -95,8 +101,8 @@ def _checked(settings: DSEHSettings, phases: str) -> DSEHSettings:
 class _Training:
     """One fit: the networks, their losses and optimisers, and what `alternate` asks for."""
 
-    def __init__(self, method: DSEH, dataset: RetrievalDataset, runtime: Runtime) -> None:
-        s = self.settings = method.settings
+    def __init__(self, method: DSEH, settings: DSEHSettings, dataset: RetrievalDataset, runtime: Runtime) -> None:
+        s = self.settings = settings
         self.method, self.dataset, self.runtime = method, dataset, runtime
         self.bits, self.seed = method.bits, method.seed
         self.rounds, self.bank_reinit = s.rounds, s.bank_reinit

@@ -79,8 +79,8 @@ def _pool(part: str, digit: int) -> np.ndarray:
 
 
 def _paint(rng: np.random.Generator, sources: tuple[int, ...]) -> np.ndarray:
-    ground = rng.uniform(0, 255, 3)
-    clouds = (_STRETCH @ rng.normal(0, 14, (3, 6, 6)) @ _STRETCH.T).transpose(1, 2, 0)
+    ground = rng.uniform(0, 90, 3)
+    clouds = (_STRETCH @ rng.normal(0, 10, (3, 6, 6)) @ _STRETCH.T).transpose(1, 2, 0)
     image = ground + clouds + rng.normal(0, 5, (CANVAS, CANVAS, 3))
     for source, centre in zip(sources, _centres(rng, len(sources)), strict=True):
         ink = _enlarge(_scans()[0][source], centre, rng.uniform(17, 22), np.radians(rng.uniform(-12, 12)))
@@ -104,11 +104,11 @@ def _enlarge(scan: np.ndarray, centre: np.ndarray, size: float, angle: float) ->
 
 
 def _ink_colour(rng: np.random.Generator, ground: np.ndarray) -> np.ndarray:
-    """A colour whose luminance is well apart from the background's: the digits stay legible."""
+    """A light colour, its luminance well above the dark background's: legible, and learnt from 2,000 images."""
     weights = np.array([0.299, 0.587, 0.114])
     while True:
-        colour = rng.uniform(0, 255, 3)
-        if abs(weights @ (colour - ground)) >= 90:
+        colour = rng.uniform(60, 255, 3)
+        if weights @ (colour - ground) >= 90:
             return colour
 
 

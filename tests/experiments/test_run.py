@@ -1,0 +1,94 @@
+"""The run program: its contract, and bad input."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from dseh_tf.errors import InputError
+from dseh_tf.retrieval import evaluate, load_codes, load_counts
+
+SMALL = ["--set=labnet_width=32", "--set=feature_dim=16", "--rounds=1", "--labnet_epochs=3", "--bits=8"]
+
+
+def test_labels_alone(run, label_lists, tmp_path, result):
+    workdir = tmp_path / "run"
+    run("--dataset=image_lists", f"--lists_dir={label_lists}", "--phases=labnet", f"--workdir={workdir}", *SMALL)
+    found = result(workdir)
+    assert found["map_labels_database"] == "database"  # without database.txt every row is a training row
+    assert 0.3 < found["map_labels"] <= 1
+    assert 1 <= found["distinct_label_codes"] <= found["distinct_label_vectors"]
+    assert (found["n_train"], found["n_query"], found["n_database"]) == (120, 30, 120)
+    assert [r["round"] for r in found["rounds"]] == [0]
+    for absent in ("map", "map_at", "precision_at"):
+        assert absent not in found
+    assert not (workdir / "codes.npz").exists()
+    config = json.loads((workdir / "config.json").read_text())
+    assert config["preset_dataset"] == "nus_wide" and config["settings"]["labnet_width"] == 32
+    assert config["versions"]["tensorflow"]
+
+
+@pytest.mark.slow
+def test_whole_run_on_the_embedded_data_set(run, tmp_path, result, capsys):
+    """Every file of the run folder, and its numbers against an evaluation of its own codes."""
+    workdir = tmp_path / "run"
+    arguments = [f"--workdir={workdir}", f"--data_dir={tmp_path / 'data'}", "--imgnet_epochs=1", *SMALL]
+    run(*arguments)
+    found = result(workdir)
+    codes = load_codes(workdir / "codes.npz", bits=8)
+    report = evaluate(codes.query_codes, codes.database_codes, codes.query_labels, codes.database_labels, bits=8)
+    assert found["map"] == pytest.approx(report.map, abs=1e-12)
+    assert found["map_stable_order"] == pytest.approx(report.map_stable_order, abs=1e-12)
+    assert found["rounds"][0]["map"] == pytest.approx(found["map"], abs=1e-12)
+    np.testing.assert_array_equal(load_counts(workdir / "counts.npz").relevant, report.counts.relevant)
+    assert (found["n_train"], found["n_query"], found["n_database"]) == (2000, 500, 5000)
+    assert not set(codes.query_ids) & set(codes.database_ids)
+    for name in ("semantic_features.npz", "losses.npz", "thumbnails.npz", "tensorboard", "checkpoints"):
+        assert (workdir / name).exists()
+    capsys.readouterr()
+    run(*arguments)
+    assert "finished" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--bits=0"], "bits: found 0, expected a positive number"),
+        (["--bits=-3"], "bits: found -3, expected a positive number"),
+        (["--method=nope"], "method: found 'nope', expected one of lsh, sh, itq"),
+        (["--dataset=nope"], "dataset: found 'nope', expected one of multi_digits"),
+        (["--preset=nope"], "preset: found 'nope', expected one of release, paper"),
+        (["--preset_dataset=nope"], "preset_dataset: found 'nope', expected one of nus_wide"),
+        (["--phases=nope"], "phases: found 'nope', expected all or labnet"),
+        (["--strategy=nope"], "strategy: found 'nope', expected default, mirrored or multi_worker"),
+        (["--optimizer=nope"], "optimizer: found 'nope', expected one of adam, sgd"),
+        (["--set=nope=1"], "set: found 'nope=1', expected name=value"),
+        (["--set=theta_scale=x"], "set: theta_scale: found 'x', expected float"),
+        (["--method=itq", "--optimizer=adam"], "optimizer: found 'adam', but itq has no such setting"),
+        (["--dataset=image_lists"], "lists_dir: found none"),
+        (["--backbone=nope.keras", "--dataset=multi_digits"], "nope.keras: found no such file"),
+    ],
+)
+def test_bad_flags(run, tmp_path, arguments, line):
+    with pytest.raises(InputError) as error:
+        run(f"--workdir={tmp_path / 'run'}", f"--data_dir={tmp_path / 'data'}", *arguments)
+    assert line in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_another_configuration_overwrites_nothing(run, label_lists, tmp_path):
+    workdir = tmp_path / "run"
+    common = ["--dataset=image_lists", f"--lists_dir={label_lists}", "--phases=labnet", f"--workdir={workdir}", *SMALL]
+    run(*common)
+    before = {f: f.read_bytes() for f in workdir.rglob("*") if f.is_file()}
+    with pytest.raises(InputError, match="settings: found theta_scale=0.5, expected theta_scale=1.0"):
+        run(*common, "--set=theta_scale=1.0")
+    assert {f: f.read_bytes() for f in workdir.rglob("*") if f.is_file()} == before
+
+
+def test_a_folder_that_is_no_run(run, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="found files but no config.json"):
+        run(f"--workdir={tmp_path}")
