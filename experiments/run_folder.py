@@ -42,7 +42,8 @@ def read_json(path: Path) -> dict[str, Any]:
 def open_workdir(workdir: Path, config: Mapping[str, Any]) -> bool:
     """Makes the folder with its config.json, or checks that the one there is of the same configuration.
 
-    Returns whether the run in it is finished. A run that failed before its first checkpoint gives way. Raises InputError, naming the first field that differs, and writes
+    Returns whether the run in it is finished. A run that failed before its first checkpoint gives way. Raises
+    InputError, naming the first field that differs, and writes
     nothing then.
     """
     path = workdir / "config.json"

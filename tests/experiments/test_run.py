@@ -83,12 +83,12 @@ def test_another_configuration_overwrites_nothing(run, label_lists, tmp_path):
     common = ["--dataset=image_lists", f"--lists_dir={label_lists}", "--phases=labnet", f"--workdir={workdir}", *SMALL]
     run(*common)
     before = {f: f.read_bytes() for f in workdir.rglob("*") if f.is_file()}
-    with pytest.raises(InputError, match="settings: found theta_scale=0.5, expected theta_scale=1.0"):
+    with pytest.raises(InputError, match=r"settings: found theta_scale=0\.5, expected theta_scale=1\.0"):
         run(*common, "--set=theta_scale=1.0")
     assert {f: f.read_bytes() for f in workdir.rglob("*") if f.is_file()} == before
 
 
 def test_a_folder_that_is_no_run(run, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(InputError, match="found files but no config.json"):
+    with pytest.raises(InputError, match=r"found files but no config\.json"):
         run(f"--workdir={tmp_path}")
