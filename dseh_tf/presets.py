@@ -24,7 +24,8 @@ class DSEHSettings:
       labnet_initializer: "release" (truncated normal of size .01, normal biases) or "he" (fan-in, zero biases).
     Pair likelihoods (eq. 5, 7 and 12)
       theta_scale: factor of the inner products. pair_set: "bank" (all training rows x batch) or "batch".
-      pair_normalization: "mean" over the pairs, or "rows" (their sum over the number of training rows, Algorithm 1).
+      normalization: "mean" of every term over its own entries, or "rows": B times that, as Algorithm 1's sum over n x B
+        pairs divided by n (SGD feels the difference, Adam does not).
       labnet_feature_similarity, labnet_code_similarity, imgnet_similarity: what multiplies S in J1, J2 and ImgNet's J1.
     Weights of the terms
       labnet_feature_weight (alpha, J1), labnet_code_weight (J2), quantization_weight (beta, J3),
@@ -55,7 +56,7 @@ class DSEHSettings:
 
     theta_scale: float = 0.5
     pair_set: str = "bank"
-    pair_normalization: str = "mean"
+    normalization: str = "mean"
     labnet_feature_similarity: float = 0.999
     labnet_code_similarity: float = 0.999
     imgnet_similarity: float = 0.999
@@ -122,7 +123,7 @@ _PAPER = replace(
     _NUS_WIDE,
     labnet_width=4096,
     theta_scale=1.0,
-    pair_normalization="rows",
+    normalization="rows",
     labnet_feature_similarity=1.0,
     labnet_code_similarity=1.0,
     imgnet_similarity=1.0,

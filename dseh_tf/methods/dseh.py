@@ -81,7 +81,7 @@ def _checked(settings: DSEHSettings, phases: str) -> DSEHSettings:
         "label_head": ("sigmoid", "linear"),
         "labnet_initializer": ("release", "he"),
         "pair_set": ("bank", "batch"),
-        "pair_normalization": ("mean", "rows"),
+        "normalization": ("mean", "rows"),
         "quantization_reduction": ("mean", "sum"),
         "optimizer": ("adam", "sgd"),
         "bank_reinit": ("imgnet", "keep", "random"),
@@ -224,7 +224,7 @@ class _Training:
             + s.quantization_weight * terms["quantization"]
             + s.label_weight * terms["label"]
         )
-        return {"total": total, **terms}
+        return {"total": self._batch_factor(size) * total, **terms}
 
     def imgnet_loss(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Equation 14: J1 + eta J2, against LabNet's features and signs."""
@@ -240,12 +240,16 @@ class _Training:
             "code": losses.code_cross_entropy(out["logits"], signs, s.logit_scale, s.target_smoothing)
             / (size * self.bits),
         }
-        return {"total": s.imgnet_feature_weight * terms["feature"] + s.imgnet_code_weight * terms["code"], **terms}
+        total = s.imgnet_feature_weight * terms["feature"] + s.imgnet_code_weight * terms["code"]
+        return {"total": self._batch_factor(size) * total, **terms}
 
     def _pair_norm(self, batch: int) -> float:
-        """What a sum over pairs is multiplied by: 1 / their number, or 1 / n as Algorithm 1 has it."""
-        rows = len(self.labels) if self.settings.pair_set == "bank" else batch
-        return 1.0 / rows if self.settings.pair_normalization == "rows" else 1.0 / (rows * batch)
+        """What a sum over pairs is multiplied by: 1 / their number."""
+        return 1.0 / ((len(self.labels) if self.settings.pair_set == "bank" else batch) * batch)
+
+    def _batch_factor(self, batch: int) -> float:
+        """Algorithm 1 divides the sum over n x B pairs by n: B times the mean, and the terms of single rows alike."""
+        return float(batch) if self.settings.normalization == "rows" else 1.0
 
     # Clean passes
 
