@@ -19,6 +19,7 @@ setup(
     install_requires=[
         "tensorflow>=2.21",
         "tensorflow-datasets>=4.9.10",
+        "importlib-resources>=6.4",  # TFDS imports it and does not name it
         "tensorboard>=2.20",
         "numpy>=2.0",
         "scipy>=1.13",

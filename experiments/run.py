@@ -17,9 +17,8 @@ from typing import Any
 from absl import flags, logging
 
 from dseh_tf.errors import InputError
-from experiments import program, run_folder
+from experiments import data_flags, program, run_folder
 
-_DATASET = flags.DEFINE_string("dataset", "multi_digits", "Data set, by its name in dseh_tf.data.catalog.")
 _METHOD = flags.DEFINE_string("method", "dseh", "Method, by its name in dseh_tf.methods.METHODS.")
 _BITS = flags.DEFINE_integer("bits", 32, "Length of the hash codes.")
 _PRESET = flags.DEFINE_string("preset", "release", "DSEH's settings: release or paper.")
@@ -31,12 +30,6 @@ _PRESET_DATASET = flags.DEFINE_string(
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of weights, batches, augmentation and random projections.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Run folder. Default: runs/<dataset>-<method>-<bits>-<seed>.")
 
-_DATA_DIR = flags.DEFINE_string("data_dir", "data", "Where data sets, pixels and features are kept.")
-_LISTS_DIR = flags.DEFINE_string("lists_dir", None, "image_lists: folder of train.txt, test.txt and database.txt.")
-_IMAGES_ROOT = flags.DEFINE_string(
-    "images_root", None, "image_lists: what the paths are relative to. Default: lists_dir."
-)
-_SKIP_BAD = flags.DEFINE_bool("skip_bad_images", False, "Leave out images that cannot be read, and count them.")
 _VALIDATION = flags.DEFINE_float(
     "validation",
     0.0,
@@ -95,7 +88,8 @@ _PRESET_ROWS = {"nus_wide_21": "nus_wide", "nus_wide_10": "nus_wide", "imagenet_
 def main(_: list[str]) -> None:
     started = time.perf_counter()
     workdir = Path(
-        _WORKDIR.value or f"runs/{_DATASET.value.replace(':', '_')}-{_METHOD.value}-{_BITS.value}-{_SEED.value}"
+        _WORKDIR.value
+        or f"runs/{data_flags.DATASET.value.replace(':', '_')}-{_METHOD.value}-{_BITS.value}-{_SEED.value}"
     )
     method = _method()
     config = _config(method)
@@ -145,7 +139,7 @@ def _method() -> Any:
     if kind.trains_network:
         options["trunk"] = _trunk()
     if kind.has_presets:
-        row = _PRESET_DATASET.value or _PRESET_ROWS.get(_DATASET.value, "nus_wide")
+        row = _PRESET_DATASET.value or _PRESET_ROWS.get(data_flags.DATASET.value, "nus_wide")
         options |= {"preset": _PRESET.value, "preset_dataset": row, "phases": _PHASES.value}
     settings = _settings(kind)
     if kind.has_presets:  # what the preset says decides how a number "for every round" is spread
@@ -163,13 +157,13 @@ def _trunk() -> Any:
         except ValueError as error:
             raise InputError(f"backbone_scaling: found {_BACKBONE_SCALING.value}, expected mean,scale") from error
         scaling = (mean, scale)
-    default = 224 if _BACKBONE.value == "cnn_f" else _IMAGE_SIZES.get(_DATASET.value, 224)
+    default = 224 if _BACKBONE.value == "cnn_f" else _IMAGE_SIZES.get(data_flags.DATASET.value, 224)
     return Trunk(
         _BACKBONE.value,
         _IMAGE_SIZE.value or default,
         _TRAIN_BACKBONE.value,
         scaling,
-        mirror=_DATASET.value != "multi_digits",
+        mirror=data_flags.DATASET.value != "multi_digits",
         weights=_BACKBONE_WEIGHTS.value,
     )
 
@@ -215,23 +209,29 @@ def _rounds(settings: Any) -> dict[str, tuple[int, ...]]:
 def _config(method: Any) -> dict[str, Any]:
     """Every resolved setting of the run, as config.json has it."""
     config: dict[str, Any] = {
-        "dataset": _DATASET.value,
+        "dataset": data_flags.DATASET.value,
         "method": _METHOD.value,
         "bits": _BITS.value,
         "seed": _SEED.value,
         "settings": dataclasses.asdict(method.settings),
-        "data": {"skip_bad_images": _SKIP_BAD.value, "validation": _VALIDATION.value},
+        "data": {**data_flags.config(), "validation": _VALIDATION.value},
         "deterministic": _DETERMINISTIC.value,
     }
-    if _DATASET.value == "image_lists" and _LISTS_DIR.value:
-        config["images"] = {"kind": "files", "root": str(Path(_IMAGES_ROOT.value or _LISTS_DIR.value).resolve())}
+    if data_flags.DATASET.value == "image_lists" and data_flags.LISTS_DIR.value:
+        config["images"] = {
+            "kind": "files",
+            "root": str(Path(data_flags.IMAGES_ROOT.value or data_flags.LISTS_DIR.value).resolve()),
+        }
     if method.has_presets:
         config |= {"preset": method.preset, "preset_dataset": method.preset_dataset, "phases": method.phases}
     if not (method.has_presets and method.phases == "labnet"):
         config["trunk"] = dataclasses.asdict(_trunk())
     free = {
-        "strategy": _STRATEGY.value, "replicas": _REPLICAS.value, "data_dir": _DATA_DIR.value, "lists_dir": _LISTS_DIR.value,
-    }  # fmt: skip
+        "strategy": _STRATEGY.value,
+        "replicas": _REPLICAS.value,
+        "data_dir": data_flags.DATA_DIR.value,
+        "lists_dir": data_flags.LISTS_DIR.value,
+    }
     return config | free | run_folder.environment()
 
 
@@ -239,15 +239,7 @@ def _dataset(method: Any, strategy: Any) -> Any:
     from dseh_tf.data import catalog
 
     labels_only = method.has_presets and method.phases == "labnet"
-    options = catalog.DataOptions(
-        data_dir=Path(_DATA_DIR.value),
-        lists_dir=Path(_LISTS_DIR.value) if _LISTS_DIR.value else None,
-        images_root=Path(_IMAGES_ROOT.value) if _IMAGES_ROOT.value else None,
-        labels_only=labels_only,
-        skip_bad_images=_SKIP_BAD.value,
-        seed=_SEED.value,
-    )
-    dataset = catalog.load(_DATASET.value, options)
+    dataset = catalog.load(data_flags.DATASET.value, data_flags.options(labels_only))
     if _VALIDATION.value:
         dataset = dataset.validation(_VALIDATION.value, _SEED.value)
     trunk = _trunk()
@@ -257,7 +249,7 @@ def _dataset(method: Any, strategy: Any) -> Any:
         backbone = trunk.build(_SEED.value)
         mirrored = trunk.mirror and method.trains_network
         dataset = with_features(
-            dataset, backbone, Path(_DATA_DIR.value) / "features", mirrored, strategy, _PROGRESS.value
+            dataset, backbone, Path(data_flags.DATA_DIR.value) / "features", mirrored, strategy, _PROGRESS.value
         )
     return dataset
 

@@ -1,0 +1,62 @@
+"""The flags that say which data set, where it is and how its split is drawn; shared by the programs that load one."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from dseh_tf.data import catalog, protocols
+
+DATASET = flags.DEFINE_string("dataset", "multi_digits", "Data set, by its name in dseh_tf.data.catalog, or tfds:NAME.")
+DATA_DIR = flags.DEFINE_string("data_dir", "data", "Where data sets are kept, or the official distribution itself.")
+LISTS_DIR = flags.DEFINE_string("lists_dir", None, "image_lists: folder of train.txt, test.txt and database.txt.")
+IMAGES_ROOT = flags.DEFINE_string("images_root", None, "Where the images are. Default for image_lists: lists_dir.")
+SKIP_BAD = flags.DEFINE_bool("skip_bad_images", False, "Leave out images that cannot be read, and count them.")
+_SPLIT_SEED = flags.DEFINE_integer("split_seed", 0, "Seed of the draw, apart from the run's: seeds share one split.")
+_SPLIT = flags.DEFINE_enum("split", "sequential-class", protocols.SPLITS, "How images are drawn class by class.")
+_QUERIES = flags.DEFINE_integer("queries", None, "Another number of queries than the protocol's, counted as it counts.")
+_TRAIN = flags.DEFINE_integer("train_rows", None, "Another number of training images than the protocol's.")
+_NUS_POOL = flags.DEFINE_enum(
+    "nus_pool", "labelled", ["labelled", "tagged"], "NUS-WIDE: images with a label, or with tags too."
+)
+_COCO_DB = flags.DEFINE_enum(
+    "coco_db", "minus_query", ["minus_query", "hashnet_lists"], "MS-COCO: what the database is."
+)
+_CLASSES = flags.DEFINE_string(
+    "imagenet_classes", None, "imagenet_100: file of 100 classes. Default: drawn by the split's seed."
+)
+_CIFAR10 = flags.DEFINE_enum(
+    "cifar10_train", "500_a_class", ["500_a_class", "whole_database"], "CIFAR-10: what trains."
+)
+
+
+def options(labels_only: bool) -> catalog.DataOptions:
+    """The flags as the catalog takes them."""
+    return catalog.DataOptions(
+        data_dir=Path(DATA_DIR.value),
+        lists_dir=_path(LISTS_DIR.value),
+        images_root=_path(IMAGES_ROOT.value),
+        labels_only=labels_only,
+        skip_bad_images=SKIP_BAD.value,
+        seed=_SPLIT_SEED.value,
+        split=_SPLIT.value,
+        queries=_QUERIES.value,
+        train_rows=_TRAIN.value,
+        nus_pool=_NUS_POOL.value,
+        coco_db=_COCO_DB.value,
+        imagenet_classes=_path(_CLASSES.value),
+        cifar10_train=_CIFAR10.value,
+    )
+
+
+def config() -> dict[str, Any]:
+    """What of them decides the rows, for config.json; where the data lies does not."""
+    places = ("data_dir", "lists_dir", "images_root", "labels_only")
+    return {name: value for name, value in dataclasses.asdict(options(False)).items() if name not in places}
+
+
+def _path(value: str | None) -> Path | None:
+    return Path(value) if value else None
