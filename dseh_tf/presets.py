@@ -21,6 +21,8 @@ class DSEHSettings:
       hash_input: what ImgNet's hash layer reads, "pre_activation" or "feature".
       label_head: activation of LabNet's class outputs, "sigmoid" or "linear".
       dropout: share of units dropped behind fc6 and fc7, or on frozen features, while ImgNet trains.
+      feature_layer: units of a ReLU layer of ours between frozen features and fc8, where CNN-F has fc6 and fc7 to adapt;
+      0 for none, and always none above a trunk that is trained.
       labnet_initializer: "release" (truncated normal of size .01, normal biases) or "he" (fan-in, zero biases).
     Pair likelihoods (eq. 5, 7 and 12)
       theta_scale: factor of the inner products. pair_set: "bank" (all training rows x batch) or "batch".
@@ -52,6 +54,7 @@ class DSEHSettings:
     hash_input: str = "pre_activation"
     label_head: str = "sigmoid"
     dropout: float = 0.5
+    feature_layer: int = 0
     labnet_initializer: str = "release"
 
     theta_scale: float = 0.5

@@ -30,6 +30,10 @@ def build_imgnet(
         inputs = x = keras.Input((features,), name="features")
     if backbone is None or not backbone.has_dropout:
         x = GlobalDropout(settings.dropout, salt=8, name="dropout")(x)
+    if backbone is None and settings.feature_layer:
+        init = keras.initializers.HeNormal(10 * seed + 105)
+        x = keras.layers.Dense(settings.feature_layer, activation="relu", kernel_initializer=init, name="adapt")(x)
+        x = GlobalDropout(settings.dropout, salt=9, name="adapt_dropout")(x)
     fc8 = new_layer(settings.feature_dim, "fc8", 10 * seed + 101, dtype="float32")(x)
     feature = keras.layers.Activation(settings.feature_activation, name="feature", dtype="float32")(fc8)
     hash_input = feature if settings.hash_input == "feature" else fc8
