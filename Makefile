@@ -17,7 +17,7 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 demo: env ## Train DSEH on real handwritten digits, print its MAP, draw its figures
-	$(PY) -m experiments.run --workdir=$(DEMO) --data_dir=data --rounds=2 --imgnet_epochs=15
+	$(PY) -m experiments.run --workdir=$(DEMO) --data_dir=data --rounds=2 --imgnet_epochs=12
 	$(PY) -m experiments.evaluate --workdir=$(DEMO)
 	$(PY) -m figures.all --runs=$(DEMO) --out=$(DEMO)/figures
 	@echo

@@ -172,7 +172,7 @@ def main() -> None:
     for rival in turns.rivals.values():
         rival.steps(2)
     runtime = Runtime(progress=False, jit_compile=flags.jit_compile)
-    training = _Training(DSEH(bits=flags.bits, phases="labnet"), dataset, runtime)
+    training = _Training(DSEH(bits=flags.bits, phases="labnet"), PRESET, dataset, runtime)
     training.memory.fill_normal(0)
     fields = {name: getattr(training.labnet_phase(0), name) for name in ("name", "round", "rows", "loss", "groups")}
     phase = BlockPhase(**fields, epochs=flags.repeats + 1, learning_rate=turns.learning_rate, on_epoch=turns.on_epoch)
