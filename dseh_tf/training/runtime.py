@@ -10,13 +10,13 @@ import tensorflow as tf
 
 @dataclass
 class Runtime:
-    """Surroundings of a training run; none of them changes what is computed.
+    """Surroundings of a training run; they do not change what is computed.
 
     strategy: devices. checkpoints, tensorboard: folders, or None to write neither. checkpoint_steps: a checkpoint
     every so many steps of a phase, and at its end. label_report_epochs: count codes and evaluate LabNet every so many
     of its epochs (0: at the end of its phase only). evaluate_rounds: evaluate ImgNet after every round, not only at
-    the end. progress: bars on standard error. jit_compile: XLA for the training steps, where there is one replica.
-    encode_batch: rows a forward pass when encoding.
+    the end. progress: bars on standard error. jit_compile: XLA for the training steps, where there is one replica; the
+    one choice that changes numbers, for XLA draws other dropout masks. encode_batch: rows a forward pass when encoding.
     """
 
     strategy: tf.distribute.Strategy = field(default_factory=tf.distribute.get_strategy)

@@ -231,7 +231,7 @@ class Trainer:
             if strategy.num_replicas_in_sync == 1:
                 replica_step = tf.function(replica_step, jit_compile=True)
             else:
-                logging.warning("jit_compile: %s replicas sum within the step; it is not compiled", replica_count())
+                logging.warning("jit_compile: %s replicas sum within the step; it is not compiled", strategy.num_replicas_in_sync)
 
         @tf.function
         def loop(iterator: object, seed: tf.Tensor, first: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
