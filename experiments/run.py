@@ -216,6 +216,7 @@ def _config(method: Any) -> dict[str, Any]:
         "settings": dataclasses.asdict(method.settings),
         "data": {**data_flags.config(), "validation": _VALIDATION.value},
         "deterministic": _DETERMINISTIC.value,
+        "jit_compile": _JIT.value,
     }
     if data_flags.DATASET.value == "image_lists" and data_flags.LISTS_DIR.value:
         config["images"] = {

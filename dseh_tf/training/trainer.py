@@ -142,10 +142,6 @@ class Trainer:
             self._done, self.notes = progress["done"], progress["notes"]
             after_restore()
 
-    def finished(self, name: str, round_: int) -> int:
-        """Steps of that phase which the restored checkpoint holds."""
-        return self._done.get(f"{name}/{round_}", 0)
-
     def started(self, name: str, round_: int) -> bool:
         return f"{name}/{round_}" in self._done
 
