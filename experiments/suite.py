@@ -1,0 +1,115 @@
+"""Runs what a table needs: every run of a suite, each by experiments.run in a folder of its own.
+
+    python -m experiments.suite --suite=quick --runs=runs/quick
+    python -m experiments.suite --suite=table1 --datasets=image_lists --methods=itq,dseh --bits=16,32 --seeds=0,1,2 \
+        --runs=runs/mine --jobs=2 --run_flag=--lists_dir=LISTS --run_flag=dseh:--learning_rate=1e-4
+
+The same command takes up where it was stopped: finished runs are skipped, others resumed. What a run prints is in
+`<run folder>.log`. The first run of a data set goes before its others, which then find the data prepared and the features
+extracted. Exit code 1 where a run failed, 2 on bad input, 130 when stopped.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from absl import flags
+
+from dseh_tf.errors import InputError
+from experiments import program, suites
+from experiments.suite_runner import Runner
+from experiments.suite_table import Table
+
+_SUITE = flags.DEFINE_string("suite", "quick", "Suite, by the name of its file in experiments/suites.")
+_DATASETS = flags.DEFINE_list("datasets", [], "Data sets. Default: the suite's.")
+_METHODS = flags.DEFINE_list("methods", [], "Methods. Default: the suite's.")
+_BITS = flags.DEFINE_list("bits", [], "Code lengths. Default: the suite's.")
+_SEEDS = flags.DEFINE_list("seeds", [], "Seeds. Default: the suite's.")
+_RUNS = flags.DEFINE_string("runs", None, "Folder of the run folders. Default: runs/<suite>.")
+_JOBS = flags.DEFINE_integer("jobs", 1, "So many runs at a time.")
+_RUN_FLAG = flags.DEFINE_multi_string(
+    "run_flag", [], "A flag of experiments.run for all runs (--NAME=VALUE) or a method's (METHOD:--NAME=VALUE)."
+)
+
+STOPPED, FAILED = 130, 1
+_OWN = ("dataset", "method", "bits", "seed", "workdir", "phases", "flagfile")
+
+
+def main(_: list[str]) -> None:
+    suite = suites.load(_SUITE.value)
+    if _JOBS.value < 1:
+        raise InputError(f"--jobs: found {_JOBS.value}, expected a positive number")
+    bits, seeds = whole_numbers("bits", _BITS.value, 1), whole_numbers("seeds", _SEEDS.value, 0)
+    suite.runs((), _DATASETS.value)  # an unknown data set is told before the registry is asked
+    registered = registered_methods()
+    methods = suite.chosen_methods(registered, _METHODS.value)
+    missing = [name for name in suite.methods if name not in registered]
+    if missing and not _METHODS.value:
+        print(f"{_SUITE.value}: the registry has no {', '.join(missing)}; left out")
+    shared, by_method = run_flags(_RUN_FLAG.value, registered)
+    runs = suite.runs(methods, list(dict.fromkeys(_DATASETS.value)), bits, seeds)
+    if not runs:
+        raise InputError(
+            f"--suite: {_SUITE.value}: found none of its methods in the registry, expected {suite.methods}"
+        )
+    arguments = {run: (*run.arguments, *shared, *by_method.get(run.method, ())) for run in runs}
+    folder = Path(_RUNS.value or f"runs/{_SUITE.value}")
+    signal.signal(signal.SIGTERM, _interrupt)
+    table = Table(runs, sys.stdout)
+    if _JOBS.value > 1:
+        print("The first run of each data set goes before its others: it prepares the data and extracts the features.")
+    try:
+        failures = Runner(arguments, folder, _JOBS.value, table).run()
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        sys.exit(STOPPED)
+    table.close()
+    for run, reason in failures.items():
+        print(f"failed: {run.name}: {reason} (see {folder / run.name}.log)", file=sys.stderr)
+    if failures:
+        sys.exit(FAILED)
+
+
+def whole_numbers(flag: str, texts: Sequence[str], least: int) -> list[int]:
+    """A list flag's numbers, each once. Raises InputError on anything but whole numbers of at least `least`."""
+    for text in texts:
+        if not (text.isascii() and text.isdigit() and int(text) >= least):
+            raise InputError(f"--{flag}: found {text!r}, expected whole numbers from {least} up, parted by commas")
+    return list(dict.fromkeys(map(int, texts)))
+
+
+def run_flags(items: Sequence[str], registered: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
+    """--run_flag's items: those of all runs, and those of a method's runs by its name."""
+    shared: list[str] = []
+    by_method: dict[str, list[str]] = {}
+    for item in items:
+        method, _, flag = ("", "", item) if item.startswith("-") else item.partition(":")
+        if not flag.startswith("--") or len(flag) < 3:
+            raise InputError(f"--run_flag: found {item!r}, expected --NAME=VALUE or METHOD:--NAME=VALUE")
+        if method and method not in registered:
+            raise InputError(f"--run_flag: found method {method!r}, expected one of {', '.join(registered)}")
+        if flag[2:].partition("=")[0] in _OWN:
+            raise InputError(f"--run_flag: found {flag!r}, which the suite sets itself; expected another flag")
+        (by_method.setdefault(method, []) if method else shared).append(flag)
+    return shared, by_method
+
+
+def registered_methods() -> list[str]:
+    """The names in dseh_tf.methods.METHODS, asked of another process: TensorFlow would sit here beside every run."""
+    command = [sys.executable, "-c", "from dseh_tf.methods import METHODS; print(*METHODS)"]
+    asked = subprocess.run(command, capture_output=True, text=True, check=False)
+    if asked.returncode:
+        raise InputError(f"dseh_tf.methods: cannot be imported: {(asked.stderr.strip().splitlines() or ['?'])[-1]}")
+    return asked.stdout.split()
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    program.run(main)

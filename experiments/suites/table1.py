@@ -1,0 +1,29 @@
+"""Table 1 of the DSEH paper: MAP of every method on NUS-WIDE, ImageNet and MS-COCO at 16, 32, 48 and 64 bits.
+
+Source: Li et al., Deep Joint Semantic-Embedding Hashing, IJCAI 2018, Table 1. On CNN-F the paper reports for DSEH
+
+    bits        16      32      48      64
+    NUS-WIDE    .7119   .7312   .7372   .7422
+    ImageNet    .5278   .6137   .6397   .6548
+    MS-COCO     .5897   .6048   .6133   .6188
+
+and for all others what figures/published.py holds; FastH is not in the paper's table. One command a data set, since each
+lies in a folder of its own:
+
+    python -m experiments.suite --suite=table1 --datasets=nus_wide_21 --runs=runs/table1 \
+        --run_flag=--data_dir=/data/nus_wide --run_flag=--backbone=cnn_f \
+        --run_flag=--backbone_weights=/data/imagenet-vgg-f.mat --run_flag=dseh:--train_backbone
+    python -m figures.map_table --runs=runs/table1 --out=out
+
+DSEH stands first: its run, made before the others of its data set, leaves every feature that they share.
+"""
+
+from experiments.suites import Suite
+
+SUITE = Suite(
+    datasets=("nus_wide_21", "imagenet_100", "ms_coco"),
+    methods=("dseh", "hashnet", "dhn", "dpsh", "cnnh", "sdh", "itq_cca", "ksh", "itq", "sh", "lsh"),
+    bits=(16, 32, 48, 64),
+    seeds=(0, 1, 2),
+    every_method=True,
+)

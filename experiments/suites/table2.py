@@ -1,0 +1,27 @@
+"""Table 2 of the DSEH paper: DSEH beside its ablations at 32 bits; distinct label codes, MAP of labels, MAP of images.
+
+Source: Li et al., Deep Joint Semantic-Embedding Hashing, IJCAI 2018, Table 2 (mean of ten runs). The paper reports
+n_h, map_l and map_i on NUS-WIDE as
+
+    DSEH     2008   .9664   .7312
+    DSEH-S   1959   .9633   .7208
+    DSEH-SS  1164   .9322   .7013
+    DSEH-L   1036   .9607   .7251
+    DSEH-A   1684   .9558   .7234
+
+and on ImageNet and MS-COCO what figures/published.py holds. A variant that is not in the registry is named and left out.
+
+    python -m experiments.suite --suite=table2 --datasets=nus_wide_21 --runs=runs/table2 \
+        --run_flag=--data_dir=/data/nus_wide --run_flag=--backbone=cnn_f \
+        --run_flag=--backbone_weights=/data/imagenet-vgg-f.mat --run_flag=--train_backbone
+    python -m figures.ablation_table --runs=runs/table2 --out=out
+"""
+
+from experiments.suites import Suite
+
+SUITE = Suite(
+    datasets=("nus_wide_21", "imagenet_100", "ms_coco"),
+    methods=("dseh", "dseh_s", "dseh_ss", "dseh_l", "dseh_a"),
+    bits=(32,),
+    seeds=tuple(range(10)),
+)

@@ -1,0 +1,292 @@
+"""The suite runner with a small script in place of experiments.run: what is skipped, resumed, told and ended."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from absl import flags
+
+from dseh_tf.errors import InputError
+from experiments import suite, suite_runner, suites
+from experiments.suite_runner import Runner
+from experiments.suite_table import State, Table
+from experiments.suites import SuiteRun
+
+ROOT = Path(__file__).parents[2]
+REGISTERED = ["lsh", "sh", "itq", "itq_cca", "ksh", "sdh", "fasth", "dseh"]
+
+# Notes each start and end beside the run folder; fails, dies, or waits for a file as its folder's parent says.
+STUB = """
+import json, os, pathlib, signal, sys, time
+given = dict(a[2:].partition("=")[::2] for a in sys.argv[1:])
+work = pathlib.Path(given["workdir"]); room = work.parent
+def note(what):
+    with (room / "events").open("a") as file:
+        file.write(f"{what} {work.name}\\n")
+note("start")
+(work / "checkpoints").mkdir(parents=True, exist_ok=True)
+if (room / f"{work.name}.fails").exists():
+    print("error: an earlier matter"); print("error: bits: found 3, expected 4", file=sys.stderr); sys.exit(2)
+if (room / f"{work.name}.breaks").exists():
+    raise ValueError("nothing to hash")
+if (room / f"{work.name}.dies").exists():
+    os.kill(os.getpid(), signal.SIGKILL)
+(work / "pid").write_text(str(os.getpid()))
+while (room / "wait").exists() and "sh" in given["method"]:
+    time.sleep(.02)
+time.sleep(float(given.get("sleep", 0)))
+(work / "result.partial").write_text(json.dumps({"map": int(given["bits"]) / 100, "seed": given["seed"]}))
+(work / "result.partial").replace(work / "result.json")
+note("end")
+"""
+
+
+@pytest.fixture
+def stub(tmp_path, monkeypatch) -> tuple[str, ...]:
+    script = tmp_path / "stub.py"
+    script.write_text(STUB)
+    monkeypatch.setattr(suite_runner, "PROGRAM", (sys.executable, str(script)))
+    monkeypatch.setattr(suite_runner, "_PAUSE", 0.01)
+    monkeypatch.setattr(suite, "registered_methods", lambda: REGISTERED)
+    return suite_runner.PROGRAM
+
+
+@pytest.fixture
+def call(stub):
+    """call("--bits=8", ...) is `python -m experiments.suite --bits=8 ...`: its exit code; InputError is raised."""
+
+    def _call(*arguments: str) -> int:
+        values = flags.FLAGS
+        names = [n for n, f in values._flags().items() if f in values.flags_by_module_dict().get(suite.__name__, [])]
+        saved = {n: (values[n].value, values[n].present) for n in names}
+        before = signal.getsignal(signal.SIGTERM)
+        values.unparse_flags()
+        try:
+            values(["suite", *arguments])
+            suite.main(["suite"])
+        except SystemExit as exit_:
+            return exit_.code
+        finally:
+            signal.signal(signal.SIGTERM, before)
+            for name, (value, present) in saved.items():
+                values[name].value, values[name].present = value, present
+        return 0
+
+    return _call
+
+
+def events(room: Path, what: str) -> list[str]:
+    told = (room / "events").read_text().splitlines()
+    return [line.split()[1] for line in told if line.startswith(what)]
+
+
+def grid(*methods: str, seeds: int = 1, dataset: str = "multi_digits") -> dict[SuiteRun, tuple[str, ...]]:
+    runs = [SuiteRun(dataset, m, 16, s) for m in methods for s in range(seeds)]
+    return {run: run.arguments for run in runs}
+
+
+def test_finished_runs_are_skipped_and_failed_ones_tried_again(call, tmp_path, capsys):
+    room = tmp_path / "runs"
+    room.mkdir()
+    for how in ("multi_digits-itq-16-0.fails", "multi_digits-lsh-16-0.breaks", "multi_digits-sh-16-0.dies"):
+        (room / how).touch()
+    command = ["--suite=quick", "--methods=itq,sdh,lsh,sh", "--bits=16,8", f"--runs={room}"]
+    assert call(*command) == suite.FAILED
+    out, err = capsys.readouterr()
+    assert "failed: multi_digits-itq-16-0: bits: found 3, expected 4 (see" in err
+    assert "failed: multi_digits-lsh-16-0: exit code 1: ValueError: nothing to hash" in err
+    assert "failed: multi_digits-sh-16-0: killed by SIGKILL" in err
+    assert "8 runs: 5 done, 3 failed" in out and "0.1600 1/1" in out and "- 0/1 x" in out
+    assert len(events(room, "start")) == 8
+    for mark in room.glob("*.*s"):
+        mark.unlink()
+    assert call(*command) == 0
+    out, err = capsys.readouterr()
+    assert "finished before" in out and "resumed" in out and "8 runs: 8 done" in out and not err
+    again = events(room, "start")[8:]
+    assert sorted(again) == [f"multi_digits-{m}-16-0" for m in ("itq", "lsh", "sh")]
+    assert call(*command) == 0
+    assert len(events(room, "start")) == 11
+    assert {p.name for p in (room / "multi_digits-itq-16-0").iterdir()} == {"checkpoints", "pid", "result.json"}
+
+
+def test_a_finished_run_of_another_command_is_not_taken(call, tmp_path, capsys):
+    room = tmp_path / "runs"
+    command = ["--suite=quick", "--methods=itq,dseh", "--bits=8", f"--runs={room}"]
+    assert call(*command, "--run_flag=--data_dir=here") == 0
+    assert call(*command, "--run_flag=--data_dir=there") == 0
+    capsys.readouterr()
+    assert call(*command, "--run_flag=itq:--set=iterations=3") == suite.FAILED
+    err = capsys.readouterr().err
+    assert "itq-8-0: finished by a command that differs in --set=iterations=3; choose another --runs" in err
+    assert "dseh" not in err
+    assert len(events(room, "start")) == 2
+
+
+def test_first_run_of_a_data_set_goes_alone(stub, tmp_path):
+    arguments = grid("dseh", "itq", "lsh", "sh") | grid("dseh", "itq", dataset="image_lists")
+    slow = {run: (*flags_, "--sleep=0.2") for run, flags_ in arguments.items()}
+    assert not Runner(slow, tmp_path / "runs", 3, Table(list(slow), io.StringIO())).run()
+    told = (tmp_path / "runs" / "events").read_text().split()
+    order = list(zip(told[::2], told[1::2], strict=True))
+    assert {name for what, name in order[:2]} == {"multi_digits-dseh-16-0", "image_lists-dseh-16-0"}
+    for dataset in ("multi_digits", "image_lists"):
+        here = [pair for pair in order if pair[1].startswith(dataset)]
+        assert here[:2] == [("start", f"{dataset}-dseh-16-0"), ("end", f"{dataset}-dseh-16-0")]
+    running = most = 0
+    for what, _ in order:
+        running += 1 if what == "start" else -1
+        most = max(most, running)
+    assert most in (2, 3) and running == 0
+
+
+def test_next_run_prepares_where_the_first_failed(stub, tmp_path):
+    room = tmp_path / "runs"
+    room.mkdir()
+    (room / "multi_digits-dseh-16-0.fails").touch()
+    arguments = grid("dseh", "itq", "ksh")
+    failures = Runner(arguments, room, 3, Table(list(arguments), io.StringIO())).run()
+    assert [run.method for run in failures] == ["dseh"]
+    assert (room / "events").read_text().split()[1::2][1:3] == ["multi_digits-itq-16-0"] * 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_killed_in_the_middle_and_started_again(tmp_path, stub, number):
+    """Stopped, no child goes on; after SIGKILL one may, and the second suite waits for it instead of running beside it."""
+    room = tmp_path / "runs"
+    room.mkdir()
+    (room / "wait").touch()
+    program = tmp_path / "suite_of_stubs.py"
+    program.write_text(
+        "import sys\nfrom experiments import program, suite, suite_runner\n"
+        f"suite_runner.PROGRAM = {stub!r}\nsuite.registered_methods = lambda: {REGISTERED!r}\n"
+        "if __name__ == '__main__':\n    program.run(suite.main)\n"
+    )
+    command = [
+        sys.executable, str(program), "--suite=quick", "--methods=itq,lsh,sh", "--bits=8,16", "--jobs=2", f"--runs={room}",
+    ]  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    first = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    held = [room / f"multi_digits-sh-{bits}-0" for bits in (8, 16)]
+    _until(lambda: all((folder / "pid").exists() for folder in held))
+    first.send_signal(number)
+    first.communicate(timeout=30)
+    assert first.returncode == (suite.STOPPED if number != signal.SIGKILL else -signal.SIGKILL)
+    alive = [_alive(int((folder / "pid").read_text())) for folder in held]
+    assert alive == [number == signal.SIGKILL] * 2
+    assert len(list(room.glob("*/result.json"))) == 2
+    second = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    if number == signal.SIGKILL:
+        _until(lambda: (room / "multi_digits-lsh-16-0" / "pid").exists())
+    (room / "wait").unlink()
+    out, err = second.communicate(timeout=30)
+    assert second.returncode == 0, err
+    assert "6 runs: 6 done" in out
+    assert ("another process is at this run" in out) == (number == signal.SIGKILL)
+    names = {f"multi_digits-{m}-{b}-0" for m in ("itq", "lsh", "sh") for b in (8, 16)}
+    assert {p.parent.name for p in room.glob("*/result.json")} == names
+    for name in names:
+        assert json.loads((room / name / "result.json").read_text())["map"] in (0.08, 0.16)
+        once = 1 if number == signal.SIGKILL or name not in {f.name for f in held} else 2
+        assert events(room, "start").count(name) == once
+        assert events(room, "end").count(name) == 1
+
+
+def _until(true, seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return not Path(f"/proc/{pid}/stat").exists() or Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--suite=table9"], "--suite: found 'table9', expected one of quick, table1, table2"),
+        (["--methods=itq,nope"], "--methods: found 'nope', expected one of lsh, sh, itq, itq_cca"),
+        (["--datasets=nope"], "--datasets: found 'nope', expected one of multi_digits, image_lists"),
+        (["--bits=16,x"], "--bits: found 'x', expected whole numbers from 1 up"),
+        (["--bits=0"], "--bits: found '0'"),
+        (["--bits=16,"], "--bits: found ''"),
+        (["--seeds=-1"], "--seeds: found '-1', expected whole numbers from 0 up"),
+        (["--seeds=1.5"], "--seeds: found '1.5'"),
+        (["--jobs=0"], "--jobs: found 0"),
+        (["--run_flag=backbone"], "--run_flag: found 'backbone', expected --NAME=VALUE or METHOD:--NAME=VALUE"),
+        (["--run_flag=nope:--rounds=1"], "--run_flag: found method 'nope', expected one of lsh"),
+        (["--run_flag=--bits=8"], "which the suite sets itself"),
+    ],
+)
+def test_bad_input_is_told_before_anything_runs(call, tmp_path, arguments, line):
+    room = tmp_path / "runs"
+    with pytest.raises(InputError) as error:
+        call(f"--runs={room}", *arguments)
+    assert line in str(error.value)
+    assert not room.exists()
+
+
+def test_unknown_suite_is_one_line_and_exit_code_2(tmp_path):
+    command = [sys.executable, "-m", "experiments.suite", "--suite=nope", f"--runs={tmp_path / 'runs'}"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert ended.stderr == "error: --suite: found 'nope', expected one of quick, table1, table2\n"
+
+
+def test_suite_loads_no_tensorflow():
+    check = "import sys, experiments.suite as s; [s.suites.load(n) for n in s.suites.names()]; assert 'tensorflow' not in sys.modules"
+    subprocess.run([sys.executable, "-c", check], cwd=ROOT, check=True)
+
+
+def test_table_order_and_what_is_not_registered(call, tmp_path, capsys):
+    table1 = suites.load("table1")
+    assert table1.chosen_methods(REGISTERED) == ("dseh", "sdh", "itq_cca", "ksh", "itq", "sh", "lsh", "fasth")
+    assert table1.chosen_methods([*REGISTERED, "dseh_s", "dpsh"])[:2] == ("dseh", "dpsh")
+    assert "dseh_s" not in table1.chosen_methods([*REGISTERED, "dseh_s"])
+    assert table1.chosen_methods(REGISTERED, ["fasth", "lsh", "dseh"]) == ("dseh", "lsh", "fasth")
+    assert len(table1.runs(("dseh", "itq"))) == 3 * 2 * 4 * 3
+    assert call("--suite=table2", "--datasets=multi_digits", "--seeds=0", f"--runs={tmp_path / 'runs'}") == 0
+    out = capsys.readouterr().out
+    assert "table2: the registry has no dseh_s, dseh_ss, dseh_l, dseh_a; left out" in out
+    assert [p.name for p in (tmp_path / "runs").iterdir() if p.is_dir()] == ["multi_digits-dseh-32-0"]
+
+
+def test_table_is_redrawn_on_a_terminal_and_told_by_lines_elsewhere(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("LINES", "30")
+    runs = [SuiteRun("multi_digits", "itq", 16, seed) for seed in range(3)]
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    for stream in (Terminal(), io.StringIO()):
+        table = Table(runs, stream)
+        table.change(runs[0], State.RUNNING)
+        table.change(runs[0], State.DONE, "3 s", 0.25)
+        table.change(runs[1], State.DONE, "3 s", 0.75)
+        table.change(runs[2], State.FAILED, "no memory")
+        table.close()
+        text = stream.getvalue()
+        assert "multi_digits  itq     0.5000 2/3 x" in text and "3 runs: 2 done, 1 failed" in text
+        if stream.isatty():
+            assert text.count("\x1b[3A\x1b[J") == 3 and text.count("data set") == 4
+        else:
+            assert "\x1b" not in text and text.count("data set") == 1
+            assert text.startswith(
+                "[0/3] running  multi_digits-itq-16-0\n[1/3] done     multi_digits-itq-16-0 MAP 0.2500 3 s\n"
+            )
