@@ -176,7 +176,7 @@ def test_killed_in_the_middle_and_started_again(tmp_path, stub, number):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     first = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     held = [room / f"multi_digits-sh-{bits}-0" for bits in (8, 16)]
-    _until(lambda: all((folder / "pid").exists() for folder in held))
+    _until(lambda: all((folder / "pid").exists() and (folder / "pid").read_text() for folder in held))
     first.send_signal(number)
     first.communicate(timeout=30)
     assert first.returncode == (suite.STOPPED if number != signal.SIGKILL else -signal.SIGKILL)
@@ -248,7 +248,8 @@ def test_unknown_suite_is_one_line_and_exit_code_2(tmp_path):
 
 
 def test_suite_loads_no_tensorflow():
-    check = "import sys, experiments.suite as s; [s.suites.load(n) for n in s.suites.names()]; assert 'tensorflow' not in sys.modules"
+    load = "import sys, experiments.suite as s; [s.suites.load(n) for n in s.suites.names()]"
+    check = f"{load}; assert 'tensorflow' not in sys.modules"
     subprocess.run([sys.executable, "-c", check], cwd=ROOT, check=True)
 
 
