@@ -24,46 +24,49 @@ from experiments import program, suites
 from experiments.suite_runner import Runner
 from experiments.suite_table import Table
 
-_SUITE = flags.DEFINE_string("suite", "quick", "Suite, by the name of its file in experiments/suites.")
-_DATASETS = flags.DEFINE_list("datasets", [], "Data sets. Default: the suite's.")
-_METHODS = flags.DEFINE_list("methods", [], "Methods. Default: the suite's.")
-_BITS = flags.DEFINE_list("bits", [], "Code lengths. Default: the suite's.")
-_SEEDS = flags.DEFINE_list("seeds", [], "Seeds. Default: the suite's.")
-_RUNS = flags.DEFINE_string("runs", None, "Folder of the run folders. Default: runs/<suite>.")
-_JOBS = flags.DEFINE_integer("jobs", 1, "So many runs at a time.")
-_RUN_FLAG = flags.DEFINE_multi_string(
-    "run_flag", [], "A flag of experiments.run for all runs (--NAME=VALUE) or a method's (METHOD:--NAME=VALUE)."
-)
-
 STOPPED, FAILED = 130, 1
 _OWN = ("dataset", "method", "bits", "seed", "workdir", "phases", "flagfile")
 
 
-def main(_: list[str]) -> None:
-    suite = suites.load(_SUITE.value)
-    if _JOBS.value < 1:
-        raise InputError(f"--jobs: found {_JOBS.value}, expected a positive number")
-    bits, seeds = whole_numbers("bits", _BITS.value, 1), whole_numbers("seeds", _SEEDS.value, 0)
-    suite.runs((), _DATASETS.value)  # an unknown data set is told before the registry is asked
+def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
+    """Defined when the program is run, not when it is imported: other programs have flags of these names."""
+    own = {"flag_values": values}
+    flags.DEFINE_string("suite", "quick", "Suite, by the name of its file in experiments/suites.", **own)
+    flags.DEFINE_list("datasets", [], "Data sets. Default: the suite's.", **own)
+    flags.DEFINE_list("methods", [], "Methods. Default: the suite's.", **own)
+    flags.DEFINE_list("bits", [], "Code lengths. Default: the suite's.", **own)
+    flags.DEFINE_list("seeds", [], "Seeds. Default: the suite's.", **own)
+    flags.DEFINE_string("runs", None, "Folder of the run folders. Default: runs/<suite>.", **own)
+    flags.DEFINE_integer("jobs", 1, "So many runs at a time.", **own)
+    every = "A flag of experiments.run for all runs (--NAME=VALUE) or a method's (METHOD:--NAME=VALUE)."
+    flags.DEFINE_multi_string("run_flag", [], every, **own)
+
+
+def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
+    suite = suites.load(given.suite)
+    if given.jobs < 1:
+        raise InputError(f"--jobs: found {given.jobs}, expected a positive number")
+    bits, seeds = whole_numbers("bits", given.bits, 1), whole_numbers("seeds", given.seeds, 0)
+    suite.runs((), given.datasets)  # an unknown data set is told before the registry is asked
     registered = registered_methods()
-    methods = suite.chosen_methods(registered, _METHODS.value)
+    methods = suite.chosen_methods(registered, given.methods)
     missing = [name for name in suite.methods if name not in registered]
-    if missing and not _METHODS.value:
-        print(f"{_SUITE.value}: the registry has no {', '.join(missing)}; left out")
-    shared, by_method = run_flags(_RUN_FLAG.value, registered)
-    runs = suite.runs(methods, list(dict.fromkeys(_DATASETS.value)), bits, seeds)
+    if missing and not given.methods:
+        print(f"{given.suite}: the registry has no {', '.join(missing)}; left out")
+    shared, by_method = run_flags(given.run_flag, registered)
+    runs = suite.runs(methods, list(dict.fromkeys(given.datasets)), bits, seeds)
     if not runs:
         raise InputError(
-            f"--suite: {_SUITE.value}: found none of its methods in the registry, expected {suite.methods}"
+            f"--suite: {given.suite}: found none of its methods in the registry, expected {suite.methods}"
         )
     arguments = {run: (*run.arguments, *shared, *by_method.get(run.method, ())) for run in runs}
-    folder = Path(_RUNS.value or f"runs/{_SUITE.value}")
+    folder = Path(given.runs or f"runs/{given.suite}")
     signal.signal(signal.SIGTERM, _interrupt)
     table = Table(runs, sys.stdout)
-    if _JOBS.value > 1:
+    if given.jobs > 1:
         print("The first run of each data set goes before its others: it prepares the data and extracts the features.")
     try:
-        failures = Runner(arguments, folder, _JOBS.value, table).run()
+        failures = Runner(arguments, folder, given.jobs, table).run()
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", file=sys.stderr)
         sys.exit(STOPPED)
@@ -112,4 +115,5 @@ def _interrupt(*_: object) -> None:
 
 
 if __name__ == "__main__":
+    define_flags()
     program.run(main)

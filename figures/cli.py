@@ -17,18 +17,21 @@ from figures.runs import Runs, read_runs
 
 SKIPPED_EXIT_CODE = 3
 
-_RUNS = flags.DEFINE_string("runs", "runs", "A folder of run folders, or one run folder.")
-_OUT = flags.DEFINE_string("out", "figures_out", "Where the files are written; made where missing.")
-_DATASETS = flags.DEFINE_list("datasets", [], "Draw these data sets only (default: all that have runs).")
-_METHODS = flags.DEFINE_list("methods", [], "Draw these methods only (default: all that have runs).")
-_BITS = flags.DEFINE_list("bits", [], "Draw these code lengths only (default: all that have runs).")
-
 Draw = Callable[[Runs, Path], list[Path]]
+
+
+def define_flags() -> None:
+    """Defined when a module is run, not when it is imported: other programs have flags of these names."""
+    flags.DEFINE_string("runs", "runs", "A folder of run folders, or one run folder.")
+    flags.DEFINE_string("out", "figures_out", "Where the files are written; made where missing.")
+    flags.DEFINE_list("datasets", [], "Draw these data sets only (default: all that have runs).")
+    flags.DEFINE_list("methods", [], "Draw these methods only (default: all that have runs).")
+    flags.DEFINE_list("bits", [], "Draw these code lengths only (default: all that have runs).")
 
 
 def chosen(runs: Runs) -> Runs:
     """The runs that --datasets, --methods and --bits ask for. Raises InputError on a name that no run has."""
-    asked = {"dataset": _DATASETS.value, "method": _METHODS.value, "bits": _BITS.value}
+    asked = {"dataset": flags.FLAGS.datasets, "method": flags.FLAGS.methods, "bits": flags.FLAGS.bits}
     for name, values in asked.items():
         known = sorted({str(getattr(run, name)) for run in runs})
         for value in values:
@@ -48,11 +51,11 @@ def program(draw: Draw, needs: tuple[str, ...] = ()) -> None:
         try:
             if len(arguments) > 1:
                 raise InputError(f"arguments: found {' '.join(arguments[1:])!r}, expected flags only")
-            runs = read_runs(Path(_RUNS.value), needs)
+            runs = read_runs(Path(flags.FLAGS.runs), needs)
             for line in (*runs.problems, *(f"note: {note}" for note in runs.notes)):
                 print(line, file=sys.stderr)
             style.apply()
-            paths = draw(chosen(runs), Path(_OUT.value))
+            paths = draw(chosen(runs), Path(flags.FLAGS.out))
         except InputError as error:
             print(f"error: {error}", file=sys.stderr)
             return 2
@@ -62,4 +65,5 @@ def program(draw: Draw, needs: tuple[str, ...] = ()) -> None:
             print("nothing to draw: no run has what this figure needs", file=sys.stderr)
         return SKIPPED_EXIT_CODE if runs.problems else 0
 
+    define_flags()
     app.run(main)

@@ -64,20 +64,16 @@ def call(stub):
     """call("--bits=8", ...) is `python -m experiments.suite --bits=8 ...`: its exit code; InputError is raised."""
 
     def _call(*arguments: str) -> int:
-        values = flags.FLAGS
-        names = [n for n, f in values._flags().items() if f in values.flags_by_module_dict().get(suite.__name__, [])]
-        saved = {n: (values[n].value, values[n].present) for n in names}
+        values = flags.FlagValues()
+        suite.define_flags(values)
         before = signal.getsignal(signal.SIGTERM)
-        values.unparse_flags()
         try:
             values(["suite", *arguments])
-            suite.main(["suite"])
+            suite.main(["suite"], values)
         except SystemExit as exit_:
             return exit_.code
         finally:
             signal.signal(signal.SIGTERM, before)
-            for name, (value, present) in saved.items():
-                values[name].value, values[name].present = value, present
         return 0
 
     return _call
@@ -168,7 +164,7 @@ def test_killed_in_the_middle_and_started_again(tmp_path, stub, number):
     program.write_text(
         "import sys\nfrom experiments import program, suite, suite_runner\n"
         f"suite_runner.PROGRAM = {stub!r}\nsuite.registered_methods = lambda: {REGISTERED!r}\n"
-        "if __name__ == '__main__':\n    program.run(suite.main)\n"
+        "if __name__ == '__main__':\n    suite.define_flags()\n    program.run(suite.main)\n"
     )
     command = [
         sys.executable, str(program), "--suite=quick", "--methods=itq,lsh,sh", "--bits=8,16", "--jobs=2", f"--runs={room}",
