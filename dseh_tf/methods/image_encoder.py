@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -95,6 +96,13 @@ class ImageEncoder(Fitted):
         if modality != "image":
             raise InputError(f"modality: found {modality!r}, expected image")
         return sign(self.outputs(split)["logits"])
+
+    def save(self, path: Path) -> None:
+        """Writes the network to a .keras file, under another name until it is whole; nothing after labels alone."""
+        if self.network is not None:
+            partial = path.with_name(f"partial-{path.name}")
+            self.network.save(partial)
+            partial.replace(path)
 
     def outputs(self, split: Split) -> dict[str, np.ndarray]:
         """The network's outputs, float32, a row each."""

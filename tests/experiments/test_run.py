@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dseh_tf.errors import InputError
-from dseh_tf.retrieval import evaluate, load_codes, load_counts
+from dseh_tf.retrieval import evaluate, load_codes, load_counts, pack
 
 SMALL = ["--set=labnet_width=32", "--set=feature_dim=16", "--rounds=1", "--labnet_epochs=3", "--bits=8"]
 
@@ -47,6 +47,20 @@ def test_whole_run_on_the_embedded_data_set(run, tmp_path, result, capsys):
     assert not set(codes.query_ids) & set(codes.database_ids)
     for name in ("semantic_features.npz", "losses.npz", "thumbnails.npz", "tensorboard", "checkpoints"):
         assert (workdir / name).exists()
+    # A new image is encoded by the saved network as it was in the run.
+    from PIL import Image
+
+    from experiments.query import encode
+
+    with np.load(workdir / "thumbnails.npz", allow_pickle=False) as shown:
+        rows = shown["query_rows"][:3]
+    from dseh_tf.data import catalog
+
+    dataset = catalog.load("multi_digits", catalog.DataOptions(data_dir=tmp_path / "data"))
+    for row in rows:
+        Image.fromarray(dataset.query.images.read(int(row))).save(tmp_path / f"{row}.png")
+    found_codes = encode(workdir, tuple(tmp_path / f"{row}.png" for row in rows))
+    np.testing.assert_array_equal(pack(found_codes), codes.query_codes[rows])
     capsys.readouterr()
     run(*arguments)
     assert "finished" in capsys.readouterr().out

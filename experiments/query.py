@@ -1,0 +1,72 @@
+"""Searches new images in the database of a finished run.
+
+    python -m experiments.query --workdir=runs/x --images=a.jpg,b.png --top=10
+
+Prints the nearest database items of each image, nearest first; at one distance in the database's order. For runs of
+methods that train a network on images (it is kept as imgnet.keras).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from absl import flags
+
+from dseh_tf.data import FileImages, Split
+from dseh_tf.errors import InputError
+from dseh_tf.retrieval import HammingIndex, load_codes, sign
+from experiments import program, run_folder
+
+
+def define_flags() -> None:
+    flags.DEFINE_string("workdir", None, "Run folder of a finished run.", required=True)
+    flags.DEFINE_list("images", [], "Image files to search with.")
+    flags.DEFINE_integer("top", 10, "So many answers an image.")
+
+
+def main(_: list[str]) -> None:
+    workdir, paths = Path(flags.FLAGS.workdir), tuple(map(Path, flags.FLAGS.images))
+    if not paths:
+        raise InputError("images: found none, expected image files separated by commas")
+    for path in paths:
+        if not path.is_file():
+            raise InputError(f"images: {path}: found no such file, expected an image")
+    codes = load_codes(workdir / "codes.npz")
+    index = HammingIndex(codes.bits)
+    index.add(codes.database_codes, codes.database_ids)
+    queries = encode(workdir, paths)
+    for path, ids, distances in zip(paths, *index.search(queries, flags.FLAGS.top), strict=True):
+        print(path)
+        for name, distance in zip(ids, distances, strict=True):
+            print(f"  {distance:3d}  {name}")
+
+
+def encode(workdir: Path, paths: tuple[Path, ...]):
+    """int8 ±1 [n, K] of image files by the network of a run. Raises InputError where the run has none."""
+    import keras
+    import numpy as np
+
+    from dseh_tf.data.input_pipeline import image_batches
+    from dseh_tf.methods.image_encoder import Trunk
+
+    config = run_folder.read_json(workdir / "config.json")
+    file = workdir / "imgnet.keras"
+    if not file.is_file():
+        raise InputError(f"{file}: found no such file, expected the network of a finished run on images")
+    network = keras.models.load_model(file, compile=False)
+    trunk = Trunk(**{**config["trunk"], "scaling": tuple(config["trunk"]["scaling"] or ()) or None})
+    images = Split(np.array(list(map(str, paths))), np.zeros((len(paths), 1), np.uint8), FileImages(paths))
+    batches = image_batches(images.images, trunk.image_size, 64)
+    frozen = trunk.build(config["seed"]).model if trunk.kind == "features" else None
+
+    def logits(batch: np.ndarray) -> np.ndarray:
+        pixels = batch.astype(np.float32)
+        inputs = pixels if frozen is None else frozen(pixels, training=False)
+        return np.asarray(network(inputs, training=False)["logits"])
+
+    return sign(np.concatenate([logits(batch) for batch in batches]))
+
+
+if __name__ == "__main__":
+    define_flags()
+    program.run(main)
