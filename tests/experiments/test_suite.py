@@ -170,7 +170,10 @@ def test_killed_in_the_middle_and_started_again(tmp_path, stub, number):
         sys.executable, str(program), "--suite=quick", "--methods=itq,lsh,sh", "--bits=8,16", "--jobs=2", f"--runs={room}",
     ]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    # Where the tests themselves run in the background, SIGINT is ignored, and a child would inherit that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     first = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    signal.signal(signal.SIGINT, before)
     held = [room / f"multi_digits-sh-{bits}-0" for bits in (8, 16)]
     _until(lambda: all((folder / "pid").exists() and (folder / "pid").read_text() for folder in held))
     first.send_signal(number)
