@@ -74,14 +74,14 @@ def test_pixels_in_any_dtype(tf, rng):
     np.testing.assert_allclose(model(pixels)["logits"], model(pixels.astype(np.float32))["logits"], rtol=1e-6)
 
 
-@pytest.mark.parametrize(("pretrained", "expected"), [(True, 12), (False, 0)])
+@pytest.mark.parametrize(("pretrained", "expected"), [(True, 18), (False, 0)])
 def test_split_of_the_variables(tf, pretrained, expected):
     from dseh_tf.models.imgnet import split_variables
 
     trunk = replace(build_backbone("compact", 16), pretrained=pretrained)
     model = _imgnet(backbone=trunk)
     low, full = split_variables(model, trunk)
-    assert len(low) == expected
+    assert len(low) == expected  # six convolutions: a kernel, a scale and an offset each
     assert [v.path for v in full][-4:] == ["fc8/kernel", "fc8/bias", "hash/kernel", "hash/bias"]
     assert sorted(map(id, low + full)) == sorted(map(id, model.trainable_variables))
     assert split_variables(_imgnet(), None)[0] == []
