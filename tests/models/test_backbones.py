@@ -27,7 +27,7 @@ def mobilenet(tf):
 def test_compact(tf, images):
     trunk = build_backbone("compact", 32, seed=4)
     assert (trunk.dim, trunk.pretrained, trunk.trained, trunk.has_dropout) == (128, False, True, False)
-    assert trunk.model(images).shape == (2, 256)
+    assert trunk.model(images).shape == (2, 128)
     assert trunk.fingerprint() == build_backbone("compact", 32, seed=4).fingerprint()
     assert trunk.fingerprint() != build_backbone("compact", 32, seed=5).fingerprint()
 
