@@ -4,7 +4,8 @@
     python -m experiments.suite --suite=table1 --datasets=image_lists --methods=itq,dseh --bits=16,32 --seeds=0,1,2 \
         --runs=runs/mine --jobs=2 --run_flag=--lists_dir=LISTS --run_flag=dseh:--learning_rate=1e-4
 
-The same command takes up where it was stopped: finished runs are skipped, others resumed. What a run prints is in
+`--chosen=runs/tuning/chosen.json` gives each method the settings that experiments.tune found for it on held-out training
+rows. The same command takes up where it was stopped: finished runs are skipped, others resumed. What a run prints is in
 `<run folder>.log`. The first run of a data set goes before its others, which then find the data prepared and the features
 extracted. Exit code 1 where a run failed, 2 on bad input, 130 when stopped.
 """
@@ -14,15 +15,17 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from absl import flags
 
 from dseh_tf.errors import InputError
 from experiments import program, suites
+from experiments.run_folder import read_json
 from experiments.suite_runner import Runner
 from experiments.suite_table import Table
+from experiments.suites import SuiteRun
 
 STOPPED, FAILED = 130, 1
 _OWN = ("dataset", "method", "bits", "seed", "workdir", "phases", "flagfile")
@@ -38,6 +41,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     flags.DEFINE_list("seeds", [], "Seeds. Default: the suite's.", **own)
     flags.DEFINE_string("runs", None, "Folder of the run folders. Default: runs/<suite>.", **own)
     flags.DEFINE_integer("jobs", 1, "So many runs at a time.", **own)
+    flags.DEFINE_string("chosen", None, "chosen.json of experiments.tune: the settings it found for each method.", **own)
     every = "A flag of experiments.run for all runs (--NAME=VALUE) or a method's (METHOD:--NAME=VALUE)."
     flags.DEFINE_multi_string("run_flag", [], every, **own)
 
@@ -59,22 +63,52 @@ def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
         raise InputError(
             f"--suite: {given.suite}: found none of its methods in the registry, expected {suite.methods}"
         )
-    arguments = {run: (*run.arguments, *shared, *by_method.get(run.method, ())) for run in runs}
+    chosen = chosen_flags(Path(given.chosen)) if given.chosen else {}
+    arguments = {
+        run: (*run.arguments, *chosen.get(run.method, ()), *shared, *by_method.get(run.method, ())) for run in runs
+    }
     folder = Path(given.runs or f"runs/{given.suite}")
+    if execute(arguments, folder, given.jobs):
+        sys.exit(FAILED)
+
+
+def execute(arguments: Mapping[SuiteRun, Sequence[str]], folder: Path, jobs: int) -> dict[SuiteRun, str]:
+    """Makes all the runs, with their table on standard output; what failed is told and returned with its reason.
+
+    Ends the program with STOPPED where it is interrupted.
+    """
     signal.signal(signal.SIGTERM, _interrupt)
-    table = Table(runs, sys.stdout)
-    if given.jobs > 1:
+    table = Table(list(arguments), sys.stdout)
+    if jobs > 1:
         print("The first run of each data set goes before its others: it prepares the data and extracts the features.")
     try:
-        failures = Runner(arguments, folder, given.jobs, table).run()
+        failures = Runner(arguments, folder, jobs, table).run()
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", file=sys.stderr)
         sys.exit(STOPPED)
     table.close()
     for run, reason in failures.items():
         print(f"failed: {run.name}: {reason} (see {folder / run.name}.log)", file=sys.stderr)
-    if failures:
-        sys.exit(FAILED)
+    return failures
+
+
+def chosen_flags(path: Path) -> dict[str, list[str]]:
+    """What experiments.tune chose: flags of experiments.run by method."""
+    methods = read_json(path).get("methods")
+    if not isinstance(methods, dict):
+        raise InputError(f"{path}: methods: found {type(methods).__name__}, expected an object (experiments.tune)")
+    found = {}
+    for name, choice in methods.items():
+        settings = choice.get("settings") if isinstance(choice, dict) else None
+        if not isinstance(settings, list) or not all(isinstance(item, str) and "=" in item for item in settings):
+            raise InputError(f"{path}: methods.{name}.settings: found {settings!r}, expected a list of name=value")
+        found[name] = setting_flags(settings)
+    return found
+
+
+def setting_flags(settings: Sequence[str]) -> list[str]:
+    """Settings (name=value) as flags of experiments.run."""
+    return [f"--set={item}" for item in settings]
 
 
 def whole_numbers(flag: str, texts: Sequence[str], least: int) -> list[int]:

@@ -18,18 +18,23 @@ ABLATION_PREFIX = "dseh_"
 
 @dataclass(frozen=True)
 class SuiteRun:
-    """One run: what it computes, and the flags of experiments.run that say so (workdir aside)."""
+    """One run: what it computes, and the flags of experiments.run that say so (workdir aside).
+
+    trial: its number where it only tries settings (experiments.tune).
+    """
 
     dataset: str
     method: str
     bits: int
     seed: int
     extra: tuple[str, ...] = ()
+    trial: int | None = None
 
     @property
     def name(self) -> str:
         """Its folder's name under --runs."""
-        return f"{self.dataset.replace(':', '_')}-{self.method}-{self.bits}-{self.seed}"
+        name = f"{self.dataset.replace(':', '_')}-{self.method}-{self.bits}-{self.seed}"
+        return name if self.trial is None else f"{name}-trial{self.trial}"
 
     @property
     def arguments(self) -> tuple[str, ...]:

@@ -3,12 +3,43 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from absl import flags
+
+from experiments import suite, suite_runner
+
+REGISTERED = ["lsh", "sh", "itq", "itq_cca", "ksh", "sdh", "fasth", "dseh"]
+
+# Notes each start and end beside the run folder; fails, dies, or waits for a file as its folder's parent says.
+STUB = """
+import json, os, pathlib, signal, sys, time
+given = dict(a[2:].partition("=")[::2] for a in sys.argv[1:])
+work = pathlib.Path(given["workdir"]); room = work.parent
+def note(what):
+    with (room / "events").open("a") as file:
+        file.write(f"{what} {work.name}\\n")
+extra = sum(len(a) for a in sys.argv if a.startswith("--set"))  # what settings are worth
+note("start")
+(work / "checkpoints").mkdir(parents=True, exist_ok=True)
+if (room / f"{work.name}.fails").exists():
+    print("error: an earlier matter"); print("error: bits: found 3, expected 4", file=sys.stderr); sys.exit(2)
+if (room / f"{work.name}.breaks").exists():
+    raise ValueError("nothing to hash")
+if (room / f"{work.name}.dies").exists():
+    os.kill(os.getpid(), signal.SIGKILL)
+(work / "pid").write_text(str(os.getpid()))
+while (room / "wait").exists() and "sh" in given["method"]:
+    time.sleep(.02)
+time.sleep(float(given.get("sleep", 0)))
+(work / "result.partial").write_text(json.dumps({"map": int(given["bits"]) / 100 + extra / 1e4, "seed": given["seed"]}))
+(work / "result.partial").replace(work / "result.json")
+note("end")
+"""
 
 
 @pytest.fixture
@@ -47,3 +78,13 @@ def label_lists(tmp_path) -> Path:
 @pytest.fixture
 def result() -> Callable[[Path], dict]:
     return lambda workdir: json.loads((workdir / "result.json").read_text())
+
+
+@pytest.fixture
+def stub(tmp_path, monkeypatch) -> tuple[str, ...]:
+    script = tmp_path / "stub.py"
+    script.write_text(STUB)
+    monkeypatch.setattr(suite_runner, "PROGRAM", (sys.executable, str(script)))
+    monkeypatch.setattr(suite_runner, "_PAUSE", 0.01)
+    monkeypatch.setattr(suite, "registered_methods", lambda: REGISTERED)
+    return suite_runner.PROGRAM

@@ -1,0 +1,40 @@
+"""The settings that `experiments.tune` tries for each method: the same number for all, the method's defaults first.
+
+A trial is what experiments.run is given besides: `name=value` of settings. LSH and SH have fewer settings than trials
+and are given what there is. What is tried of a method is what its source leaves open or what its features' scale decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import product
+
+TRIALS = 8
+
+Trial = tuple[str, ...]
+
+
+def _grid(**choices: tuple[object, ...]) -> tuple[Trial, ...]:
+    """Every combination of the settings' choices."""
+    return tuple(
+        tuple(f"{name}={value}" for name, value in zip(choices, values, strict=True))
+        for values in product(*choices.values())
+    )
+
+
+SETTINGS: Mapping[str, tuple[Trial, ...]] = {
+    "lsh": ((), ("normalise=False",)),
+    "sh": ((), ("normalise=False",)),
+    "itq": _grid(normalise=(True, False), iterations=(50, 10, 100, 200)),
+    "itq_cca": _grid(scaling=("sqrt", "linear"), ridge=(1e-4, 1e-2, 1e-1, 1.0)),
+    "ksh": ((), *_grid(width_factor=(0.25, 0.5, 2.0)), *_grid(anchors=(1000,), width_factor=(0.25, 0.5, 1.0, 2.0))),
+    "sdh": ((), *_grid(width=(0.3, 0.6, 0.8)), *_grid(kernel_ridge=(1.0,), width=(0.3, 0.4, 0.6, 0.8))),
+    "fasth": (
+        (), ("depth=6",), ("learning_rate=0.1",), ("components=64",), ("components=256",), ("rounds=400",),
+        ("depth=6", "learning_rate=0.1"), ("depth=6", "components=256"),
+    ),
+    "dseh": (
+        (), ("hash_input=feature",), ("feature_layer=4096",), ("dropout=0.7",), ("imgnet_learning_rate=0.0003",),
+        ("imgnet_feature_weight=4.0",), ("target_smoothing=0.9",), ("theta_scale=1.0",),
+    ),
+}  # fmt: skip

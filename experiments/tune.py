@@ -1,0 +1,79 @@
+"""Chooses each method's settings on held-out training rows, with the same number of trials for every method.
+
+    python -m experiments.tune --dataset=image_lists --methods=itq,dseh --runs=runs/tuning --run_flag=--lists_dir=LISTS
+    python -m experiments.suite --chosen=runs/tuning/chosen.json ...
+
+A share of the training rows serves as queries (`--validation`), and leaves train and database; the test queries are not
+seen. The trials are those of experiments/trials.py; each is a run in a folder of its own, kept. `chosen.json` holds for
+every method the settings with the highest MAP (expected over tied orders), its trials and their MAP. The same command
+takes up where it was stopped. Exit code 1 where a trial failed, 2 on bad input, 130 when stopped.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from absl import flags
+
+from dseh_tf.errors import InputError
+from experiments import program, suite
+from experiments.run_folder import read_json, write_json
+from experiments.suites import SuiteRun
+from experiments.trials import SETTINGS, TRIALS
+
+
+def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
+    """Defined when the program is run, not when it is imported: other programs have flags of these names."""
+    own = {"flag_values": values}
+    flags.DEFINE_string("dataset", "multi_digits", "Data set.", **own)
+    flags.DEFINE_list("methods", [], "Methods. Default: all that have trials.", **own)
+    flags.DEFINE_integer("bits", 32, "Code length.", lower_bound=1, **own)
+    flags.DEFINE_integer("seed", 0, "Of the rows held out and of every trial.", lower_bound=0, **own)
+    flags.DEFINE_float("validation", 0.1, "Share of the training rows to hold out as queries.", **own)
+    flags.DEFINE_string("runs", None, "Folder of the run folders and of chosen.json. Default: runs/tuning.", **own)
+    flags.DEFINE_integer("jobs", 1, "So many trials at a time.", lower_bound=1, **own)
+    every = "A flag of experiments.run for all trials (--NAME=VALUE) or a method's (METHOD:--NAME=VALUE)."
+    flags.DEFINE_multi_string("run_flag", [], every, **own)
+
+
+def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
+    methods = given.methods or list(SETTINGS)
+    for name in methods:
+        if name not in SETTINGS:
+            raise InputError(f"--methods: found {name!r}, expected one of {', '.join(SETTINGS)}")
+    if not 0 < given.validation < 1:
+        raise InputError(f"--validation: found {given.validation}, expected a share between 0 and 1")
+    shared, by_method = suite.run_flags(given.run_flag, list(SETTINGS))
+    arguments = {}
+    for name in dict.fromkeys(methods):
+        for number, settings in enumerate(SETTINGS[name]):
+            extra = (f"--validation={given.validation}", *suite.setting_flags(settings))
+            run = SuiteRun(given.dataset, name, given.bits, given.seed, extra, number)
+            arguments[run] = (*run.arguments, *shared, *by_method.get(name, ()))
+    folder = Path(given.runs or "runs/tuning")
+    failures = suite.execute(arguments, folder, given.jobs)
+    known = read_json(folder / "chosen.json")["methods"] if (folder / "chosen.json").is_file() else {}
+    found = choose(folder, [run for run in arguments if run not in failures])
+    header = {name: getattr(given, name) for name in ("dataset", "bits", "seed", "validation")}
+    write_json(folder / "chosen.json", {**header, "trials": TRIALS, "methods": {**known, **found}})
+    for name, choice in found.items():
+        print(f"{name:10} MAP {choice['map']:.4f}  {' '.join(choice['settings']) or 'defaults'}  ({len(choice['trials'])} trials)")
+    print(f"chosen settings in {folder / 'chosen.json'}")
+    if failures:
+        sys.exit(suite.FAILED)
+
+
+def choose(folder: Path, runs: list[SuiteRun]) -> dict[str, Mapping]:
+    """Of every method its best finished trial and all of them: {"settings", "map", "trials"}; the first of equals."""
+    trials: dict[str, list[dict]] = {}
+    for run in runs:
+        score = read_json(folder / run.name / "result.json")["map"]
+        trials.setdefault(run.method, []).append({"settings": list(SETTINGS[run.method][run.trial]), "map": score})
+    return {name: {**max(tried, key=lambda trial: trial["map"]), "trials": tried} for name, tried in trials.items()}
+
+
+if __name__ == "__main__":
+    define_flags()
+    program.run(main)

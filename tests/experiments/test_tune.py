@@ -1,0 +1,75 @@
+"""Tuning with a small script in place of experiments.run: the trials, the choice, and what a suite does with it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+
+import pytest
+from absl import flags
+
+from dseh_tf.errors import InputError
+from experiments import suite, tune
+from experiments.trials import SETTINGS, TRIALS
+
+
+@pytest.fixture
+def call(stub):
+    def _call(*arguments: str) -> None:
+        values = flags.FlagValues()
+        tune.define_flags(values)
+        values(["tune", *arguments])
+        tune.main(["tune"], values)
+
+    return _call
+
+
+def test_the_best_trial_is_chosen_and_handed_to_the_suite(call, tmp_path, capsys):
+    room = tmp_path / "tuning"
+    call("--methods=lsh,itq_cca", "--bits=16", f"--runs={room}", "--validation=0.2")
+    chosen = json.loads((room / "chosen.json").read_text())
+    assert chosen["validation"] == 0.2 and chosen["bits"] == 16
+    worth = {settings: sum(len(f"--set={item}") for item in settings) for settings in SETTINGS["itq_cca"]}
+    best = max(worth, key=worth.get)  # the script's MAP grows with the length of the settings
+    choice = chosen["methods"]["itq_cca"]
+    assert choice["settings"] == list(best)
+    assert choice["map"] == pytest.approx(0.16 + worth[best] / 1e4)
+    assert len(choice["trials"]) == TRIALS and len({tuple(t["settings"]) for t in choice["trials"]}) == TRIALS
+    assert chosen["methods"]["lsh"]["settings"] == ["normalise=False"]
+    log = (room / "multi_digits-itq_cca-16-0-trial3.log").read_text()
+    assert "--validation=0.2" in log
+    assert suite.chosen_flags(room / "chosen.json")["itq_cca"] == [f"--set={item}" for item in best]
+    capsys.readouterr()
+    call("--methods=sh", "--bits=16", f"--runs={room}", "--validation=0.2")
+    assert set(json.loads((room / "chosen.json").read_text())["methods"]) == {"lsh", "itq_cca", "sh"}
+
+
+def test_every_method_gets_the_same_number_of_trials_of_settings_it_has():
+    from dseh_tf.methods import METHODS
+
+    few = {"lsh", "sh"}  # these have one setting
+    for name, trials in SETTINGS.items():
+        assert len(trials) == len(set(trials)) and (len(trials) == TRIALS or name in few), name
+        known = {field.name for field in fields(METHODS[name].Settings)}
+        assert {item.partition("=")[0] for trial in trials for item in trial} <= known, name
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("--methods=itq,foo", "--methods: found 'foo', expected one of lsh, sh"),
+        ("--validation=1.5", "--validation: found 1.5, expected a share between 0 and 1"),
+        ("--run_flag=--seed=1", "which the suite sets itself"),
+    ],
+)
+def test_bad_flags(call, tmp_path, argument, message):
+    with pytest.raises(InputError, match=message):
+        call("--methods=itq", f"--runs={tmp_path / 'r'}", argument)
+
+
+@pytest.mark.parametrize("content", ['{"methods": []}', '{"methods": {"itq": {"settings": "iterations=3"}}}', "{}"])
+def test_a_damaged_choice_is_named(tmp_path, content):
+    path = tmp_path / "chosen.json"
+    path.write_text(content)
+    with pytest.raises(InputError, match=r"chosen\.json: methods.*expected"):
+        suite.chosen_flags(path)
