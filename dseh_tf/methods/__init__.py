@@ -1,10 +1,18 @@
-"""The methods by name. A plain dict: add a class to it to add a method."""
+"""The methods by name. A plain dict: add a class to it to add a method; `find` also takes one from elsewhere."""
 
 from __future__ import annotations
 
+import importlib
+
+from dseh_tf.errors import InputError
 from dseh_tf.methods.base import Fitted, Method
+from dseh_tf.methods.cnnh import CNNH
+from dseh_tf.methods.dhn import DHN
+from dseh_tf.methods.dnnh import DNNH
+from dseh_tf.methods.dpsh import DPSH
 from dseh_tf.methods.dseh import DSEH
 from dseh_tf.methods.fasth import FastH
+from dseh_tf.methods.hashnet import HashNet
 from dseh_tf.methods.itq import ITQ
 from dseh_tf.methods.itq_cca import ITQCCA
 from dseh_tf.methods.ksh import KSH
@@ -12,6 +20,29 @@ from dseh_tf.methods.lsh import LSH
 from dseh_tf.methods.sdh import SDH
 from dseh_tf.methods.sh import SH
 
-METHODS: dict[str, type[Method]] = {method.name: method for method in (LSH, SH, ITQ, ITQCCA, KSH, SDH, FastH, DSEH)}
+METHODS: dict[str, type[Method]] = {
+    method.name: method
+    for method in (LSH, SH, ITQ, ITQCCA, KSH, SDH, FastH, CNNH, DNNH, DPSH, DHN, HashNet, DSEH)
+}
 
-__all__ = ["METHODS", "Fitted", "Method"]
+
+def find(name: str) -> type[Method]:
+    """The method called `name` in METHODS, or the class of "package.module:Class", which is imported.
+
+    Raises InputError where there is none, or where that is no Method.
+    """
+    module, colon, attribute = name.partition(":")
+    if not colon:
+        if name not in METHODS:
+            raise InputError(f"method: found {name!r}, expected one of {', '.join(METHODS)}, or package.module:Class")
+        return METHODS[name]
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(f"method: {name}: {error}, expected an importable package.module:Class") from error
+    if not (isinstance(found, type) and issubclass(found, Method)):
+        raise InputError(f"method: {name}: found {found!r}, expected a subclass of dseh_tf.methods.Method")
+    return found
+
+
+__all__ = ["METHODS", "Fitted", "Method", "find"]

@@ -47,8 +47,9 @@ class Method(abc.ABC):
 
     name: ClassVar[str]
     Settings: ClassVar[type] = NoSettings
-    # What the constructor takes besides settings: `trunk`; `preset`, `preset_dataset` and `phases`.
+    # What the constructor takes besides settings: `trunk`; `preset_dataset`; that, `preset` and `phases`.
     trains_network: ClassVar[bool] = False
+    has_rows: ClassVar[bool] = False
     has_presets: ClassVar[bool] = False
 
     def __init__(self, bits: int, seed: int = 0, **settings: Any) -> None:

@@ -23,22 +23,34 @@ def build_imgnet(
     `features` the input itself, [b, features] from a frozen backbone. Dropout stands behind fc6 and fc7 inside
     CNN-F, and on the trunk's output elsewhere. Output: {"feature": [b, feature_dim], "logits": [b, bits]}, float32.
     """
+    inputs, x = trunk_outputs(settings.dropout, settings.feature_layer, seed, backbone, features)
+    fc8 = new_layer(settings.feature_dim, "fc8", 10 * seed + 101, dtype="float32")(x)
+    feature = keras.layers.Activation(settings.feature_activation, name="feature", dtype="float32")(fc8)
+    hash_input = feature if settings.hash_input == "feature" else fc8
+    logits = new_layer(bits, "hash", 10 * seed + 103, dtype="float32")(hash_input)
+    return keras.Model(inputs, {"feature": feature, "logits": logits}, name="imgnet")
+
+
+def trunk_outputs(
+    dropout: float, feature_layer: int, seed: int, backbone: Backbone | None, features: int | None
+) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    """A network's input, and what stands below its own layers, [b, d]: the same for every method.
+
+    `backbone` with dropout behind it where it has none inside; or, without one, features [b, `features`], dropout, and
+    where `feature_layer` is not 0 a ReLU layer of so many units with dropout.
+    """
     if backbone is not None:
         inputs = keras.Input((backbone.image_size, backbone.image_size, 3), name="images")
         x = backbone.model(inputs)
     else:
         inputs = x = keras.Input((features,), name="features")
     if backbone is None or not backbone.has_dropout:
-        x = GlobalDropout(settings.dropout, salt=8, name="dropout")(x)
-    if backbone is None and settings.feature_layer:
+        x = GlobalDropout(dropout, salt=8, name="dropout")(x)
+    if backbone is None and feature_layer:
         init = keras.initializers.HeNormal(10 * seed + 105)
-        x = keras.layers.Dense(settings.feature_layer, activation="relu", kernel_initializer=init, name="adapt")(x)
-        x = GlobalDropout(settings.dropout, salt=9, name="adapt_dropout")(x)
-    fc8 = new_layer(settings.feature_dim, "fc8", 10 * seed + 101, dtype="float32")(x)
-    feature = keras.layers.Activation(settings.feature_activation, name="feature", dtype="float32")(fc8)
-    hash_input = feature if settings.hash_input == "feature" else fc8
-    logits = new_layer(bits, "hash", 10 * seed + 103, dtype="float32")(hash_input)
-    return keras.Model(inputs, {"feature": feature, "logits": logits}, name="imgnet")
+        x = keras.layers.Dense(feature_layer, activation="relu", kernel_initializer=init, name="adapt")(x)
+        x = GlobalDropout(dropout, salt=9, name="adapt_dropout")(x)
+    return inputs, x
 
 
 def split_variables(imgnet: keras.Model, backbone: Backbone | None) -> tuple[list, list]:

@@ -66,3 +66,40 @@ class SemanticMemory(tf.Module):
         rows = gather(rows)[:, None]
         self.features.scatter_nd_update(rows, gather(tf.stop_gradient(features)))
         self.codes.scatter_nd_update(rows, gather(tf.stop_gradient(codes)))
+
+
+class CodeBank(tf.Module):
+    """One row of K values a training image, and the labels of the same rows, float32, on the devices.
+
+    What DPSH keeps of its outputs, or what CNNH has as targets. Zero until it is filled.
+    """
+
+    def __init__(self, strategy: tf.distribute.Strategy, labels: np.ndarray, bits: int) -> None:
+        super().__init__(name="code_bank")
+        self._labels = PerReplicaVariables(strategy, labels.astype(np.float32), "labels")
+        self._values = PerReplicaVariables(strategy, np.zeros((len(labels), bits), np.float32), "values")
+        self.rows = len(labels)
+
+    def checkpointed(self) -> dict[str, tf.Variable]:
+        """What a checkpoint has to hold (the labels come with the data)."""
+        return {"bank": self._values.primary}
+
+    def spread(self) -> None:
+        """After a restore: every replica's copy equals the first."""
+        self._values.spread()
+
+    def fill(self, values: np.ndarray) -> None:
+        """Replaces all rows."""
+        self._values.assign(values.astype(np.float32))
+
+    @property
+    def labels(self) -> tf.Variable:
+        return self._labels.local
+
+    @property
+    def values(self) -> tf.Variable:
+        return self._values.local
+
+    def write(self, rows: tf.Tensor, values: tf.Tensor) -> None:
+        """Writes rows of the global batch, gathered already, into this replica's copy; no gradient flows through it."""
+        self.values.scatter_nd_update(rows[:, None], tf.stop_gradient(values))

@@ -41,8 +41,8 @@ class Phase:
     """A stretch of training of one network.
 
     name: "labnet", "imgnet", ...; one name, one `loss` (it is traced once and used in every round).
-    loss: a batch (this replica's share) -> {"total": scalar, other terms}; shares of all replicas add up to the loss
-    of the global batch. Everything but "total" is for the eye.
+    loss: a batch (this replica's share, and the "step" of the phase, int64) -> {"total": scalar, other terms}; shares of
+    all replicas add up to the loss of the global batch. Everything but "total" is for the eye.
     learning_rate: epoch -> base rate. on_epoch: called behind each epoch with the number of those done.
     """
 
@@ -87,15 +87,20 @@ class OnePassAdam(keras.optimizers.Adam):
         )
 
 
-def build_optimizer(name: str, variables: Sequence, momentum: float = 0.0) -> keras.optimizers.Optimizer:
-    """Adam with the release's epsilon of 1e-8 (Keras has 1e-7), or SGD; built at once, inside the scope.
+def build_optimizer(
+    name: str, variables: Sequence, momentum: float = 0.0, nesterov: bool = False
+) -> keras.optimizers.Optimizer:
+    """Adam with the release's epsilon of 1e-8 (Keras has 1e-7), RMSprop, or SGD; built at once, inside the scope.
 
-    tf.function would otherwise create its variables in the first step, and fail.
+    tf.function would otherwise create its variables in the first step, and fail. RMSprop is torch's, whose users'
+    settings the rivals have: decay .99, and 1e-8 added to the root, where Keras adds its epsilon below it.
     """
     if name == "adam":
         optimizer = OnePassAdam(1e-3, beta_1=0.9, beta_2=0.999, epsilon=1e-8)
+    elif name == "rmsprop":
+        optimizer = keras.optimizers.RMSprop(1e-3, rho=0.99, momentum=momentum, epsilon=1e-16)
     else:
-        optimizer = keras.optimizers.SGD(1e-3, momentum=momentum)
+        optimizer = keras.optimizers.SGD(1e-3, momentum=momentum, nesterov=nesterov)
     optimizer.build(list(variables))
     return optimizer
 
@@ -218,7 +223,7 @@ class Trainer:
             share = batch_size // replica_count()
             stream = DropoutStream(tf.stack([seed, step]), replica_id() * share, batch_size)
             with dropout_stream(stream), tf.GradientTape() as tape:
-                terms = phase.loss(batch)
+                terms = phase.loss({**batch, "step": step})
             apply_gradients(phase.groups, tape.gradient(terms["total"], [_raw(v) for v in variables]))
             self._names[phase.name] = list(terms)
             return tf.stack([tf.cast(value, tf.float32) for value in terms.values()])

@@ -1,0 +1,245 @@
+"""What the deep rivals of DSEH share: trunk, one phase of training, resume, encoding. A method adds its loss.
+
+All of them stand on the trunk that DSEH's ImgNet stands on, above frozen features the same ReLU layer included, then K
+outputs; DSEH's 512 linear units between add no function a single layer would not have. So they have its capacity.
+"""
+
+from __future__ import annotations
+
+import abc
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from dseh_tf.data import RetrievalDataset
+from dseh_tf.data.input_pipeline import TrainingRows
+from dseh_tf.errors import InputError
+from dseh_tf.methods.base import Method
+from dseh_tf.methods.image_encoder import ImageEncoder, Trunk, training_inputs
+from dseh_tf.models.backbones import Backbone
+from dseh_tf.models.imgnet import split_variables, trunk_outputs
+from dseh_tf.models.layers import new_layer
+from dseh_tf.presets import ROWS
+from dseh_tf.training.replicas import gather, replica_count
+from dseh_tf.training.runtime import Runtime
+from dseh_tf.training.semantic_memory import CodeBank
+from dseh_tf.training.trainer import Phase, Terms, Trainer, VariableGroup, build_optimizer
+
+OPTIMIZERS = ("adam", "rmsprop", "sgd")
+
+
+@dataclass(frozen=True)
+class DeepSettings:
+    """Settings that every deep rival has.
+
+    dropout: share of units dropped behind fc6 and fc7, or on frozen features. feature_layer: units of a ReLU layer above
+    frozen features, 0 for none. optimizer: "adam", "rmsprop" or "sgd"; momentum and nesterov belong to sgd.
+    learning_rate: of the new layers, at the start; times `decay` every `decay_epochs` epochs. pretrained_multiplier,
+    bias_multiplier: learning rate of pretrained layers against new ones, of biases against kernels.
+    weight_decay: times the squares of all kernels, halved, in the loss. batch: of all replicas. epochs: of n / batch steps.
+    """
+
+    dropout: float = 0.5
+    feature_layer: int = 0
+    optimizer: str = "adam"
+    momentum: float = 0.0
+    nesterov: bool = False
+    learning_rate: float = 1e-3
+    decay: float = 1.0
+    decay_epochs: int = 50
+    pretrained_multiplier: float = 1.0
+    bias_multiplier: float = 1.0
+    weight_decay: float = 0.0
+    batch: int = 128
+    epochs: int = 60
+
+
+def for_trunk(settings: DeepSettings, trunk: str) -> DeepSettings:
+    """The settings for a trunk other than CNN-F, to whose kind (AlexNet's) the published optimisers belong.
+
+    As `dseh_tf.presets.for_trunk` has it for DSEH, and for all rivals alike: Adam at 1e-3, a fine-tuned trunk at a tenth
+    of that, a ReLU layer of 2,048 units above frozen features, batches of 32 without dropout for "compact".
+    """
+    if trunk == "cnn_f":
+        return settings
+    settings = replace(
+        settings,
+        optimizer="adam",
+        momentum=0.0,
+        nesterov=False,
+        learning_rate=1e-3,
+        decay=10**-0.5,
+        decay_epochs=20,
+        pretrained_multiplier=0.1 if trunk == "finetuned" else 1.0,
+        bias_multiplier=1.0,
+        weight_decay=0.0,
+        batch=128,
+        epochs=60,
+    )
+    if trunk == "features":
+        settings = replace(settings, feature_layer=2048)
+    if trunk == "compact":
+        settings = replace(settings, batch=32, dropout=0.0)
+    return settings
+
+
+class DeepMethod(Method):
+    """A method that trains one image network by one loss. A subclass gives name, Settings, PUBLISHED and `loss`.
+
+    preset_dataset: whose row of PUBLISHED the settings start from. trunk: the network below the method's own layers,
+    used where the data set has images and no features. PUBLISHED: settings by row; a row that is missing is nus_wide's.
+    UNTUNED: settings of this method for all trunks but CNN-F, behind `for_trunk`.
+    """
+
+    Settings: ClassVar[type] = DeepSettings
+    PUBLISHED: ClassVar[Mapping[str, DeepSettings]]
+    UNTUNED: ClassVar[Mapping[str, Any]] = {}
+    trains_network = True
+    has_rows = True
+
+    def __init__(
+        self,
+        bits: int,
+        seed: int = 0,
+        preset_dataset: str = "nus_wide",
+        trunk: Trunk | None = None,
+        **settings: Any,
+    ) -> None:
+        super().__init__(bits, seed, **settings)
+        if preset_dataset not in ROWS:
+            raise InputError(f"preset_dataset: found {preset_dataset!r}, expected one of {', '.join(ROWS)}")
+        self.preset_dataset = preset_dataset
+        self.trunk = trunk or Trunk()
+        self._given = settings
+        self.settings = self._resolved(self.trunk.kind)
+
+    def _resolved(self, trunk: str) -> DeepSettings:
+        settings = for_trunk(self.PUBLISHED.get(self.preset_dataset, self.PUBLISHED["nus_wide"]), trunk)
+        if trunk != "cnn_f":
+            settings = replace(settings, **self.UNTUNED)
+        settings = replace(settings, **self._given)
+        if settings.optimizer not in OPTIMIZERS:
+            raise InputError(f"optimizer: found {settings.optimizer!r}, expected one of {', '.join(OPTIMIZERS)}")
+        self.check(settings)
+        return settings
+
+    # What a method is made of
+
+    def check(self, settings: DeepSettings) -> None:
+        """Raises InputError for a setting that is none of its choices."""
+
+    def head(self, x: keras.KerasTensor) -> dict[str, keras.KerasTensor]:
+        """The method's own layers: [b, d] to {"logits": float32 [b, K]}, whose signs are the codes."""
+        return {"logits": new_layer(self.bits, "hash", 10 * self.seed + 103, dtype="float32")(x)}
+
+    def bank(self, labels: np.ndarray, strategy: tf.distribute.Strategy) -> CodeBank | None:
+        """What the method remembers of every training row, if anything. labels: float32 [n, c]."""
+        return None
+
+    def fill(self, bank: CodeBank, labels: np.ndarray) -> None:
+        """Fills the bank before the first step; a resumed run has it from its checkpoint."""
+
+    @abc.abstractmethod
+    def loss(self, outputs: dict[str, tf.Tensor], batch: dict[str, tf.Tensor], bank: CodeBank | None) -> Terms:
+        """{"total": scalar, other terms} of the global batch, as if there were one device.
+
+        outputs: of `head`, [B, ...]. batch: "rows" int32 [B] among the training rows, "labels" float32 [B, c], "step" int64.
+        """
+
+    # How it is trained
+
+    def fit(self, dataset: RetrievalDataset, runtime: Runtime | None = None) -> ImageEncoder:
+        """Trains on `dataset.train` alone, from its features where it has any, else from its images."""
+        method = copy.copy(self)
+        method.settings = self._resolved("features" if dataset.has_features else self.trunk.kind)
+        return _fit(method, dataset, runtime or Runtime())
+
+
+def build_network(method: DeepMethod, backbone: Backbone | None, features: int | None) -> keras.Model:
+    """Trunk and the method's head; inputs and outputs as `dseh_tf.models.imgnet.build_imgnet` has them."""
+    s = method.settings
+    inputs, x = trunk_outputs(s.dropout, s.feature_layer, method.seed, backbone, features)
+    return keras.Model(inputs, method.head(x), name=method.name)
+
+
+def variable_groups(network: keras.Model, backbone: Backbone | None, settings: DeepSettings) -> list[VariableGroup]:
+    """New and pretrained kernels, new and pretrained biases, each at its own rate."""
+    s, groups = settings, []
+    pretrained, new = split_variables(network, backbone)
+    for variables, rate in ((new, 1.0), (pretrained, s.pretrained_multiplier)):
+        parts = {rate: variables}
+        if s.bias_multiplier != 1.0:
+            parts = {
+                rate: [v for v in variables if len(v.shape) > 1],
+                rate * s.bias_multiplier: [v for v in variables if len(v.shape) <= 1],
+            }
+        groups += [
+            VariableGroup(build_optimizer(s.optimizer, part, s.momentum, s.nesterov), part, multiplier)
+            for multiplier, part in parts.items()
+            if part
+        ]
+    return groups
+
+
+def _fit(method: DeepMethod, dataset: RetrievalDataset, runtime: Runtime) -> ImageEncoder:
+    s, strategy = method.settings, runtime.strategy
+    labels = dataset.train.labels.astype(np.float32)
+    inputs = training_inputs(dataset.train, method.trunk)
+    with strategy.scope():
+        backbone = None if dataset.has_features else method.trunk.build(method.seed, s.dropout)
+        network = build_network(method, backbone, dataset.train.features.shape[1] if dataset.has_features else None)
+        groups = variable_groups(network, backbone, s)
+        encoder = ImageEncoder(method.bits, network, backbone, runtime)
+    # Not in the scope, which would mirror each replica's copy of the bank onto all replicas.
+    bank = method.bank(labels, strategy)
+    tracked = {"network": network, **{f"optimizer_{i}": group.optimizer for i, group in enumerate(groups)}}
+    tracked |= bank.checkpointed() if bank else {}
+    trainer = Trainer(runtime, tracked, method.seed, bank.spread if bank else lambda: None)
+    if bank and not trainer.started(method.name, 0):
+        method.fill(bank, labels)
+    trainer.run(
+        Phase(
+            name=method.name,
+            round=0,
+            rows=TrainingRows(
+                {"inputs": inputs.plain, "labels": labels},
+                s.batch,
+                method.seed,
+                method.name,
+                0,
+                {"inputs": inputs.flipped} if inputs.mirrors else {},
+            ),
+            epochs=s.epochs,
+            loss=_share(method, network, bank),
+            groups=groups,
+            learning_rate=lambda epoch: s.learning_rate * s.decay ** (epoch // s.decay_epochs),
+        )
+    )
+    trainer.summaries.histogram(f"{method.name}/logits", encoder.forward(inputs.plain)["logits"], 0)
+    trainer.summaries.flush()
+    encoder.traces = trainer.traces
+    return encoder
+
+
+def _share(method: DeepMethod, network: keras.Model, bank: CodeBank | None) -> Any:
+    """The loss as the trainer wants it: each replica's equal share of the loss on the rows of all replicas.
+
+    Every replica works out the whole, which next to a trunk costs nothing, and no method has to know of replicas.
+    """
+    kernels = [v for v in network.trainable_variables if len(v.shape) > 1]
+
+    def share(local: dict[str, tf.Tensor]) -> Terms:
+        outputs = {name: gather(value) for name, value in network(local["inputs"], training=True).items()}
+        batch = {"rows": gather(local["rows"]), "labels": gather(local["labels"]), "step": local["step"]}
+        terms = dict(method.loss(outputs, batch, bank))
+        if method.settings.weight_decay:
+            squares = tf.add_n([tf.nn.l2_loss(tf.convert_to_tensor(kernel)) for kernel in kernels])
+            terms["total"] += method.settings.weight_decay * squares
+        return {name: value / replica_count() for name, value in terms.items()}
+
+    return share
