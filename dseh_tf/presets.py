@@ -41,8 +41,6 @@ class DSEHSettings:
       every round. pretrained_multiplier: learning rate of pretrained layers against new ones.
       labnet_clip, imgnet_clip: each gradient element is clipped to [-clip, clip]; 0 for no clipping.
       labnet_batch, imgnet_batch: global batch sizes. labnet_epochs, imgnet_epochs: one number a round.
-      warmup_steps: of LabNet's first round, over which its learning rate rises linearly from zero.
-      weight_decay: on ImgNet's new kernels, added to the gradient (L2), 0 in both sources.
     Alternation (SPEC 1.5)
       bank_reinit: what the banks hold when LabNet trains again, "imgnet", "keep" or "random".
       bank_reinit_mean_subtract: False feeds ImgNet images without their mean for that, as the release does by mistake.
@@ -87,8 +85,6 @@ class DSEHSettings:
     imgnet_batch: int = 128
     labnet_epochs: tuple[int, ...] = (30, 20, 10)
     imgnet_epochs: tuple[int, ...] = (40, 40, 40)
-    warmup_steps: int = 0
-    weight_decay: float = 0.0
 
     bank_reinit: str = "imgnet"
     bank_reinit_mean_subtract: bool = True

@@ -35,6 +35,7 @@ SETTINGS: Mapping[str, tuple[Trial, ...]] = {
     ),
     "dseh": (
         (), ("hash_input=feature",), ("feature_layer=4096",), ("dropout=0.7",), ("imgnet_learning_rate=0.0003",),
-        ("imgnet_feature_weight=4.0",), ("target_smoothing=0.9",), ("theta_scale=1.0",),
+        ("imgnet_feature_weight=4.0",), ("target_smoothing=0.9",),
+        ("labnet_feature_similarity=0.8", "labnet_code_similarity=0.8"),
     ),
 }  # fmt: skip
