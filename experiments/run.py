@@ -17,9 +17,9 @@ from typing import Any
 from absl import flags, logging
 
 from dseh_tf.errors import InputError
-from experiments import data_flags, program, run_folder
+from experiments import backbone_flags, data_flags, program, run_folder
 
-_METHOD = flags.DEFINE_string("method", "dseh", "Method, by its name in dseh_tf.methods.METHODS.")
+_METHOD = flags.DEFINE_string("method", "dseh", "Method, by its name in dseh_tf.methods.METHODS, or as package.module:Class.")
 _BITS = flags.DEFINE_integer("bits", 32, "Length of the hash codes.")
 _PRESET = flags.DEFINE_string("preset", "release", "DSEH's settings: release or paper.")
 _PRESET_DATASET = flags.DEFINE_string(
@@ -36,26 +36,8 @@ _VALIDATION = flags.DEFINE_float(
     "Share of the training rows to hold out as queries instead of the test queries, for choosing settings.",
 )
 
-_BACKBONE = flags.DEFINE_string(
-    "backbone",
-    "compact",
-    "ImgNet's trunk: compact, cnn_f, a network of keras.applications (resnet50, ...), or the path of a .keras file.",
-)
-_BACKBONE_WEIGHTS = flags.DEFINE_string(
-    "backbone_weights",
-    None,
-    "cnn_f: the path of imagenet-vgg-f.mat. keras.applications: imagenet (default) or a weights file. Both: random.",
-)
-_BACKBONE_SCALING = flags.DEFINE_list(
-    "backbone_scaling",
-    None,
-    "mean,scale: pixels become (x - mean) * scale where the .keras model does not scale by itself.",
-)
-_IMAGE_SIZE = flags.DEFINE_integer(
-    "image_size", 0, "Images are resized to this square. Default: 48 for multi_digits (but cnn_f), else 224."
-)
-_TRAIN_BACKBONE = flags.DEFINE_bool(
-    "train_backbone", False, "Fine-tune a pretrained backbone; else its features are extracted once."
+_FEATURES = flags.DEFINE_string(
+    "features", None, "Folder written by experiments.extract_features: train on its features; no image is needed."
 )
 
 _PHASES = flags.DEFINE_string("phases", "all", "DSEH: all, or labnet for the label side of round 0 alone.")
@@ -81,7 +63,6 @@ _EVALUATE_ROUNDS = flags.DEFINE_bool("evaluate_rounds", True, "Evaluate after ev
 _JIT = flags.DEFINE_bool("jit_compile", False, "Compile the training steps with XLA.")
 _PROGRESS = flags.DEFINE_bool("progress", True, "Progress bars.")
 
-_IMAGE_SIZES = {"multi_digits": 48}
 _PRESET_ROWS = {"nus_wide_21": "nus_wide", "nus_wide_10": "nus_wide", "imagenet_100": "imagenet", "ms_coco": "ms_coco"}
 
 
@@ -89,7 +70,7 @@ def main(_: list[str]) -> None:
     started = time.perf_counter()
     workdir = Path(
         _WORKDIR.value
-        or f"runs/{data_flags.DATASET.value.replace(':', '_')}-{_METHOD.value}-{_BITS.value}-{_SEED.value}"
+        or f"runs/{data_flags.DATASET.value}-{_METHOD.value}-{_BITS.value}-{_SEED.value}".replace(":", "_")
     )
     method = _method()
     config = _config(method)
@@ -116,6 +97,7 @@ def main(_: list[str]) -> None:
         evaluate_rounds=_EVALUATE_ROUNDS.value,
         progress=_PROGRESS.value,
         jit_compile=_JIT.value,
+        pixel_cache=Path(data_flags.DATA_DIR.value) / "pixels",
     )
     logging.info(
         "%s: %d train, %d query, %d database", dataset.name, *map(len, (dataset.train, dataset.query, dataset.database))
@@ -130,17 +112,16 @@ def main(_: list[str]) -> None:
 
 
 def _method() -> Any:
-    from dseh_tf.methods import METHODS
+    from dseh_tf.methods import find
 
-    if _METHOD.value not in METHODS:
-        raise InputError(f"method: found {_METHOD.value!r}, expected one of {', '.join(METHODS)}")
-    kind = METHODS[_METHOD.value]
+    kind = find(_METHOD.value)
     options: dict[str, Any] = {}
     if kind.trains_network:
         options["trunk"] = _trunk()
+    if kind.has_presets or kind.has_rows:
+        options["preset_dataset"] = _PRESET_DATASET.value or _PRESET_ROWS.get(data_flags.DATASET.value, "nus_wide")
     if kind.has_presets:
-        row = _PRESET_DATASET.value or _PRESET_ROWS.get(data_flags.DATASET.value, "nus_wide")
-        options |= {"preset": _PRESET.value, "preset_dataset": row, "phases": _PHASES.value}
+        options |= {"preset": _PRESET.value, "phases": _PHASES.value}
     settings = _settings(kind)
     if kind.has_presets:  # what the preset says decides how a number "for every round" is spread
         settings |= _rounds(kind(_BITS.value, _SEED.value, **{**options, "phases": "all"}).settings)
@@ -148,24 +129,12 @@ def _method() -> Any:
 
 
 def _trunk() -> Any:
-    from dseh_tf.methods.image_encoder import Trunk
+    """What stands below the method's own layers: as the flags say, or as the features were extracted."""
+    if _FEATURES.value is None:
+        return backbone_flags.trunk()
+    from dseh_tf.data.features import read_summary
 
-    scaling = None
-    if _BACKBONE_SCALING.value:
-        try:
-            mean, scale = map(float, _BACKBONE_SCALING.value)
-        except ValueError as error:
-            raise InputError(f"backbone_scaling: found {_BACKBONE_SCALING.value}, expected mean,scale") from error
-        scaling = (mean, scale)
-    default = 224 if _BACKBONE.value == "cnn_f" else _IMAGE_SIZES.get(data_flags.DATASET.value, 224)
-    return Trunk(
-        _BACKBONE.value,
-        _IMAGE_SIZE.value or default,
-        _TRAIN_BACKBONE.value,
-        scaling,
-        mirror=data_flags.DATASET.value != "multi_digits",
-        weights=_BACKBONE_WEIGHTS.value,
-    )
+    return backbone_flags.trunk_of_features(read_summary(Path(_FEATURES.value)), _FEATURES.value)
 
 
 def _settings(kind: type) -> dict[str, Any]:
@@ -208,9 +177,11 @@ def _rounds(settings: Any) -> dict[str, tuple[int, ...]]:
 
 def _config(method: Any) -> dict[str, Any]:
     """Every resolved setting of the run, as config.json has it."""
+    from dseh_tf.data.features import read_summary
+
     config: dict[str, Any] = {
         "dataset": data_flags.DATASET.value,
-        "method": _METHOD.value,
+        "method": method.name,
         "bits": _BITS.value,
         "seed": _SEED.value,
         "settings": dataclasses.asdict(method.settings),
@@ -223,10 +194,16 @@ def _config(method: Any) -> dict[str, Any]:
             "kind": "files",
             "root": str(Path(data_flags.IMAGES_ROOT.value or data_flags.LISTS_DIR.value).resolve()),
         }
+    if ":" in _METHOD.value:
+        config["method_class"] = _METHOD.value
+    if method.has_rows:
+        config["preset_dataset"] = method.preset_dataset
     if method.has_presets:
         config |= {"preset": method.preset, "preset_dataset": method.preset_dataset, "phases": method.phases}
     if not (method.has_presets and method.phases == "labnet"):
         config["trunk"] = dataclasses.asdict(_trunk())
+        if _FEATURES.value is not None:
+            config["features"] = read_summary(Path(_FEATURES.value))
     free = {
         "strategy": _STRATEGY.value,
         "replicas": _REPLICAS.value,
@@ -238,15 +215,17 @@ def _config(method: Any) -> dict[str, Any]:
 
 def _dataset(method: Any, strategy: Any) -> Any:
     from dseh_tf.data import catalog
+    from dseh_tf.data.features import read_features, with_features
 
     labels_only = method.has_presets and method.phases == "labnet"
-    dataset = catalog.load(data_flags.DATASET.value, data_flags.options(labels_only))
+    extracted = _FEATURES.value is not None and not labels_only
+    dataset = catalog.load(data_flags.DATASET.value, data_flags.options(labels_only or extracted))
+    if extracted:
+        dataset = read_features(dataset, Path(_FEATURES.value))
     if _VALIDATION.value:
         dataset = dataset.validation(_VALIDATION.value, _SEED.value)
     trunk = _trunk()
     if not labels_only and trunk.kind == "features" and not dataset.has_features:
-        from dseh_tf.data.features import with_features
-
         backbone = trunk.build(_SEED.value)
         mirrored = trunk.mirror and method.trains_network
         dataset = with_features(

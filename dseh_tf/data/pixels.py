@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,10 +12,10 @@ from absl import logging
 from tqdm import tqdm
 
 from dseh_tf.data.decoding import resize
+from dseh_tf.data.memory_maps import GIB, mapped, new_array
 from dseh_tf.data.retrieval_dataset import ArrayImages, ImageSource, Split
 from dseh_tf.errors import InputError
 
-GIB = 1 << 30
 DEFAULT_CACHE = Path("data") / "pixels"
 
 
@@ -31,10 +29,9 @@ def load_pixels(
 ) -> ArrayImages:
     """uint8 [n, size, size, 3] of a split's images, each decoded and resized once by a pool of threads.
 
-    Held in memory where they fit into `memory_limit` bytes; else, or where `cache_dir` is given, in a memory-mapped
-    `.npy` file there (default `data/pixels`), named after a fingerprint of the images and the size. The file is written
-    under a temporary name and renamed, so one that is there is whole and is used again. ArrayImages of that size are
-    returned as they are.
+    Held in memory where they fit into `memory_limit` bytes (4 GiB: 28,500 images of 224 pixels); else in a memory-mapped
+    `.npy` file in `cache_dir` (default `data/pixels`), named after a fingerprint of the images and the size. A file that
+    is there is whole and is used again. ArrayImages of that size are returned as they are.
 
     Raises InputError on an image that cannot be decoded (file, list and line), and where the disk has no room.
     """
@@ -45,41 +42,23 @@ def load_pixels(
         return source
     shape = (len(source), size, size, 3)
     needed = int(np.prod(shape, dtype=np.int64))
-    if cache_dir is None and needed <= memory_limit:
+    if needed <= memory_limit:
         pixels = np.empty(shape, np.uint8)
         _fill(pixels, source, progress, threads)
         return ArrayImages(pixels)
-    cache_dir = Path(cache_dir) if cache_dir is not None else DEFAULT_CACHE
-    cache_dir.mkdir(parents=True, exist_ok=True)
-    file = cache_dir / f"{_fingerprint(source, size)}.npy"
-    if not file.exists():
-        _write(file, shape, needed, source, progress, threads)
-    else:
+    file = (Path(cache_dir) if cache_dir is not None else DEFAULT_CACHE) / f"{_fingerprint(source, size)}.npy"
+    if file.exists():
         logging.info("%s: reusing the pixels of %d images", file, len(source))
-    return ArrayImages(np.load(file, mmap_mode="r", allow_pickle=False))
+    else:
+        logging.info("%s: %.1f GiB of pixels go to disk", file, needed / GIB)
+        with new_array(file, shape, np.uint8, "pixels") as pixels:
+            _fill(pixels, source, progress, threads)
+    return ArrayImages(mapped(file))
 
 
 def _fingerprint(source: ImageSource, size: int) -> str:
     digest = hashlib.sha256(f"{size} {len(source)} {source.fingerprint()}".encode())
     return f"{digest.hexdigest()[:24]}-{size}"
-
-
-def _write(
-    file: Path, shape: tuple[int, ...], needed: int, source: ImageSource, progress: bool, threads: int | None
-) -> None:
-    free = shutil.disk_usage(file.parent).free
-    if needed > free:  # a memory map on a full disk would kill the process
-        raise InputError(f"{file.parent}: found {free / GIB:.1f} GiB free, expected {needed / GIB:.1f} GiB for pixels")
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.stem}-", suffix=".npy")
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        pixels = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
-        _fill(pixels, source, progress, threads)
-        pixels.flush()
-        temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _fill(pixels: np.ndarray, source: ImageSource, progress: bool, threads: int | None) -> None:

@@ -70,7 +70,11 @@ class DSEH(Method):
     def _resolved(self, trunk: str) -> DSEHSettings:
         """The preset for that kind of trunk, with the settings that were given."""
         base = presets.for_trunk(presets.PRESETS[self.preset][self.preset_dataset], trunk)
-        return _checked(replace(base, **self._given), self.phases)
+        return _checked(replace(base, **{**self.changes(base), **self._given}), self.phases)
+
+    def changes(self, settings: DSEHSettings) -> dict[str, Any]:
+        """What a variant's settings differ in from `settings`, DSEH's own, by name."""
+        return {}
 
 
 def _checked(settings: DSEHSettings, phases: str) -> DSEHSettings:
@@ -114,7 +118,7 @@ class _Training:
             self.labnet_optimizer = build_optimizer(s.optimizer, self.labnet.trainable_variables, s.momentum)
             tracked: dict[str, Any] = {"labnet": self.labnet, "labnet_optimizer": self.labnet_optimizer}
             if self.images:
-                self.inputs = training_inputs(dataset.train, method.trunk)
+                self.inputs = training_inputs(dataset.train, method.trunk, runtime)
                 backbone = None if dataset.has_features else method.trunk.build(self.seed, s.dropout)
                 width = dataset.train.features.shape[1] if dataset.has_features else None
                 self.imgnet = build_imgnet(self.bits, s, self.seed, backbone, width)

@@ -65,15 +65,20 @@ class TrainingInputs:
     mirrors: bool
 
 
-def training_inputs(train: Split, trunk: Trunk) -> TrainingInputs:
-    """The training rows' features where there are any, else their pixels. Raises InputError for labels only."""
+def training_inputs(train: Split, trunk: Trunk, runtime: Runtime | None = None) -> TrainingInputs:
+    """The training rows' features where there are any, else their pixels, which `runtime` may have a folder for.
+
+    Raises InputError for labels only.
+    """
     if train.features is not None:
         return TrainingInputs(train.features, train.flipped_features, train.flipped_features is not None)
     if train.images is None:
         raise InputError(
             "images: found labels only, expected images or features (labels alone train with phases=labnet)"
         )
-    return TrainingInputs(load_pixels(train.images, trunk.image_size).array, None, trunk.mirror)
+    runtime = runtime or Runtime()
+    pixels = load_pixels(train.images, trunk.image_size, runtime.pixel_cache, progress=runtime.progress)
+    return TrainingInputs(pixels.array, None, trunk.mirror)
 
 
 class ImageEncoder(Fitted):

@@ -6,7 +6,7 @@ summed over the replicas before they are clipped, masks and batches are slices o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -124,16 +124,16 @@ class PerReplicaVariables:
             copy.assign(self.primary)
 
 
-def map_rows(
+def stream_rows(
     strategy: tf.distribute.Strategy,
     function: Callable[[tf.Tensor], dict[str, tf.Tensor]],
-    batches: Sequence[np.ndarray] | object,
+    batches: Iterable[np.ndarray],
     batch_size: int,
-) -> dict[str, np.ndarray]:
-    """Applies a network to many rows, over all local replicas; the rows come back in order.
+) -> Iterator[dict[str, np.ndarray]]:
+    """Applies a network to many rows, over all local replicas: yields its outputs batch by batch, rows in order.
 
-    function: a tf.function of one tensor [b, ...]. batches: an iterable of arrays with at most `batch_size` rows each,
-    padded here to one shape so that nothing is traced twice. Returns arrays of all rows, by output name.
+    function: a tf.function of one tensor [b, ...]. batches: arrays with at most `batch_size` rows each, padded here to
+    one shape so that nothing is traced twice.
     """
     count = len(local_devices(strategy))
     share = -(-batch_size // count)
@@ -145,7 +145,6 @@ def map_rows(
     def run(values: object) -> object:
         return strategy.run(function, args=(values,))
 
-    parts: dict[str, list[np.ndarray]] = {}
     for batch in batches:
         rows = len(batch)
         if rows < share * count:
@@ -156,7 +155,21 @@ def map_rows(
             return tf.convert_to_tensor(batch[start : start + share])
 
         outputs = run(strategy.experimental_distribute_values_from_function(value))
-        for name, output in outputs.items():
-            local = np.concatenate([v.numpy() for v in strategy.experimental_local_results(output)])
-            parts.setdefault(name, []).append(local[:rows])
+        yield {
+            name: np.concatenate([v.numpy() for v in strategy.experimental_local_results(output)])[:rows]
+            for name, output in outputs.items()
+        }
+
+
+def map_rows(
+    strategy: tf.distribute.Strategy,
+    function: Callable[[tf.Tensor], dict[str, tf.Tensor]],
+    batches: Iterable[np.ndarray],
+    batch_size: int,
+) -> dict[str, np.ndarray]:
+    """What `stream_rows` yields, as one array of all rows by output name."""
+    parts: dict[str, list[np.ndarray]] = {}
+    for outputs in stream_rows(strategy, function, batches, batch_size):
+        for name, rows in outputs.items():
+            parts.setdefault(name, []).append(rows)
     return {name: np.concatenate(chunks) for name, chunks in parts.items()}

@@ -17,6 +17,7 @@ class Runtime:
     of its epochs (0: at the end of its phase only). evaluate_rounds: evaluate ImgNet after every round, not only at
     the end. progress: bars on standard error. jit_compile: XLA for the training steps, where there is one replica; the
     one choice that changes numbers, for XLA draws other dropout masks. encode_batch: rows a forward pass when encoding.
+    pixel_cache: folder for decoded training images that do not fit into memory; None for `data/pixels`.
     """
 
     strategy: tf.distribute.Strategy = field(default_factory=tf.distribute.get_strategy)
@@ -28,3 +29,4 @@ class Runtime:
     progress: bool = True
     jit_compile: bool = False
     encode_batch: int = 256
+    pixel_cache: Path | None = None

@@ -61,7 +61,7 @@ def test_images_stay_with_their_ids(data, name, tmp_path):
     for part in ("train", "query", "database"):
         split = getattr(dataset, part)
         shuffled = split.take(np.random.default_rng(0).permutation(len(split)))
-        pixels = load_pixels(shuffled, 8, cache_dir=tmp_path, progress=False).array
+        pixels = load_pixels(shuffled, 8, cache_dir=tmp_path, memory_limit=0, progress=False).array
         for row, image_id in enumerate(shuffled.ids.tolist()):
             assert tuple(shuffled.images.read(row)[0, 0]) == miniatures.colour_of(image_id)
             assert tuple(pixels[row, 3, 3]) == miniatures.colour_of(image_id)

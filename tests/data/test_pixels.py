@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dseh_tf.data import ArrayImages, FileImages, Split, pixels
+from dseh_tf.data import ArrayImages, FileImages, Split, memory_maps, pixels
 from dseh_tf.data.decoding import decode_file, resize
 from dseh_tf.data.pixels import load_pixels
 from dseh_tf.errors import InputError
@@ -30,6 +30,8 @@ def test_in_memory(files):
     found = load_pixels(files, 16, progress=False)
     np.testing.assert_array_equal(found.array, _expected(files, 16))
     assert not isinstance(found.array, np.memmap)
+    load_pixels(files, 16, cache_dir=files.paths[0].parents[1] / "cache", progress=False)
+    assert not (files.paths[0].parents[1] / "cache").exists()  # it fits: the disk is not needed
 
 
 def test_a_split_in_another_order(files):
@@ -40,22 +42,22 @@ def test_a_split_in_another_order(files):
 
 def test_cache_is_written_whole_and_used_again(files, tmp_path, monkeypatch):
     cache = tmp_path / "cache"
-    first = load_pixels(files, 16, cache_dir=cache, progress=False)
+    first = load_pixels(files, 16, cache_dir=cache, memory_limit=0, progress=False)
     np.testing.assert_array_equal(first.array, _expected(files, 16))
     assert isinstance(first.array, np.memmap) and len(list(cache.iterdir())) == 1
     monkeypatch.setattr(pixels, "_fill", None)  # a second decoding would fail
-    np.testing.assert_array_equal(load_pixels(files, 16, cache_dir=cache, progress=False).array, first.array)
+    np.testing.assert_array_equal(load_pixels(files, 16, cache_dir=cache, memory_limit=0, progress=False).array, first.array)
 
 
 def test_cache_follows_order_size_and_content(files, tmp_path):
     cache = tmp_path / "cache"
-    load_pixels(files, 16, cache_dir=cache, progress=False)
-    other = load_pixels(files.take(np.arange(9)[::-1]), 16, cache_dir=cache, progress=False)
+    load_pixels(files, 16, cache_dir=cache, memory_limit=0, progress=False)
+    other = load_pixels(files.take(np.arange(9)[::-1]), 16, cache_dir=cache, memory_limit=0, progress=False)
     np.testing.assert_array_equal(other.array, _expected(files, 16)[::-1])
-    assert load_pixels(files, 8, cache_dir=cache, progress=False).array.shape == (9, 8, 8, 3)
+    assert load_pixels(files, 8, cache_dir=cache, memory_limit=0, progress=False).array.shape == (9, 8, 8, 3)
     Image.new("RGB", (5, 5), "red").save(files.paths[2])
     os.utime(files.paths[2], (1, 1))
-    changed = load_pixels(files, 16, cache_dir=cache, progress=False)
+    changed = load_pixels(files, 16, cache_dir=cache, memory_limit=0, progress=False)
     assert (changed.array[2] == [255, 0, 0]).all()
 
 
@@ -69,27 +71,27 @@ def test_beyond_the_memory_limit_goes_to_disk(files, tmp_path, monkeypatch):
 def test_a_bad_image_is_named_and_leaves_no_cache(files, tmp_path):
     files.paths[5].write_bytes(files.paths[5].read_bytes()[:60])
     with pytest.raises(InputError, match=r"5\.png.*train\.txt:6"):
-        load_pixels(files, 16, cache_dir=tmp_path / "cache", progress=False)
+        load_pixels(files, 16, cache_dir=tmp_path / "cache", memory_limit=0, progress=False)
     assert list((tmp_path / "cache").iterdir()) == []
 
 
 def test_a_missing_image_is_named(files, tmp_path):
     files.paths[3].unlink()
     with pytest.raises(InputError, match=r"3\.png: no such file \(named in train\.txt:4\)"):
-        load_pixels(files, 16, cache_dir=tmp_path / "cache", progress=False)
+        load_pixels(files, 16, cache_dir=tmp_path / "cache", memory_limit=0, progress=False)
 
 
 def test_arrays(tmp_path):
     images = ArrayImages(np.random.default_rng(0).integers(0, 256, (3, 12, 12, 3), np.uint8))
     assert load_pixels(images, 12) is images
     np.testing.assert_array_equal(load_pixels(images, 6, progress=False).array[1], resize(images.array[1], 6))
-    assert load_pixels(images, 6, cache_dir=tmp_path, progress=False).array.shape == (3, 6, 6, 3)
+    assert load_pixels(images, 6, cache_dir=tmp_path, memory_limit=0, progress=False).array.shape == (3, 6, 6, 3)
     with pytest.raises(InputError, match="labels only"):
         load_pixels(Split(np.array(["a"]), np.ones((1, 1), np.uint8)), 6)
 
 
 def test_a_full_disk_is_told_beforehand(files, tmp_path, monkeypatch):
     usage = type("Usage", (), {"free": 10})
-    monkeypatch.setattr(pixels.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(memory_maps.shutil, "disk_usage", lambda _: usage)
     with pytest.raises(InputError, match="GiB free"):
-        load_pixels(files, 16, cache_dir=tmp_path / "cache", progress=False)
+        load_pixels(files, 16, cache_dir=tmp_path / "cache", memory_limit=0, progress=False)

@@ -67,10 +67,11 @@ def test_index_is_made_once_and_follows_the_files(cifar10, monkeypatch):
 
 def test_pixels_of_records_are_cached(cifar10, tmp_path):
     records = read_split(prepared_builder("cifar10", cifar10[0]), "test", "id")
-    first = pixels.load_pixels(records.images, 8, cache_dir=tmp_path / "cache", progress=False)
+    first = pixels.load_pixels(records.images, 8, cache_dir=tmp_path / "cache", memory_limit=0, progress=False)
     colours = [miniatures.colour_of(name) for name in records.ids.tolist()]
     np.testing.assert_array_equal(first.array[:, 0, 0], colours)
-    turned = pixels.load_pixels(records.images.take(np.arange(60)[::-1]), 8, cache_dir=tmp_path / "cache", progress=False)
+    backwards = records.images.take(np.arange(60)[::-1])
+    turned = pixels.load_pixels(backwards, 8, cache_dir=tmp_path / "cache", memory_limit=0, progress=False)
     np.testing.assert_array_equal(turned.array[:, 4, 4], colours[::-1])
 
 

@@ -1,0 +1,43 @@
+"""Arrays written to memory-mapped `.npy` files, whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from dseh_tf.errors import InputError
+
+GIB = 1 << 30
+
+
+@contextmanager
+def new_array(file: Path, shape: tuple[int, ...], dtype: np.dtype | type, what: str) -> Iterator[np.ndarray]:
+    """An array to fill, mapped to a file that gets the name `file` when the block is left without an error.
+
+    Folders above are made. Raises InputError, naming `what` it is for, where the disk has no room.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    needed, free = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize, shutil.disk_usage(file.parent).free
+    if needed > free:  # a memory map on a full disk would kill the process
+        raise InputError(f"{file.parent}: found {free / GIB:.1f} GiB free, expected {needed / GIB:.1f} GiB for {what}")
+    handle, name = tempfile.mkstemp(dir=file.parent, prefix=".partial-", suffix=".npy")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        array = np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=shape)
+        yield array
+        array.flush()
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def mapped(file: Path) -> np.ndarray:
+    """The array of a `.npy` file, read as it is used."""
+    return np.load(file, mmap_mode="r", allow_pickle=False)

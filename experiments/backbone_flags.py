@@ -1,0 +1,80 @@
+"""The flags that say which network stands below a method's own layers; shared by the programs that build one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from absl import flags
+
+from dseh_tf.errors import InputError
+from experiments import data_flags
+
+if TYPE_CHECKING:
+    from dseh_tf.methods.image_encoder import Trunk
+
+BACKBONE = flags.DEFINE_string(
+    "backbone",
+    "compact",
+    "ImgNet's trunk: compact, cnn_f, a network of keras.applications (resnet50, ...), or the path of a .keras file.",
+)
+_WEIGHTS = flags.DEFINE_string(
+    "backbone_weights",
+    None,
+    "cnn_f: the path of imagenet-vgg-f.mat. keras.applications: imagenet (default) or a weights file. Both: random.",
+)
+_SCALING = flags.DEFINE_list(
+    "backbone_scaling",
+    None,
+    "mean,scale: pixels become (x - mean) * scale where the .keras model does not scale by itself.",
+)
+_IMAGE_SIZE = flags.DEFINE_integer(
+    "image_size", 0, "Images are resized to this square. Default: 48 for multi_digits (but cnn_f), else 224."
+)
+_TRAIN = flags.DEFINE_bool(
+    "train_backbone", False, "Fine-tune a pretrained backbone; else its features are extracted once."
+)
+
+_IMAGE_SIZES = {"multi_digits": 48}
+
+
+def trunk() -> Trunk:
+    """The trunk as the flags say."""
+    from dseh_tf.methods.image_encoder import Trunk
+
+    scaling = None
+    if _SCALING.value:
+        try:
+            mean, scale = map(float, _SCALING.value)
+        except ValueError as error:
+            raise InputError(f"backbone_scaling: found {_SCALING.value}, expected mean,scale") from error
+        scaling = (mean, scale)
+    default = 224 if BACKBONE.value == "cnn_f" else _IMAGE_SIZES.get(data_flags.DATASET.value, 224)
+    return Trunk(
+        BACKBONE.value,
+        _IMAGE_SIZE.value or default,
+        _TRAIN.value,
+        scaling,
+        mirror=data_flags.DATASET.value != "multi_digits",
+        weights=_WEIGHTS.value,
+    )
+
+
+def trunk_of_features(summary: Mapping[str, Any], folder: str) -> Trunk:
+    """The trunk that features were extracted with. Raises InputError where a flag says another."""
+    from dseh_tf.methods.image_encoder import Trunk
+
+    scaling = summary.get("backbone_scaling")
+    found = Trunk(
+        summary.get("trunk", summary["backbone"]),
+        summary["image_size"],
+        scaling=None if scaling is None else tuple(scaling),
+        mirror=summary["mirrored"],
+        weights=summary.get("backbone_weights"),
+    )
+    asked = {"backbone": found.backbone, "image_size": found.image_size, "train_backbone": False}
+    for name, value in asked.items():
+        flag = flags.FLAGS[name]
+        if flag.present and flag.value != value:
+            raise InputError(f"{name}: found {flag.value!r}, expected {value!r}, as the features in {folder} have it")
+    return found

@@ -1,0 +1,63 @@
+"""Extracts a frozen backbone's features of a data set once, into a folder that every method trains on.
+
+    python -m experiments.extract_features --dataset=nus_wide_21 --data_dir=/data/nus_wide --backbone=cnn_f \\
+        --backbone_weights=imagenet-vgg-f.mat --out=features/nus_wide_21
+    python -m experiments.run --dataset=nus_wide_21 --data_dir=/data/nus_wide --features=features/nus_wide_21 --method=itq
+
+The folder holds memory-mappable arrays, the ids of their rows, and features.json (see dseh_tf.data.features). Stopped, the
+same command goes on with the splits that were not finished; a finished folder is left as it is.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from absl import flags
+
+from dseh_tf.errors import InputError
+from experiments import backbone_flags, data_flags, program
+
+
+def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
+    """Defined when the program is run, not when it is imported: other programs have flags of these names."""
+    own = {"flag_values": values}
+    flags.DEFINE_string("out", None, "The folder to write.", **own)
+    flags.DEFINE_bool("mirrored", None, "Of mirrored training images too. Default: yes, but for multi_digits.", **own)
+    flags.DEFINE_integer("seed", 0, "Of weights that are drawn (--backbone_weights=random).", **own)
+    flags.DEFINE_bool("progress", True, "Progress bars.", **own)
+
+
+def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
+    if given.out is None:
+        raise InputError("out: found none, expected the folder to write")
+    trunk = backbone_flags.trunk()
+    if trunk.kind != "features":
+        why = "is trained from scratch" if trunk.kind == "compact" else "is to be fine-tuned (--train_backbone)"
+        raise InputError(f"backbone: found {trunk.backbone}, which {why}, expected a frozen one such as cnn_f or resnet50")
+
+    from dseh_tf.data import catalog
+    from dseh_tf.data.features import write_features
+    from dseh_tf.training.replicas import make_strategy
+
+    strategy = make_strategy()
+    backbone = trunk.build(given.seed)
+    dataset = catalog.load(data_flags.DATASET.value, data_flags.options(labels_only=False))
+    facts = {
+        "dataset": data_flags.DATASET.value,
+        "protocol": dataset.notes.get("protocol"),
+        "split_seed": dataset.notes.get("split_seed"),
+        "trunk": trunk.backbone,
+        "backbone_weights": trunk.weights,
+        "backbone_scaling": trunk.scaling,
+    }
+    mirrored = trunk.mirror if given.mirrored is None else given.mirrored
+    folder = Path(given.out)
+    if write_features(dataset, backbone, folder, facts, mirrored, strategy, given.progress):
+        print(f"{folder}: these features are finished")
+    rows = ", ".join(f"{len(getattr(dataset, part)):,} {part}" for part in ("train", "query", "database"))
+    print(f"{folder}: {backbone.dim} features of {rows}; {trunk.backbone} at {trunk.image_size} pixels")
+
+
+if __name__ == "__main__":
+    define_flags()
+    program.run(main)
