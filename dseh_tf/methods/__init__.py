@@ -11,6 +11,7 @@ from dseh_tf.methods.dhn import DHN
 from dseh_tf.methods.dnnh import DNNH
 from dseh_tf.methods.dpsh import DPSH
 from dseh_tf.methods.dseh import DSEH
+from dseh_tf.methods.dseh_variants import DSEHA, DSEHL, DSEHS, DSEHSS
 from dseh_tf.methods.fasth import FastH
 from dseh_tf.methods.hashnet import HashNet
 from dseh_tf.methods.itq import ITQ
@@ -22,8 +23,10 @@ from dseh_tf.methods.sh import SH
 
 METHODS: dict[str, type[Method]] = {
     method.name: method
-    for method in (LSH, SH, ITQ, ITQCCA, KSH, SDH, FastH, CNNH, DNNH, DPSH, DHN, HashNet, DSEH)
-}
+    for method in (
+        LSH, SH, ITQ, ITQCCA, KSH, SDH, FastH, CNNH, DNNH, DPSH, DHN, HashNet, DSEH, DSEHS, DSEHSS, DSEHL, DSEHA
+    )
+}  # fmt: skip
 
 
 def find(name: str) -> type[Method]:

@@ -189,7 +189,7 @@ def variable_groups(network: keras.Model, backbone: Backbone | None, settings: D
 def _fit(method: DeepMethod, dataset: RetrievalDataset, runtime: Runtime) -> ImageEncoder:
     s, strategy = method.settings, runtime.strategy
     labels = dataset.train.labels.astype(np.float32)
-    inputs = training_inputs(dataset.train, method.trunk)
+    inputs = training_inputs(dataset.train, method.trunk, runtime)
     with strategy.scope():
         backbone = None if dataset.has_features else method.trunk.build(method.seed, s.dropout)
         network = build_network(method, backbone, dataset.train.features.shape[1] if dataset.has_features else None)
