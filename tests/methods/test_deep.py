@@ -1,0 +1,264 @@
+"""The deep rivals on the shared machinery: replicas, settings, networks, resume."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dseh_tf.data import RetrievalDataset
+from dseh_tf.errors import InputError
+
+pytestmark = pytest.mark.usefixtures("tf")
+
+NAMES = ("cnnh", "dnnh", "dpsh", "dhn", "hashnet")
+ROOT = Path(__file__).parents[2]
+# Features of 96 rows: 3 steps an epoch. Dropout and mirrored twins are on.
+SMALL = {"batch": 32, "epochs": 10, "feature_layer": 24}
+
+
+def small_dataset(seed: int = 0) -> RetrievalDataset:
+    rng = np.random.default_rng(seed)
+    centres = rng.standard_normal((4, 12))
+
+    def draw(count: int) -> tuple[np.ndarray, np.ndarray]:
+        labels = (rng.random((count, 4)) < 0.2).astype(np.uint8)
+        labels[np.arange(count), rng.integers(4, size=count)] = 1
+        return (labels @ centres + 0.3 * rng.standard_normal((count, 12))).astype(np.float32), labels
+
+    dataset = RetrievalDataset.from_arrays(draw(96), draw(24))
+    train = dataset.train.with_features(dataset.train.features, dataset.train.features + np.float32(0.1))
+    return dataset.replace(train=train, database=train)
+
+
+def fit(name: str, runtime=None, **settings):
+    from dseh_tf.methods import METHODS
+    from dseh_tf.training.runtime import Runtime
+
+    method = METHODS[name](8, seed=3, **{**SMALL, **settings})
+    return method.fit(small_dataset(), runtime or Runtime(progress=False))
+
+
+@pytest.fixture(scope="module")
+def whole():
+    return {name: fit(name) for name in NAMES}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_loss_falls_and_the_codes_are_codes(whole, name):
+    fitted, dataset = whole[name], small_dataset()
+    total = fitted.traces[f"{name}/0/total"]
+    assert len(total) == 30 and np.isfinite(total).all()
+    assert total[-6:].mean() < total[:6].mean()
+    codes = fitted.encode(dataset.query)
+    assert codes.dtype == np.int8 and codes.shape == (24, 8) and set(np.unique(codes)) <= {-1, 1}
+    np.testing.assert_array_equal(codes, np.where(fitted.outputs(dataset.query)["logits"] >= 0, 1, -1))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("replicas", [2, 4])
+def test_loss_trace_is_that_of_one_replica(tf, whole, name, replicas):
+    from dseh_tf.training.replicas import make_strategy
+    from dseh_tf.training.runtime import Runtime
+
+    several = fit(name, Runtime(strategy=make_strategy("mirrored", replicas), progress=False))
+    assert set(several.traces) == set(whole[name].traces)
+    for term, values in whole[name].traces.items():
+        np.testing.assert_allclose(several.traces[term], values, rtol=1e-4, err_msg=term)
+
+
+class Interrupted(Exception):
+    """Stands for a power cut, in the process of the test."""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_interrupted_and_resumed_to_the_same_codes(tmp_path, monkeypatch, whole, name):
+    from dseh_tf.training.runtime import Runtime
+    from dseh_tf.training.trainer import Trainer
+
+    runtime = Runtime(progress=False, checkpoints=tmp_path, checkpoint_steps=9)
+    record, calls = Trainer._record, []
+
+    def cut(self, *arguments) -> None:
+        calls.append(1)
+        if len(calls) == 7:  # behind step 21; the last checkpoint holds 18
+            raise Interrupted
+        record(self, *arguments)
+
+    monkeypatch.setattr(Trainer, "_record", cut)
+    with pytest.raises(Interrupted):
+        fit(name, runtime)
+    monkeypatch.setattr(Trainer, "_record", record)
+    if name == "cnnh":  # its first stage is in the checkpoint, and is not computed again
+        monkeypatch.setattr("dseh_tf.methods.cnnh.similarity_codes", lambda *_: pytest.fail("computed again"))
+    resumed = fit(name, runtime)
+    np.testing.assert_array_equal(resumed.traces[f"{name}/0/total"], whole[name].traces[f"{name}/0/total"])
+    query = small_dataset().query
+    np.testing.assert_array_equal(resumed.outputs(query)["logits"], whole[name].outputs(query)["logits"])
+
+
+@pytest.mark.slow
+def test_killed_and_resumed_to_the_same_codes(tmp_path):
+    """Each method killed by SIGKILL half-way; then one child finishes all five, and another trains them undisturbed."""
+    program = tmp_path / "train.py"
+    program.write_text(
+        textwrap.dedent(f"""
+        import sys
+        from pathlib import Path
+        import numpy as np
+        import tensorflow as tf
+        tf.config.experimental.enable_op_determinism()
+        sys.path.insert(0, {str(ROOT)!r})
+        from tests.methods.test_deep import NAMES, fit, small_dataset
+        from dseh_tf.training.runtime import Runtime
+        room = Path(sys.argv[1])
+        for name in sys.argv[2].split(","):
+            runtime = Runtime(progress=False, checkpoints=room / name, checkpoint_steps=30)
+            fitted = fit(name, runtime, epochs=int(sys.argv[3]))
+            np.save(room / f"{{name}}.npy", fitted.encode(small_dataset().query))
+        """)
+    )
+
+    def start(room: Path, names: str, epochs: int) -> subprocess.Popen:
+        room.mkdir(exist_ok=True)
+        return subprocess.Popen([sys.executable, str(program), str(room), names, str(epochs)], cwd=ROOT)
+
+    def steps(folder: Path) -> int:
+        return max((int(f.name) for f in folder.glob("*") if f.name.isdigit()), default=0)
+
+    killed, alone = tmp_path / "killed", tmp_path / "alone"
+    # All are killed at once, one in each process: a start of TensorFlow a method, not two.
+    children = {name: start(killed, name, 2000) for name in NAMES}
+    deadline = time.monotonic() + 240
+    while children:
+        for name, child in list(children.items()):
+            assert child.poll() is None and time.monotonic() < deadline, f"{name} was not seen half done"
+            if steps(killed / name) > 30:
+                os.kill(child.pid, signal.SIGKILL)
+                child.wait()
+                del children[name]
+        time.sleep(0.02)
+    assert not list(killed.glob("*.npy"))
+    epochs = 2 + max(steps(killed / name) for name in NAMES) // 3  # past what each has done
+    for room in (killed, alone):
+        assert start(room, ",".join(NAMES), epochs).wait(300) == 0
+    for name in NAMES:
+        np.testing.assert_array_equal(np.load(killed / f"{name}.npy"), np.load(alone / f"{name}.npy"), err_msg=name)
+
+
+def test_settings_follow_the_trunk():
+    from dseh_tf.methods import METHODS
+    from dseh_tf.methods.image_encoder import Trunk
+
+    for name in NAMES:
+        kind = METHODS[name]
+        published = kind(16, trunk=Trunk("cnn_f", train=True)).settings
+        assert published == kind.PUBLISHED["nus_wide"]
+        features, compact = kind(16, trunk=Trunk("x.keras")).settings, kind(16).settings
+        assert (features.optimizer, features.learning_rate, features.feature_layer) == ("adam", 1e-3, 2048)
+        assert (compact.batch, compact.dropout, compact.feature_layer) == (32, 0.0, 0)
+        assert kind(16, learning_rate=0.5).settings.learning_rate == 0.5
+    rows = {row: METHODS["hashnet"](16, preset_dataset=row).settings.class_num for row in ("nus_wide", "imagenet", "ms_coco")}
+    assert rows == {"nus_wide": 5.0, "imagenet": 100.0, "ms_coco": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "line"),
+    [
+        ("dpsh", {"optimizer": "nope"}, "optimizer: found 'nope', expected one of adam, rmsprop, sgd"),
+        ("dhn", {"pair_set": "nope"}, "pair_set: found 'nope', expected one of bank, batch"),
+        ("hashnet", {"batch": 33}, "batch: found 33, expected an even number"),
+        ("cnnh", {"nope": 1}, "cnnh: found setting 'nope'"),
+        ("dnnh", {"preset_dataset": "nope"}, "preset_dataset: found 'nope', expected one of nus_wide"),
+    ],
+)
+def test_bad_settings(name, given, line):
+    from dseh_tf.methods import METHODS
+
+    with pytest.raises(InputError) as error:
+        METHODS[name](16, **given)
+    assert str(error.value).startswith(line)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "rmsprop", "sgd"])
+def test_each_group_has_its_rate(tf, optimizer):
+    """Pretrained layers at a tenth, biases at twice their kernels' rate, under every optimiser."""
+    from dseh_tf.methods import METHODS
+    from dseh_tf.methods.deep import build_network, variable_groups
+    from dseh_tf.models.backbones import build_backbone
+
+    backbone = replace(build_backbone("compact", 16), pretrained=True)
+    method = METHODS["dpsh"](8, optimizer=optimizer, pretrained_multiplier=0.1, bias_multiplier=2.0)
+    groups = variable_groups(build_network(method, backbone, None), backbone, method.settings)
+    rates = {v.path: group.multiplier for group in groups for v in group.variables}
+    assert rates["hash/kernel"] == 1.0 and rates["hash/bias"] == 2.0
+    assert {rate for path, rate in rates.items() if path.startswith("conv")} == {0.1}
+    assert {rate for path, rate in rates.items() if path.startswith("norm")} == {0.2}
+
+
+def test_rmsprop_is_torchs(tf, rng):
+    """v <- .99 v + .01 g^2, w <- w - rate g / (sqrt v + 1e-8)."""
+    from dseh_tf.training.trainer import build_optimizer
+
+    variable = tf.Variable([1.0, -2.0, 0.5])
+    optimizer = build_optimizer("rmsprop", [variable])
+    optimizer.learning_rate.assign(0.01)
+    w, v = np.array([1.0, -2.0, 0.5]), np.zeros(3)
+    for _ in range(5):
+        g = rng.normal(0, [1.0, 1e-2, 1e-4])
+        optimizer.apply([tf.constant(g, tf.float32)], [variable])
+        v = 0.99 * v + 0.01 * g**2
+        w -= 0.01 * g / (np.sqrt(v) + 1e-8)
+    np.testing.assert_allclose(variable.numpy(), w, rtol=1e-3)
+
+
+def test_weight_decay_is_of_all_kernels(tf, whole):
+    """The first step's loss has half the weights' squares times the decay on top."""
+    plain, decayed = whole["dpsh"], fit("dpsh", weight_decay=0.5, epochs=1)
+    assert decayed.traces["dpsh/0/pairs"][0] == pytest.approx(plain.traces["dpsh/0/pairs"][0], rel=1e-6)
+    initial = fit("dpsh", epochs=0)
+    squares = sum(float((w.numpy() ** 2).sum()) for w in initial.network.trainable_variables if len(w.shape) > 1)
+    added = decayed.traces["dpsh/0/total"][0] - plain.traces["dpsh/0/total"][0]
+    assert added == pytest.approx(0.25 * squares, rel=1e-4)
+
+
+def test_dnnh_encodes_each_bit_from_its_slice(tf, rng):
+    from dseh_tf.methods import METHODS
+    from dseh_tf.methods.deep import build_network
+
+    network = build_network(METHODS["dnnh"](6, slice_width=5, dropout=0.0), None, 7)
+    x = rng.standard_normal((3, 7)).astype(np.float32)
+    w = {v.path: v.numpy() for v in network.trainable_variables}
+    slices = np.maximum(x @ w["slices/kernel"] + w["slices/bias"], 0)
+    for bit in range(6):
+        expected = slices[:, 5 * bit : 5 * bit + 5] @ w["hash/kernel"][bit] + w["hash/bias"][bit]
+        np.testing.assert_allclose(network(x)["logits"][:, bit], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_images_through_the_compact_trunk(tf):
+    """From pixels, batch normalisation and mirroring included, the same on two replicas."""
+    from dseh_tf.methods import METHODS
+    from dseh_tf.methods.image_encoder import Trunk
+    from dseh_tf.training.replicas import make_strategy
+    from dseh_tf.training.runtime import Runtime
+
+    rng = np.random.default_rng(1)
+    labels = rng.integers(3, size=64)
+    images = np.clip(rng.integers(0, 256, (3, 16, 16, 3))[labels] + rng.normal(0, 20, (64, 16, 16, 3)), 0, 255)
+    dataset = RetrievalDataset.from_arrays((images.astype(np.uint8), labels), (images[:8].astype(np.uint8), labels[:8]))
+    method = METHODS["hashnet"](8, trunk=Trunk("compact", 16), epochs=10)
+    one, two = (
+        method.fit(dataset, Runtime(strategy=strategy, progress=False)).traces["hashnet/0/total"]
+        for strategy in (tf.distribute.get_strategy(), make_strategy("mirrored", 2))
+    )
+    assert len(one) == 20
+    np.testing.assert_allclose(two, one, rtol=1e-4)
