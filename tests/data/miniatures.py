@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from dseh_tf.data.catalog import DataOptions
+
 
 def colour_of(name: str) -> tuple[int, int, int]:
     """The colour of the image called `name`."""
@@ -115,6 +117,25 @@ def write_image_folder(root: Path, counts: dict[str, int]) -> None:
             write_image(root / name / f"{i}.png", f"{name}/{i}.png")
 
 
+def write_image_lists(folder: Path, train: int = 40, test: int = 10, classes: int = 5, seed: int = 0) -> None:
+    """`train.txt`, `test.txt`, `database.txt` (the training images and as many more) and their images."""
+    rng = np.random.default_rng(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def lines(part: str, count: int) -> list[str]:
+        found = []
+        for i in range(count):
+            row = (rng.random(classes) < 0.2).astype(int)
+            row[rng.integers(classes)] = 1
+            write_image(folder / f"images/{part}{i}.jpg", f"images/{part}{i}.jpg")
+            found.append(f"images/{part}{i}.jpg {' '.join(map(str, row))}\n")
+        return found
+
+    own, more = lines("train", train), lines("more", train)
+    for name, content in (("train", own), ("test", lines("test", test)), ("database", more + own[::-1])):
+        (folder / f"{name}.txt").write_text("".join(content))
+
+
 def write_tfds(data_dir: Path, name: str, examples: dict[str, list[dict]], per_shard: int = 40) -> Path:
     """Examples in the records of TFDS's own data set `name`, by its SequentialWriter; returns their folder."""
     import tensorflow_datasets as tfds
@@ -178,6 +199,52 @@ def imagenet_examples(classes: list[int], train: int = 4, validation: int = 2) -
             [(f"ILSVRC2012_val_{k:08d}.JPEG", label) for k, label in enumerate(classes * validation)]
         ),
     }
+
+
+IMAGENET_CLASSES = list(range(0, 300, 3))
+# Data set -> options of its miniature; the protocols' own numbers need the real data.
+SMALL = {
+    "nus_wide_21": {"queries": 2, "train_rows": 3},
+    "nus_wide_10": {"queries": 4, "train_rows": 6},
+    "mirflickr25k": {"queries": 1, "train_rows": 2},
+    "ms_coco": {"queries": 20, "train_rows": 30},
+    "cifar10": {"queries": 2, "train_rows": 3},
+    "imagenet_100": {"queries": 2, "train_rows": 3},
+    "image_folder": {},
+    "image_lists": {},
+    "tfds:cifar10": {},
+}
+
+
+def write_all(root: Path) -> Path:
+    """A miniature of every data set below `root`."""
+    write_nus_wide(root / "nus_wide")
+    write_mirflickr(root / "mirflickr25k")
+    write_image_folder(root / "folder", {"cat": 30, "dog": 50})
+    write_image_lists(root / "lists")
+    write_tfds(root, "cifar10", cifar10_examples())
+    write_tfds(root, "coco/2014", coco_examples())
+    write_tfds(root, "imagenet2012", imagenet_examples(IMAGENET_CLASSES))
+    (root / "classes.txt").write_text("".join(f"{index}\n" for index in IMAGENET_CLASSES))
+    return root
+
+
+def options(root: Path, name: str, **changes) -> DataOptions:
+    """How the catalog loads the miniature of `name` from where `write_all` put it."""
+    places = {
+        "images_root": root / "folder" if name == "image_folder" else None,
+        "lists_dir": root / "lists" if name == "image_lists" else None,
+        "imagenet_classes": root / "classes.txt",
+    }
+    return DataOptions(**{"data_dir": root, **places, **SMALL[name], **changes})
+
+
+def name_of(dataset: str, image_id: str) -> str:
+    """What `colour_of` is to be asked for the image with that id: ids of `tfds:NAME` number the records."""
+    if dataset.startswith("tfds:"):
+        part, row = image_id.split("/")
+        return f"{part}_{int(row):05d}"
+    return image_id
 
 
 if __name__ == "__main__":

@@ -10,38 +10,19 @@ from dseh_tf.data.pixels import load_pixels
 from dseh_tf.errors import InputError
 from tests.data import miniatures
 
-IMAGENET_CLASSES = list(range(0, 300, 3))
-# Data set -> options of its miniature; the protocols' own numbers need the real data.
-SMALL = {
-    "nus_wide_21": {"queries": 2, "train_rows": 3},
-    "nus_wide_10": {"queries": 4, "train_rows": 6},
-    "mirflickr25k": {"queries": 1, "train_rows": 2},
-    "ms_coco": {"queries": 20, "train_rows": 30},
-    "cifar10": {"queries": 2, "train_rows": 3},
-    "imagenet_100": {"queries": 2, "train_rows": 3},
-    "image_folder": {},
-}
+SMALL = miniatures.SMALL
+DRAWN = [name for name in SMALL if name not in ("image_lists", "tfds:cifar10")]
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    root = tmp_path_factory.mktemp("data")
-    miniatures.write_nus_wide(root / "nus_wide")
-    miniatures.write_mirflickr(root / "mirflickr25k")
-    miniatures.write_image_folder(root / "folder", {"cat": 30, "dog": 50})
-    miniatures.write_tfds(root, "cifar10", miniatures.cifar10_examples())
-    miniatures.write_tfds(root, "coco/2014", miniatures.coco_examples())
-    miniatures.write_tfds(root, "imagenet2012", miniatures.imagenet_examples(IMAGENET_CLASSES))
-    (root / "classes.txt").write_text("".join(f"{index}\n" for index in IMAGENET_CLASSES))
-    return root
+    return miniatures.write_all(tmp_path_factory.mktemp("data"))
 
 
-def _options(data, name, **changes):
-    options = {"data_dir": data, "images_root": data / "folder" if name == "image_folder" else None}
-    return DataOptions(**{**options, **SMALL[name], "imagenet_classes": data / "classes.txt", **changes})
+_options = miniatures.options
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", DRAWN)
 def test_split_is_as_the_protocol_says(data, name):
     options = _options(data, name)
     dataset = catalog.load(name, options)
@@ -54,7 +35,7 @@ def test_split_is_as_the_protocol_says(data, name):
     assert protocols.check_split(catalog.load(name, _options(data, name, seed=5, labels_only=True))).digest != digest
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", DRAWN)
 def test_images_stay_with_their_ids(data, name, tmp_path):
     """Each miniature image is of the colour its id tells: read one by one, taken in another order, and from a cache."""
     dataset = catalog.load(name, _options(data, name))
@@ -118,7 +99,7 @@ def test_imagenet_queries_are_validation_images(data):
     assert all(name.startswith("ILSVRC2012_val") for name in dataset.query.ids.tolist())
     assert all(name.startswith("n0") for name in dataset.database.ids.tolist())
     for name, labels in zip(dataset.train.ids.tolist(), dataset.train.labels, strict=True):
-        assert IMAGENET_CLASSES[labels.argmax()] == int(name[1:9])
+        assert miniatures.IMAGENET_CLASSES[labels.argmax()] == int(name[1:9])
 
 
 def test_imagenet_class_file(data, tmp_path):
