@@ -157,7 +157,7 @@ class DeepMethod(Method):
         """Trains on `dataset.train` alone, from its features where it has any, else from its images."""
         method = copy.copy(self)
         method.settings = self._resolved("features" if dataset.has_features else self.trunk.kind)
-        return _fit(method, dataset, runtime or Runtime())
+        return Training(method, dataset, runtime or Runtime()).run()
 
 
 def build_network(method: DeepMethod, backbone: Backbone | None, features: int | None) -> keras.Model:
@@ -186,60 +186,66 @@ def variable_groups(network: keras.Model, backbone: Backbone | None, settings: D
     return groups
 
 
-def _fit(method: DeepMethod, dataset: RetrievalDataset, runtime: Runtime) -> ImageEncoder:
-    s, strategy = method.settings, runtime.strategy
-    labels = dataset.train.labels.astype(np.float32)
-    inputs = training_inputs(dataset.train, method.trunk, runtime)
-    with strategy.scope():
-        backbone = None if dataset.has_features else method.trunk.build(method.seed, s.dropout)
-        network = build_network(method, backbone, dataset.train.features.shape[1] if dataset.has_features else None)
-        groups = variable_groups(network, backbone, s)
-        encoder = ImageEncoder(method.bits, network, backbone, runtime)
-    # Not in the scope, which would mirror each replica's copy of the bank onto all replicas.
-    bank = method.bank(labels, strategy)
-    tracked = {"network": network, **{f"optimizer_{i}": group.optimizer for i, group in enumerate(groups)}}
-    tracked |= bank.checkpointed() if bank else {}
-    trainer = Trainer(runtime, tracked, method.seed, bank.spread if bank else lambda: None)
-    if bank and not trainer.started(method.name, 0):
-        method.fill(bank, labels)
-    trainer.run(
-        Phase(
+class Training:
+    """One fit of a method: its network, bank and optimisers, its phase, and running it."""
+
+    def __init__(self, method: DeepMethod, dataset: RetrievalDataset, runtime: Runtime) -> None:
+        s, strategy = method.settings, runtime.strategy
+        self.method, self.labels = method, dataset.train.labels.astype(np.float32)
+        self.inputs = training_inputs(dataset.train, method.trunk, runtime)
+        with strategy.scope():
+            backbone = None if dataset.has_features else method.trunk.build(method.seed, s.dropout)
+            features = dataset.train.features.shape[1] if dataset.has_features else None
+            self.network = build_network(method, backbone, features)
+            self.groups = variable_groups(self.network, backbone, s)
+            self.encoder = ImageEncoder(method.bits, self.network, backbone, runtime)
+        # Not in the scope, which would mirror each replica's copy of the bank onto all replicas.
+        self.bank = method.bank(self.labels, strategy)
+        tracked = {"network": self.network, **{f"optimizer_{i}": g.optimizer for i, g in enumerate(self.groups)}}
+        tracked |= self.bank.checkpointed() if self.bank else {}
+        self.trainer = Trainer(runtime, tracked, method.seed, self.bank.spread if self.bank else lambda: None)
+        self._kernels = [v for v in self.network.trainable_variables if len(v.shape) > 1]
+
+    def run(self) -> ImageEncoder:
+        method = self.method
+        if self.bank and not self.trainer.started(method.name, 0):
+            method.fill(self.bank, self.labels)
+        self.trainer.run(self.phase())
+        logits = self.encoder.forward(self.inputs.plain)["logits"]
+        self.trainer.summaries.histogram(f"{method.name}/logits", logits, 0)
+        self.trainer.summaries.flush()
+        self.encoder.traces = self.trainer.traces
+        return self.encoder
+
+    def phase(self) -> Phase:
+        method, s = self.method, self.method.settings
+        return Phase(
             name=method.name,
             round=0,
             rows=TrainingRows(
-                {"inputs": inputs.plain, "labels": labels},
+                {"inputs": self.inputs.plain, "labels": self.labels},
                 s.batch,
                 method.seed,
                 method.name,
                 0,
-                {"inputs": inputs.flipped} if inputs.mirrors else {},
+                {"inputs": self.inputs.flipped} if self.inputs.mirrors else {},
             ),
             epochs=s.epochs,
-            loss=_share(method, network, bank),
-            groups=groups,
+            loss=self.share,
+            groups=self.groups,
             learning_rate=lambda epoch: s.learning_rate * s.decay ** (epoch // s.decay_epochs),
         )
-    )
-    trainer.summaries.histogram(f"{method.name}/logits", encoder.forward(inputs.plain)["logits"], 0)
-    trainer.summaries.flush()
-    encoder.traces = trainer.traces
-    return encoder
 
+    def share(self, local: dict[str, tf.Tensor]) -> Terms:
+        """Each replica's equal share of the loss on the rows of all replicas.
 
-def _share(method: DeepMethod, network: keras.Model, bank: CodeBank | None) -> Any:
-    """The loss as the trainer wants it: each replica's equal share of the loss on the rows of all replicas.
-
-    Every replica works out the whole, which next to a trunk costs nothing, and no method has to know of replicas.
-    """
-    kernels = [v for v in network.trainable_variables if len(v.shape) > 1]
-
-    def share(local: dict[str, tf.Tensor]) -> Terms:
-        outputs = {name: gather(value) for name, value in network(local["inputs"], training=True).items()}
+        Every replica works out the whole, which next to a trunk costs nothing, and no method has to know of replicas.
+        """
+        s = self.method.settings
+        outputs = {name: gather(value) for name, value in self.network(local["inputs"], training=True).items()}
         batch = {"rows": gather(local["rows"]), "labels": gather(local["labels"]), "step": local["step"]}
-        terms = dict(method.loss(outputs, batch, bank))
-        if method.settings.weight_decay:
-            squares = tf.add_n([tf.nn.l2_loss(tf.convert_to_tensor(kernel)) for kernel in kernels])
-            terms["total"] += method.settings.weight_decay * squares
+        terms = dict(self.method.loss(outputs, batch, self.bank))
+        if s.weight_decay:
+            squares = tf.add_n([tf.nn.l2_loss(tf.convert_to_tensor(kernel)) for kernel in self._kernels])
+            terms["total"] += s.weight_decay * squares
         return {name: value / replica_count() for name, value in terms.items()}
-
-    return share

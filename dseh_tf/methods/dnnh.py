@@ -73,4 +73,4 @@ class DNNH(DeepMethod):
         )
         count = tf.maximum(tf.reduce_sum(triplets[2]), 1.0)
         hinge = deep_losses.triplet_hinge(codes, *triplets, s.margin) / count
-        return {"total": hinge, "triplets": count}
+        return {"total": hinge}

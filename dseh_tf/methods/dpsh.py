@@ -37,6 +37,7 @@ class DPSH(DeepMethod):
 
     name = "dpsh"
     Settings = DPSHSettings
+    UNTUNED: ClassVar = {"eta": 10.0}
     PUBLISHED: ClassVar = {"nus_wide": DPSHSettings(eta=50.0), "imagenet": DPSHSettings(), "ms_coco": DPSHSettings()}
 
     def bank(self, labels: np.ndarray, strategy: tf.distribute.Strategy) -> CodeBank:

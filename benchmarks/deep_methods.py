@@ -1,0 +1,140 @@
+"""A training step of each deep method beside a bare pass of the same network, on CNN-F and on frozen features.
+
+    python -m benchmarks.deep_methods [--methods=cnnh,...] [--trunks=cnn_f,features] [--batch=32] [--rows=4000] [--repeats=5]
+
+CNN-F has random weights and reads 224 x 224 pixels; features are 1,280 wide with the ReLU layer of 2,048 above. Ours is
+timed inside `Trainer.run`: drawing the batch, loss, bank, optimiser, traces. Behind each block of steps the bare pass of
+the same network takes its turn on a batch that lies ready: forward, backward from a plain sum of the outputs, once
+alone and once with the same optimiser's update. What loss, bank and bookkeeping cost is the difference to the latter, as a
+share of the bare pass.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from dataclasses import dataclass, field
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import numpy as np
+import tensorflow as tf
+
+from dseh_tf.data import RetrievalDataset
+from dseh_tf.methods import METHODS
+from dseh_tf.methods.deep import DeepMethod, Training
+from dseh_tf.methods.image_encoder import Trunk
+from dseh_tf.models.layers import DropoutStream, dropout_stream
+from dseh_tf.training.runtime import Runtime
+from dseh_tf.training.trainer import Phase, apply_gradients
+
+NAMES = tuple(name for name, kind in METHODS.items() if issubclass(kind, DeepMethod))
+BLOCK = {"cnn_f": 3, "features": 40}
+
+
+class Bare:
+    """Forward and backward of a method's network, with or without the update by its optimisers."""
+
+    def __init__(self, training: Training, batch: int, update: bool) -> None:
+        images = tf.constant(training.inputs.plain[:batch])
+        variables = [v for group in training.groups for v in group.variables]
+
+        @tf.function
+        def run(count: tf.Tensor) -> tf.Tensor:
+            total = tf.zeros([])
+            for index in tf.range(count):
+                stream = DropoutStream(tf.stack([tf.constant(1, tf.int64), tf.cast(index, tf.int64)]), 0, batch)
+                with dropout_stream(stream), tf.GradientTape() as tape:
+                    loss = tf.reduce_sum(training.network(images, training=True)["logits"])
+                gradients = tape.gradient(loss, [v.value for v in variables])
+                if update:
+                    apply_gradients(training.groups, gradients)
+                total += tf.add_n([gradient[(0,) * len(gradient.shape)] for gradient in gradients])
+            return total
+
+        self.run = run
+
+    def steps(self, count: int) -> None:
+        self.run(tf.constant(count)).numpy()
+
+
+@dataclass
+class Turns:
+    """Times ours from `learning_rate` to `on_epoch` of a block, then each rival."""
+
+    rivals: dict[str, Bare]
+    block: int
+    times: dict[str, list[float]] = field(default_factory=dict)
+    started: float = 0.0
+
+    def learning_rate(self, epoch: int) -> float:
+        self.started = time.perf_counter()
+        return 1e-9  # the rivals' updates, on a loss of no meaning, must not blow the weights up
+
+    def on_epoch(self, done: int) -> None:
+        self.times.setdefault("ours", []).append((time.perf_counter() - self.started) / self.block)
+        for name, rival in self.rivals.items():
+            start = time.perf_counter()
+            rival.steps(self.block)
+            self.times.setdefault(name, []).append((time.perf_counter() - start) / self.block)
+
+
+def synthetic(trunk: str, rows: int) -> RetrievalDataset:
+    """Noise of the trunk's input shape, two or three labels a row of 21."""
+    rng = np.random.default_rng(0)
+    labels = (rng.random((rows, 21)) < 0.12).astype(np.uint8)
+    labels[np.arange(rows), rng.integers(21, size=rows)] = 1
+    if trunk == "features":
+        inputs = rng.random((rows, 1280), np.float32)
+    else:
+        inputs = rng.integers(0, 256, (rows, 224, 224, 3), np.uint8)
+    return RetrievalDataset.from_arrays((inputs, labels), (inputs[:1], labels[:1]))
+
+
+def measure(name: str, trunk: str, dataset: RetrievalDataset, batch: int, repeats: int) -> dict[str, np.ndarray]:
+    """Milliseconds a step by way, one number a turn."""
+    where = Trunk("cnn_f", 224, train=True, weights="random") if trunk == "cnn_f" else Trunk("features.keras")
+    training = Training(METHODS[name](32, trunk=where, batch=batch), dataset, Runtime(progress=False))
+    block = BLOCK[trunk]
+
+    @dataclass(frozen=True)
+    class BlockPhase(Phase):
+        """The method's phase with an epoch of one block."""
+
+        epoch_steps = block
+
+    turns = Turns({"pass": Bare(training, batch, False), "pass and update": Bare(training, batch, True)}, block)
+    for rival in turns.rivals.values():
+        rival.steps(1)
+    phase = training.phase()
+    fields = {key: getattr(phase, key) for key in ("name", "round", "rows", "loss", "groups")}
+    training.trainer.run(
+        BlockPhase(**fields, epochs=repeats + 1, learning_rate=turns.learning_rate, on_epoch=turns.on_epoch)
+    )
+    return {way: 1e3 * np.array(values[1:]) for way, values in turns.times.items()}  # the first block compiles
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--methods", default=",".join(NAMES))
+    parser.add_argument("--trunks", default="cnn_f,features")
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--rows", type=int, default=4000)
+    parser.add_argument("--repeats", type=int, default=5)
+    flags = parser.parse_args()
+    print("| trunk | method | step, ms | steps a second | bare pass, ms | bare passes a second | with update, ms "
+          "| loss, bank, bookkeeping: share of the bare pass |")  # fmt: skip
+    print("|---|---|---|---|---|---|---|---|")
+    for trunk in flags.trunks.split(","):
+        dataset = synthetic(trunk, flags.rows)
+        for name in flags.methods.split(","):
+            times = measure(name, trunk, dataset, flags.batch, flags.repeats)
+            share = np.median((times["ours"] - times["pass and update"]) / times["pass"])
+            ours, bare, update = (np.median(times[way]) for way in ("ours", "pass", "pass and update"))
+            print(f"| {trunk} | {name} | {ours:.1f} | {1e3 / ours:.2f} | {bare:.1f} | {1e3 / bare:.2f} | {update:.1f} "
+                  f"| {share:.0%} |", flush=True)  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
