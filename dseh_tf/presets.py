@@ -23,7 +23,7 @@ class DSEHSettings:
       dropout: share of units dropped behind fc6 and fc7, or on frozen features, while ImgNet trains.
       feature_layer: units of a ReLU layer of ours between frozen features and fc8, where CNN-F has fc6 and fc7 to adapt;
       0 for none, and always none above a trunk that is trained.
-      labnet_initializer: "release" (truncated normal of size .01, normal biases) or "he" (fan-in, zero biases).
+      labnet_weight_size: of LabNet's first weights, drawn from a truncated normal; biases are normal of size .01.
     Pair likelihoods (eq. 5, 7 and 12)
       theta_scale: factor of the inner products. pair_set: "bank" (all training rows x batch) or "batch".
       normalization: "mean" of every term over its own entries, or "rows": B times that, as Algorithm 1's sum over n x B
@@ -40,6 +40,7 @@ class DSEHSettings:
       labnet_learning_rate, imgnet_learning_rate: at the start; both fall by 10^-.5 every `decay_epochs` epochs and
       every round. pretrained_multiplier: learning rate of pretrained layers against new ones.
       labnet_clip, imgnet_clip: each gradient element is clipped to [-clip, clip]; 0 for no clipping.
+      labnet_clip_norm: the length of LabNet's whole gradient is clipped to this; 0 for no clipping.
       labnet_batch, imgnet_batch: global batch sizes. labnet_epochs, imgnet_epochs: one number a round.
     Alternation (SPEC 1.5)
       bank_reinit: what the banks hold when LabNet trains again, "imgnet", "keep" or "random".
@@ -53,7 +54,7 @@ class DSEHSettings:
     label_head: str = "sigmoid"
     dropout: float = 0.5
     feature_layer: int = 0
-    labnet_initializer: str = "release"
+    labnet_weight_size: float = 0.01
 
     theta_scale: float = 0.5
     pair_set: str = "bank"
@@ -81,6 +82,7 @@ class DSEHSettings:
     pretrained_multiplier: float = 0.1
     labnet_clip: float = 1.0
     imgnet_clip: float = 0.0
+    labnet_clip_norm: float = 0.0
     labnet_batch: int = 32
     imgnet_batch: int = 128
     labnet_epochs: tuple[int, ...] = (30, 20, 10)

@@ -83,7 +83,6 @@ def _checked(settings: DSEHSettings, phases: str) -> DSEHSettings:
         "feature_activation": ("relu", "linear", "tanh"),
         "hash_input": ("pre_activation", "feature"),
         "label_head": ("sigmoid", "linear"),
-        "labnet_initializer": ("release", "he"),
         "pair_set": ("bank", "batch"),
         "normalization": ("mean", "rows"),
         "quantization_reduction": ("mean", "sum"),
@@ -173,7 +172,11 @@ class _Training:
             rows=TrainingRows({"labels": self.labels}, s.labnet_batch, self.seed, "labnet", round_, {}),
             epochs=s.labnet_epochs[round_],
             loss=self.labnet_loss,
-            groups=[VariableGroup(self.labnet_optimizer, self.labnet.trainable_variables, 1.0, s.labnet_clip)],
+            groups=[
+                VariableGroup(
+                    self.labnet_optimizer, self.labnet.trainable_variables, 1.0, s.labnet_clip, s.labnet_clip_norm
+                )
+            ],
             learning_rate=lambda epoch: s.labnet_learning_rate * self._decay(epoch, round_),
             on_epoch=on_epoch,
         )

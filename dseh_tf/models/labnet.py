@@ -15,11 +15,11 @@ def build_labnet(classes: int, bits: int, settings: DSEHSettings, seed: int = 0)
     Input: float32 [b, classes], 0 and 1. Output: {"feature": [b, feature_dim], "code": [b, bits] in (-1, 1),
     "label": [b, classes]}, float32. seed: of the initial weights.
     """
-    init = settings.labnet_initializer
+    size = settings.labnet_weight_size
     labels = keras.Input((classes,), name="labels")
-    x = new_layer(settings.labnet_width, "fc1", 10 * seed + 1, init, activation="relu")(labels)
+    x = new_layer(settings.labnet_width, "fc1", 10 * seed + 1, size, activation="relu")(labels)
     x = LocalResponseNormalization(name="lrn")(x)
-    feature = new_layer(settings.feature_dim, "feature", 10 * seed + 3, init, activation=settings.feature_activation)(x)
-    code = new_layer(bits, "code", 10 * seed + 5, init, activation="tanh", dtype="float32")(feature)
-    label = new_layer(classes, "label", 10 * seed + 7, init, activation=settings.label_head, dtype="float32")(code)
+    feature = new_layer(settings.feature_dim, "feature", 10 * seed + 3, size, activation=settings.feature_activation)(x)
+    code = new_layer(bits, "code", 10 * seed + 5, size, activation="tanh", dtype="float32")(feature)
+    label = new_layer(classes, "label", 10 * seed + 7, size, activation=settings.label_head, dtype="float32")(code)
     return keras.Model(labels, {"feature": feature, "code": code, "label": label}, name="labnet")

@@ -115,15 +115,11 @@ class GlobalDropout(keras.layers.Layer):
         return {**super().get_config(), "rate": self.rate, "salt": self.salt}
 
 
-def new_layer(units: int, name: str, seed: int, initializer: str = "release", **kwargs) -> keras.layers.Dense:
-    """A fully connected layer with the initial weights of the release, or He's.
+def new_layer(units: int, name: str, seed: int, size: float = 0.01, **kwargs) -> keras.layers.Dense:
+    """A fully connected layer with the initial weights of the release, lelan-li/DSEH:net_vggf.py.
 
-    initializer: "release" draws weights from a truncated normal and biases from a normal, both of size .01
-    (lelan-li/DSEH:net_vggf.py); "he" scales weights by the fan-in and starts biases at zero. seed: of these draws.
+    Weights come from a truncated normal of `size`, .01 there, and biases from a normal of size .01. seed: of these draws.
     """
-    if initializer == "he":
-        weights, biases = keras.initializers.HeNormal(seed), keras.initializers.Zeros()
-    else:
-        weights = keras.initializers.TruncatedNormal(stddev=0.01, seed=seed)
-        biases = keras.initializers.RandomNormal(stddev=0.01, seed=seed + 1)
+    weights = keras.initializers.TruncatedNormal(stddev=size, seed=seed)
+    biases = keras.initializers.RandomNormal(stddev=0.01, seed=seed + 1)
     return keras.layers.Dense(units, kernel_initializer=weights, bias_initializer=biases, name=name, **kwargs)

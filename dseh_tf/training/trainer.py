@@ -28,12 +28,16 @@ Terms = dict[str, tf.Tensor]
 
 @dataclass(frozen=True)
 class VariableGroup:
-    """Variables that learn at one rate: base rate times `multiplier`; gradients clipped to ±clip where clip > 0."""
+    """Variables that learn at one rate: base rate times `multiplier`.
+
+    clip: their gradients' elements are clipped to ±clip, clip_norm: their gradients together to that length; 0 for neither.
+    """
 
     optimizer: keras.optimizers.Optimizer
     variables: Sequence
     multiplier: float = 1.0
     clip: float = 0.0
+    clip_norm: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -117,10 +121,12 @@ def apply_gradients(groups: Sequence[VariableGroup], gradients: Sequence[tf.Tens
         start += len(group.variables)
         if not part:
             continue
-        if group.clip:
-            whole = sum_gradients(part)
-            # One pass over memory; tf.clip_by_value makes two of it.
-            part = [tf.raw_ops.ClipByValue(t=g, clip_value_min=-group.clip, clip_value_max=group.clip) for g in whole]
+        if group.clip or group.clip_norm:
+            part = sum_gradients(part)
+            if group.clip:  # one pass over memory; tf.clip_by_value makes two of it
+                part = [tf.raw_ops.ClipByValue(t=g, clip_value_min=-group.clip, clip_value_max=group.clip) for g in part]
+            if group.clip_norm:
+                part, _ = tf.clip_by_global_norm(part, group.clip_norm)
             part = [g / replica_count() for g in part] if replica_count() > 1 else part
         group.optimizer.apply(part, group.variables)
 

@@ -162,8 +162,8 @@ def test_new_layers_start_small(tf):
     assert abs(kernel.mean()) < 1e-4
 
 
-def test_new_layers_as_he_proposed(tf):
-    layer = new_layer(400, "fc8", 3, "he")
+def test_new_layers_of_another_size(tf):
+    layer = new_layer(400, "fc1", 3, 0.1)
     layer.build((None, 1000))
-    assert layer.kernel.numpy().std() == pytest.approx(np.sqrt(2 / 1000), rel=0.02)
-    assert not layer.bias.numpy().any()
+    assert layer.kernel.numpy().std() == pytest.approx(0.1 * 0.8796, rel=0.01)
+    assert layer.bias.numpy().std() == pytest.approx(0.01, rel=0.15)

@@ -1,0 +1,36 @@
+"""Clipping: of elements and of the whole gradient, behind the sum over replicas."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dseh_tf.training.replicas import make_strategy, replica_id
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+@pytest.mark.parametrize(("clip", "clip_norm"), [(0.0, 0.0), (0.5, 0.0), (0.0, 1.0), (0.5, 0.6), (0.0, 100.0)])
+def test_gradients_are_clipped_as_one_device_would(tf, replicas, clip, clip_norm):
+    from dseh_tf.training.trainer import VariableGroup, apply_gradients, build_optimizer
+
+    strategy = make_strategy("mirrored", replicas) if replicas > 1 else tf.distribute.get_strategy()
+    whole = [np.array([3.0, -0.2], np.float32), np.array([[0.4], [-2.0]], np.float32)]
+    with strategy.scope():
+        variables = [tf.Variable(np.zeros_like(g)) for g in whole]
+        optimizer = build_optimizer("sgd", variables)
+        optimizer.learning_rate = 1.0
+    group = VariableGroup(optimizer, variables, clip=clip, clip_norm=clip_norm)
+    shares = [1.0] if replicas == 1 else [0.3, 0.7]  # what each replica's rows add to the gradient
+
+    @tf.function
+    def step():
+        share = tf.constant(shares)[replica_id()]
+        apply_gradients([group], [share * g for g in whole])
+
+    strategy.run(step)
+    expected = [np.clip(g, -clip, clip) if clip else g for g in whole]
+    length = np.sqrt(sum((g.astype(np.float64) ** 2).sum() for g in expected))
+    if clip_norm:
+        expected = [g * min(1.0, clip_norm / length) for g in expected]
+    for variable, gradient in zip(variables, expected, strict=True):
+        np.testing.assert_allclose(variable.numpy(), -gradient, rtol=1e-5)
