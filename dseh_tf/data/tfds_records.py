@@ -91,9 +91,10 @@ def prepared_builder(name: str, data_dir: Path) -> Any:
             builder.download_and_prepare(download_dir=Path(data_dir) / "downloads", download_config=config)
         except Exception as error:  # whatever a download, an archive or a parser of TFDS raises is bad input here
             logging.debug("TFDS", exc_info=True)
+            advice = " ".join((builder.MANUAL_DOWNLOAD_INSTRUCTIONS or "").split())
             raise InputError(
                 f"{builder.data_dir}: not there, and TFDS could not prepare {name!r} (files to be put by hand belong in "
-                f"{manual}): {type(error).__name__}: {_first_line(error)}"
+                f"{manual}): {type(error).__name__}: {_first_line(error)}{f'; {advice}' if advice else ''}"
             ) from None
     if builder.info.file_format.value != "tfrecord":
         raise InputError(f"{builder.data_dir}: found {builder.info.file_format.value} files, expected tfrecord")

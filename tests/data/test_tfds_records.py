@@ -1,4 +1,6 @@
+import io
 import struct
+import tarfile
 
 import numpy as np
 import pytest
@@ -118,7 +120,7 @@ def test_what_tfds_cannot_make_or_prepare(tmp_path, monkeypatch):
 
     with pytest.raises(InputError, match="TFDS cannot make 'no_such_set'"):
         prepared_builder("no_such_set", tmp_path)
-    with pytest.raises(InputError, match=r"imagenet2012.*files to be put by hand belong in .*manual"):
+    with pytest.raises(InputError, match=r"imagenet2012.*files to be put by hand belong in .*manual.*https://image-net\.org"):
         prepared_builder("imagenet2012", tmp_path)
 
     def offline(*_, **__):
@@ -127,6 +129,39 @@ def test_what_tfds_cannot_make_or_prepare(tmp_path, monkeypatch):
     monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", offline)
     with pytest.raises(InputError, match=r"TFDS could not prepare 'cifar10' .*: ConnectionError: no network$"):
         prepared_builder("cifar10", tmp_path)
+
+
+def _add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
+    info = tarfile.TarInfo(name)
+    info.size = len(data)
+    archive.addfile(info, io.BytesIO(data))
+
+
+def test_imagenet_from_its_archives(tmp_path):
+    """The official archives: a tar of tars, one a class, and a flat one whose labels TFDS has."""
+    manual = tmp_path / "downloads" / "manual"
+    manual.mkdir(parents=True)
+    with tarfile.open(manual / "ILSVRC2012_img_train.tar", "w") as train:
+        for class_name in ("n01440764", "n01443537"):
+            one_class = io.BytesIO()
+            with tarfile.open(fileobj=one_class, mode="w") as inner:
+                for i in range(3):
+                    _add(inner, f"{class_name}_{i}.JPEG", miniatures.image_bytes(f"{class_name}_{i}.JPEG", kind="JPEG"))
+            _add(train, f"{class_name}.tar", one_class.getvalue())
+    with pytest.raises(InputError, match=r"ILSVRC2012_img_val\.tar.*register on https://image-net\.org"):
+        prepared_builder("imagenet2012", tmp_path)
+    with tarfile.open(manual / "ILSVRC2012_img_val.tar", "w") as validation:
+        for i in range(1, 5):
+            name = f"ILSVRC2012_val_{i:08d}.JPEG"
+            _add(validation, name, miniatures.image_bytes(name, kind="JPEG"))
+    builder = prepared_builder("imagenet2012", tmp_path)
+    found = join([read_split(builder, part, "file_name") for part in ("train", "validation")])
+    assert len(found.ids) == 10 and found.class_names[:2] == ("n01440764", "n01443537")
+    for row, name in enumerate(found.ids.tolist()):
+        colour = found.images.read(row)[0, 0].astype(int)
+        assert np.abs(colour - miniatures.colour_of(name)).max() <= 4  # JPEG
+        if name.startswith("n"):
+            assert found.class_names[found.labels[row]] == name.split("_")[0]
 
 
 def test_a_cut_off_archive_is_told(tmp_path):
