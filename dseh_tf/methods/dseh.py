@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +21,7 @@ from dseh_tf.models.labnet import build_labnet
 from dseh_tf.presets import DSEHSettings
 from dseh_tf.retrieval import evaluate, sign
 from dseh_tf.training.alternating import Outputs, alternate
-from dseh_tf.training.replicas import gather, map_rows
+from dseh_tf.training.replicas import gather, joined, stream_rows
 from dseh_tf.training.runtime import Runtime
 from dseh_tf.training.semantic_memory import SemanticMemory
 from dseh_tf.training.trainer import Phase, Trainer, VariableGroup, build_optimizer
@@ -260,12 +261,16 @@ class _Training:
 
     # Clean passes
 
-    def _labnet(self, labels: np.ndarray) -> dict[str, np.ndarray]:
-        batches = array_batches(labels.astype(np.float32), 1024)
-        return map_rows(self.strategy, self._label_forward, batches, 1024)
+    def _labnet(self, labels: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
+        batches = (batch.astype(np.float32) for batch in array_batches(labels, 1024))
+        return stream_rows(self.strategy, self._label_forward, batches, 1024)
+
+    def _label_codes(self, labels: np.ndarray) -> np.ndarray:
+        """int8 ±1 [n, K]; the semantic features of a whole database would take ten times the memory of its labels."""
+        return np.concatenate([sign(out["code"]) for out in self._labnet(labels)])
 
     def labnet_outputs(self) -> Outputs:
-        out = self._labnet(self.labels)
+        out = joined(self._labnet(self.labels))
         return Outputs(out["feature"], out["code"])
 
     def imgnet_outputs(self, for_banks: bool = False) -> Outputs:
@@ -278,12 +283,12 @@ class _Training:
     def _label_numbers(self) -> dict[str, Any]:
         """n_h and map_l (SPEC 1.7)."""
         data = self.dataset
-        train_codes = sign(self._labnet(data.train.labels)["code"])
+        train_codes = self._label_codes(data.train.labels)
         rest = data.database.take(~data.database_is_train())
         where, rest = ("database_minus_train", rest) if len(rest) else ("database", data.database)
         report = evaluate(
-            sign(self._labnet(data.query.labels)["code"]),
-            sign(self._labnet(rest.labels)["code"]),
+            self._label_codes(data.query.labels),
+            self._label_codes(rest.labels),
             data.query.labels,
             rest.labels,
         )

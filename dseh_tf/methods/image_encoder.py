@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from dseh_tf.errors import InputError
 from dseh_tf.methods.base import Fitted
 from dseh_tf.models.backbones import Backbone, build_backbone
 from dseh_tf.retrieval import sign
-from dseh_tf.training.replicas import map_rows
+from dseh_tf.training.replicas import joined, stream_rows
 from dseh_tf.training.runtime import Runtime
 
 
@@ -100,7 +100,7 @@ class ImageEncoder(Fitted):
         """int8 ±1 [n, K] of the split's features, or of its images."""
         if modality != "image":
             raise InputError(f"modality: found {modality!r}, expected image")
-        return sign(self.outputs(split)["logits"])
+        return np.concatenate([sign(outputs["logits"]) for outputs in self._batches(split)])
 
     def save(self, path: Path) -> None:
         """Writes the network to a .keras file, under another name until it is whole; nothing after labels alone."""
@@ -111,6 +111,9 @@ class ImageEncoder(Fitted):
 
     def outputs(self, split: Split) -> dict[str, np.ndarray]:
         """The network's outputs, float32, a row each."""
+        return joined(self._batches(split))
+
+    def _batches(self, split: Split) -> Iterator[dict[str, np.ndarray]]:
         if self.network is None:
             raise InputError("encode: found a method trained on labels alone, expected one trained on images")
         size = self.runtime.encode_batch
@@ -122,18 +125,18 @@ class ImageEncoder(Fitted):
             if split.images is None:
                 raise InputError("images: found none, expected images")
             batches = image_batches(split.images, self.backbone.image_size, size)
-        return self._map(batches, len(split))
+        return self._stream(batches, len(split))
 
     def forward(self, inputs: np.ndarray, keep_mean: bool = False) -> dict[str, np.ndarray]:
         """The network's outputs for pixels or features in memory; keep_mean cancels the trunk's mean subtraction."""
         batches = array_batches(inputs, self.runtime.encode_batch)
         if keep_mean and self.backbone is not None and self.backbone.mean is not None:
             batches = (batch.astype(np.float32) + self.backbone.mean for batch in batches)
-        return self._map(batches, len(inputs))
+        return joined(self._stream(batches, len(inputs)))
 
-    def _map(self, batches: Iterable[np.ndarray], rows: int) -> dict[str, np.ndarray]:
+    def _stream(self, batches: Iterable[np.ndarray], rows: int) -> Iterator[dict[str, np.ndarray]]:
         size = self.runtime.encode_batch
         shown = tqdm(
             batches, "encode", total=-(-rows // size), unit="batch", disable=not self.runtime.progress, leave=False
         )
-        return map_rows(self.runtime.strategy, self._forward, shown, size)
+        return stream_rows(self.runtime.strategy, self._forward, shown, size)

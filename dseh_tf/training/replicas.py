@@ -161,15 +161,10 @@ def stream_rows(
         }
 
 
-def map_rows(
-    strategy: tf.distribute.Strategy,
-    function: Callable[[tf.Tensor], dict[str, tf.Tensor]],
-    batches: Iterable[np.ndarray],
-    batch_size: int,
-) -> dict[str, np.ndarray]:
+def joined(outputs: Iterable[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """What `stream_rows` yields, as one array of all rows by output name."""
     parts: dict[str, list[np.ndarray]] = {}
-    for outputs in stream_rows(strategy, function, batches, batch_size):
-        for name, rows in outputs.items():
+    for batch in outputs:
+        for name, rows in batch.items():
             parts.setdefault(name, []).append(rows)
     return {name: np.concatenate(chunks) for name, chunks in parts.items()}

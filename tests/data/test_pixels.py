@@ -1,3 +1,4 @@
+import functools
 import os
 
 import numpy as np
@@ -79,6 +80,27 @@ def test_a_missing_image_is_named(files, tmp_path):
     files.paths[3].unlink()
     with pytest.raises(InputError, match=r"3\.png: no such file \(named in train\.txt:4\)"):
         load_pixels(files, 16, cache_dir=tmp_path / "cache", memory_limit=0, progress=False)
+
+
+def test_a_run_puts_them_into_its_folder(tf, files, tmp_path, monkeypatch):
+    """Training reads the same batches from memory and from the disk."""
+    from dseh_tf.data.input_pipeline import TrainingRows
+    from dseh_tf.methods import image_encoder
+    from dseh_tf.training.runtime import Runtime
+
+    split = Split(np.arange(9).astype(str), np.ones((9, 1), np.uint8), files)
+    trunk, runtime = image_encoder.Trunk("compact", 16), Runtime(progress=False, pixel_cache=tmp_path / "run" / "pixels")
+    in_memory = image_encoder.training_inputs(split, trunk, runtime).plain
+    assert not (tmp_path / "run").exists()
+    monkeypatch.setattr(image_encoder, "load_pixels", functools.partial(load_pixels, memory_limit=0))
+    on_disk = image_encoder.training_inputs(split, trunk, runtime).plain
+    assert isinstance(on_disk, np.memmap) and len(list((tmp_path / "run" / "pixels").iterdir())) == 1
+    batches = [
+        [b["inputs"].numpy() for b in TrainingRows({"inputs": x}, 4, 0, "imgnet", 0, {}).dataset(
+            tf.distribute.InputContext(), 0, 3)]
+        for x in (in_memory, on_disk)
+    ]  # fmt: skip
+    np.testing.assert_array_equal(*batches)
 
 
 def test_arrays(tmp_path):
