@@ -34,28 +34,28 @@ SETTINGS: Mapping[str, tuple[Trial, ...]] = {
         ("depth=6", "learning_rate=0.1"), ("depth=6", "components=256"),
     ),
     "cnnh": (
-        (), ("dropout=0.7",), ("feature_layer=4096",), ("learning_rate=0.0003",), ("epochs=120",), ("batch=64",), ("sweeps=30",),
+        (), ("dropout=0.3",), ("feature_layer=4096",), ("learning_rate=0.0003",), ("epochs=120",), ("batch=64",), ("sweeps=30",),
         ("weight_decay=0.0001",),
     ),
     "dnnh": (
-        (), ("dropout=0.7",), ("feature_layer=4096",), ("learning_rate=0.0003",), ("epochs=120",), ("margin=4.0",), ("triplets=8",),
+        (), ("dropout=0.3",), ("feature_layer=4096",), ("learning_rate=0.0003",), ("epochs=120",), ("margin=4.0",), ("triplets=8",),
         ("margin=4.0", "triplets=8"),
     ),
     "dpsh": (
-        (), ("dropout=0.7",), ("feature_layer=4096",), ("learning_rate=0.0003",), ("epochs=120",), ("eta=5.0",), ("eta=20.0",),
+        (), ("dropout=0.3",), ("feature_layer=4096",), ("learning_rate=0.0003",), ("epochs=120",), ("eta=5.0",), ("eta=20.0",),
         ("eta=40.0",),
     ),
     "dhn": (
-        (), ("dropout=0.7",), ("feature_layer=4096",), ("learning_rate=0.0003",), ("epochs=120",), ("pair_set=batch",),
+        (), ("dropout=0.3",), ("feature_layer=4096",), ("learning_rate=0.0003",), ("epochs=120",), ("pair_set=batch",),
         ("quantization_weight=0.2",), ("quantization_weight=0.4",),
     ),
     "hashnet": (
-        (), ("dropout=0.7",), ("feature_layer=4096",), ("learning_rate=0.0003",), ("epochs=120",), ("class_num=1.0",),
+        (), ("dropout=0.3",), ("feature_layer=4096",), ("learning_rate=0.0003",), ("epochs=120",), ("class_num=1.0",),
         ("class_num=10.0",), ("continuation_gamma=0.05",),
     ),
     "dseh": (
-        (), ("hash_input=feature",), ("feature_layer=4096",), ("dropout=0.7",), ("imgnet_learning_rate=0.0003",),
-        ("imgnet_feature_weight=4.0",), ("target_smoothing=0.9",),
-        ("labnet_feature_similarity=0.8", "labnet_code_similarity=0.8"),
+        (), ("hash_input=feature",), ("feature_layer=4096",), ("dropout=0.3",), ("imgnet_learning_rate=0.0003",),
+        ("labnet_feature_similarity=0.8", "labnet_code_similarity=0.8"), ("hash_input=feature", "feature_layer=4096"),
+        ("hash_input=feature", "feature_layer=4096", "dropout=0.3"),
     ),
 }  # fmt: skip
