@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -42,21 +43,28 @@ note("end")
 """
 
 
+@contextmanager
+def parsed(*arguments: str) -> Iterator[None]:
+    """The programs' flags as the command line `arguments` sets them, and as they were behind it."""
+    flags.FLAGS.unparse_flags()
+    saved = {name: (flag.value, flag.present) for name, flag in flags.FLAGS._flags().items()}
+    try:
+        flags.FLAGS(["program", *arguments])
+        yield
+    finally:
+        for name, (value, present) in saved.items():
+            flag = flags.FLAGS[name]
+            flag.value, flag.present = value, present
+
+
 @pytest.fixture
 def run(tf) -> Callable[..., None]:
     """run("--bits=8", ...) is `python -m experiments.run --noprogress --bits=8 ...`; errors are raised."""
     from experiments import run as module
 
     def call(*arguments: str) -> None:
-        flags.FLAGS.unparse_flags()
-        saved = {name: (f.value, f.present) for name, f in flags.FLAGS._flags().items()}
-        try:
-            flags.FLAGS(["run", "--noprogress", *arguments])
+        with parsed("--noprogress", *arguments):
             module.main(["run"])
-        finally:
-            for name, (value, present) in saved.items():
-                flag = flags.FLAGS[name]
-                flag.value, flag.present = value, present
 
     return call
 

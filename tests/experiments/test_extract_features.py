@@ -8,10 +8,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from absl import flags
 
 from dseh_tf.errors import InputError
 from dseh_tf.retrieval import load_codes
+from tests.experiments.conftest import parsed
 from tests.models.matconvnet_files import forward, save, small_cnn_f
 
 SMALL = ["--bits=8", "--set=labnet_width=32", "--set=feature_dim=16", "--rounds=1", "--labnet_epochs=1", "--imgnet_epochs=1"]
@@ -50,15 +50,9 @@ def extract(run):
     from experiments import extract_features
 
     def call(out: Path | None, *arguments: str, mirrored: bool | None = None) -> None:
-        flags.FLAGS.unparse_flags()
-        saved = {name: (f.value, f.present) for name, f in flags.FLAGS._flags().items()}
-        try:
-            flags.FLAGS(["extract_features", *arguments])
+        with parsed(*arguments):
             given = SimpleNamespace(out=out and str(out), mirrored=mirrored, seed=0, progress=False)
             extract_features.main(["extract_features"], given)
-        finally:
-            for name, (value, present) in saved.items():
-                flags.FLAGS[name].value, flags.FLAGS[name].present = value, present
 
     return call
 

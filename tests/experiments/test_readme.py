@@ -8,9 +8,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from absl import flags
 
 from tests.data import miniatures
+from tests.experiments.conftest import parsed
 from tests.models.matconvnet_files import save, small_cnn_f
 
 README = Path(__file__).parents[2] / "README.md"
@@ -90,12 +90,7 @@ def test_command(run, places, capsys, line):
     arguments += [f"--{flag}={value}" for flag, value in small.items()]
     if name == "imagenet_100":
         arguments.append(f"--imagenet_classes={places['/data/tfds'] / 'classes.txt'}")
-    saved = {name: (flag.value, flag.present) for name, flag in flags.FLAGS._flags().items()}
-    try:
-        _start(words[2], arguments)
-    finally:
-        for flag, (value, present) in saved.items():
-            flags.FLAGS[flag].value, flags.FLAGS[flag].present = value, present
+    _start(words[2], arguments)
     if words[2].endswith("check_split"):
         assert "split: as the protocol says" in capsys.readouterr().out
 
@@ -104,21 +99,21 @@ def _start(program: str, arguments: list[str]) -> None:
     from experiments import check_split, extract_features, run
 
     if program == "experiments.check_split":
-        flags.FLAGS([program, *arguments])
-        check_split.main([program])
+        with parsed(*arguments):
+            check_split.main([program])
     elif program == "experiments.extract_features":
         out = next(word for word in arguments if word.startswith("--out="))
         arguments.remove(out)
-        flags.FLAGS([program, *arguments])
-        extract_features.main([program], SimpleNamespace(out=out[6:], mirrored=None, seed=0, progress=False))
+        with parsed(*arguments):
+            extract_features.main([program], SimpleNamespace(out=out[6:], mirrored=None, seed=0, progress=False))
     else:
         assert program == "experiments.run"
-        flags.FLAGS([program, "--noprogress", *arguments])
         from dseh_tf.training.replicas import make_strategy
 
-        method = run._method()
-        config = run._config(method)
-        dataset = run._dataset(method, make_strategy())
+        with parsed("--noprogress", *arguments):
+            method = run._method()
+            config = run._config(method)
+            dataset = run._dataset(method, make_strategy())
         if "--train_backbone" in arguments:
             assert config["trunk"]["train"] and dataset.has_images and not dataset.has_features
             assert dataset.train.images.read(0).ndim == 3
