@@ -55,7 +55,7 @@ SETTINGS: Mapping[str, tuple[Trial, ...]] = {
     ),
     "dseh": (
         (), ("hash_input=feature",), ("feature_layer=4096",), ("dropout=0.3",), ("imgnet_learning_rate=0.0003",),
-        ("labnet_feature_similarity=0.8", "labnet_code_similarity=0.8"), ("hash_input=feature", "feature_layer=4096"),
+        ("dropout=0.1",), ("hash_input=feature", "dropout=0.2"),
         ("hash_input=feature", "feature_layer=4096", "dropout=0.3"),
     ),
 }  # fmt: skip
