@@ -28,7 +28,7 @@ from experiments.suite_table import Table
 from experiments.suites import SuiteRun
 
 STOPPED, FAILED = 130, 1
-_OWN = ("dataset", "method", "bits", "seed", "workdir", "phases", "flagfile")
+_OWN = ("dataset", "method", "bits", "seed", "workdir", "flagfile")
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:

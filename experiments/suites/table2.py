@@ -15,6 +15,11 @@ and on ImageNet and MS-COCO what figures/published.py holds. A variant that is n
         --run_flag=--data_dir=/data/nus_wide --run_flag=--backbone=cnn_f \
         --run_flag=--backbone_weights=/data/imagenet-vgg-f.mat --run_flag=--train_backbone
     python -m figures.ablation_table --runs=runs/table2 --out=out
+
+n_h and map_l need no images. On labels alone -S is DSEH, and -A differs by its rounds only, so three methods are left:
+
+    python -m experiments.suite --suite=table2 --datasets=image_lists --methods=dseh,dseh_ss,dseh_l --runs=runs/labels \
+        --run_flag=--lists_dir=LISTS --run_flag=--preset_dataset=ms_coco --run_flag=--phases=labnet
 """
 
 from experiments.suites import Suite
