@@ -16,7 +16,7 @@ import numpy as np
 from absl import logging
 from tqdm import tqdm
 
-from dseh_tf.data.memory_maps import mapped, new_array
+from dseh_tf.data.memory_maps import check_finite, mapped, new_array
 from dseh_tf.data.retrieval_dataset import ImageSource, RetrievalDataset, Split
 from dseh_tf.errors import InputError
 
@@ -174,14 +174,7 @@ def _feature_rows(file: Path, ids: np.ndarray, dim: int) -> np.ndarray:
     values = _array(file)
     if values.dtype != np.float32 or values.shape != (len(ids), dim):
         raise InputError(f"{file}: found {values.dtype} {list(values.shape)}, expected float32 [{len(ids)}, {dim}]")
-    for start in range(0, len(values), _BLOCK):
-        finite = np.isfinite(values[start : start + _BLOCK])
-        if not finite.all():
-            row, column = np.argwhere(~finite)[0]
-            row += start
-            raise InputError(
-                f"{file}: row {row} ({ids[row]}), column {column}: found {values[row, column]}, expected a finite number"
-            )
+    check_finite(values, ids, str(file))
     return values
 
 

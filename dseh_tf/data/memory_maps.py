@@ -1,4 +1,4 @@
-"""Arrays written to memory-mapped `.npy` files, whole or not at all."""
+"""Arrays in memory-mapped `.npy` files: written whole or not at all, checked block by block."""
 
 from __future__ import annotations
 
@@ -41,3 +41,18 @@ def new_array(file: Path, shape: tuple[int, ...], dtype: np.dtype | type, what: 
 def mapped(file: Path) -> np.ndarray:
     """The array of a `.npy` file, read as it is used."""
     return np.load(file, mmap_mode="r", allow_pickle=False)
+
+
+def check_finite(values: np.ndarray, ids: np.ndarray, where: str, block: int = 4096) -> None:
+    """Raises InputError on a value of [n, d] that is not a finite number, naming its row, id and column.
+
+    Reads `block` rows at a time: `values` may be larger than memory.
+    """
+    for start in range(0, len(values), block):
+        finite = np.isfinite(values[start : start + block])
+        if not finite.all():
+            row, column = np.argwhere(~finite)[0]
+            row += start
+            raise InputError(
+                f"{where}: found {values[row, column]} in row {row} ({ids[row]}), column {column}, expected a finite number"
+            )

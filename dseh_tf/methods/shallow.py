@@ -14,6 +14,7 @@ import scipy.linalg
 import scipy.sparse.linalg
 
 from dseh_tf.data import Split
+from dseh_tf.data.memory_maps import check_finite
 from dseh_tf.errors import InputError
 from dseh_tf.methods.base import Fitted, input_matrix
 
@@ -37,15 +38,7 @@ def checked_rows(split: Split, part: str, width: int | None = None) -> np.ndarra
     x = input_matrix(split)
     if width is not None and x.shape[1] != width:
         raise InputError(f"{part} features: found {x.shape[1]} columns, expected {width}, as in training")
-    for start in range(0, len(x), BLOCK_ROWS):
-        finite = np.isfinite(x[start : start + BLOCK_ROWS])
-        if not finite.all():
-            row, column = np.argwhere(~finite)[0]
-            row += start
-            raise InputError(
-                f"{part} features: found {x[row, column]} in row {row} ({split.ids[row]}), column {column}, "
-                "expected a finite number"
-            )
+    check_finite(x, split.ids, f"{part} features")
     return x
 
 
