@@ -63,7 +63,8 @@ def for_trunk(settings: DeepSettings, trunk: str) -> DeepSettings:
     """The settings for a trunk other than CNN-F, to whose kind (AlexNet's) the published optimisers belong.
 
     As `dseh_tf.presets.for_trunk` has it for DSEH, and for all rivals alike: Adam at 1e-3, a fine-tuned trunk at a tenth
-    of that, a ReLU layer of 2,048 units above frozen features, batches of 32 without dropout for "compact".
+    of that, a ReLU layer of 2,048 units above frozen features, batches of 32 without dropout for "compact". Above frozen
+    features DSEH drops .3 of the units, chosen on held-out rows; the rivals keep .5 until theirs are tried (experiments.tune).
     """
     if trunk == "cnn_f":
         return settings
