@@ -8,7 +8,7 @@ decoded, resized and passed through the network, against decoding alone and forw
 On a CPU decoding and the network want the same cores, so that no pipeline is faster than the sum of their CPU seconds over
 the number of cores; that bound is printed too, and so are ratios of CPU time, which hold on a busy machine. Blocks take
 turns; ratios are medians of the ratios within a turn. Without --images photographs of 500 x 375 pixels are made up and
-saved as JPEG.
+saved as JPEG. `compact`, a network for small images, also encodes the same images as PNG files of its own 48 pixels.
 """
 
 from __future__ import annotations
@@ -115,7 +115,8 @@ def encoding(name: str, files: tuple[Path, ...], batch: int, repeats: int) -> No
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     bound = (turns[:, 3] + turns[:, 5]) / cores
     print(
-        f"encoding   {name:8} {len(files):,} files at {trunk.image_size} pixels: {whole:.2f} s ({whole_cpu:.2f} CPU s); "
+        f"encoding   {name:8} {len(files):,} {files[0].suffix[1:]} files at {trunk.image_size} pixels: "
+        f"{whole:.2f} s ({whole_cpu:.2f} CPU s); "
         f"decoding alone {decoding:.2f} s ({decoding_cpu:.2f} CPU s), forward alone {forward:.2f} s ({forward_cpu:.2f} CPU s); "
         f"ratio to the slower {np.median(turns[:, 0] / slower):.3f}, to both one after the other "
         f"{np.median(turns[:, 0] / (turns[:, 2] + turns[:, 4])):.3f}, to their CPU seconds over {cores} cores "
@@ -139,6 +140,15 @@ def photographs(folder: Path, count: int) -> tuple[Path, ...]:
     return tuple(paths)
 
 
+def resized(files: tuple[Path, ...], folder: Path, size: int) -> tuple[Path, ...]:
+    """The same images as PNG files of size x size pixels."""
+    paths = tuple(folder / f"small{index:05d}.png" for index in range(len(files)))
+    for source, path in zip(files, paths, strict=True):
+        with Image.open(source) as image:
+            image.convert("RGB").resize((size, size)).save(path)
+    return paths
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=Path, help="folder of photographs")
@@ -158,6 +168,8 @@ def main() -> None:
             files = photographs(Path(folder), arguments.count)
         for name in TRUNKS:
             encoding(name, files, arguments.encode_batch, max(3, arguments.repeats // 2))
+        small = resized(files, Path(folder), TRUNKS["compact"].image_size)
+        encoding("compact", small, arguments.encode_batch, max(3, arguments.repeats // 2))
 
 
 if __name__ == "__main__":

@@ -72,6 +72,34 @@ def test_loss_trace_is_that_of_one_replica(tf, whole, name, replicas):
         np.testing.assert_allclose(several.traces[term], values, rtol=1e-4, err_msg=term)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["dpsh", "dnnh"])
+def test_normalized_outputs_are_those_of_the_whole_batch(tf, name):
+    """Every bit has mean 0 and variance 1 while training, over the rows of all replicas; encoding has running statistics."""
+    from dseh_tf.methods import METHODS
+    from dseh_tf.methods.deep import build_network
+    from dseh_tf.training.replicas import make_strategy
+    from dseh_tf.training.runtime import Runtime
+
+    features = small_dataset().train.features
+    network, plain = (
+        build_network(METHODS[name](8, seed=3, dropout=0.0, feature_layer=24, normalize_outputs=wanted), None, 12)
+        for wanted in (True, False)
+    )
+    u = plain(features)["logits"].numpy().astype(float)
+    normalized = network(features, training=True)["logits"]
+    np.testing.assert_allclose(normalized, (u - u.mean(0)) / np.sqrt(u.var(0) + 1e-5), atol=1e-4)
+    mean, variance = 0.1 * u.mean(0), 0.9 + 0.1 * u.var(0)
+    np.testing.assert_allclose(network(features)["logits"], (u - mean) / np.sqrt(variance + 1e-5), atol=1e-4)
+
+    alone = fit(name, normalize_outputs=True)
+    several = fit(name, Runtime(strategy=make_strategy("mirrored", 2), progress=False), normalize_outputs=True)
+    for term, values in alone.traces.items():
+        # Dividing by the small deviations of first weights enlarges float32's differences, step by step.
+        np.testing.assert_allclose(several.traces[term][:15], values[:15], rtol=1e-4, err_msg=term)
+        np.testing.assert_allclose(several.traces[term], values, rtol=1e-2, err_msg=term)
+
+
 class Interrupted(Exception):
     """Stands for a power cut, in the process of the test."""
 
@@ -168,7 +196,8 @@ def test_settings_follow_the_trunk():
         assert published == kind.PUBLISHED["nus_wide"]
         features, compact = kind(16, trunk=Trunk("x.keras")).settings, kind(16).settings
         assert (features.optimizer, features.learning_rate, features.feature_layer) == ("adam", 1e-3, 2048)
-        assert (compact.batch, compact.dropout, compact.feature_layer) == (32, 0.0, 0)
+        assert (features.dropout, features.normalize_outputs) == (0.3, False)
+        assert (compact.batch, compact.dropout, compact.feature_layer, compact.normalize_outputs) == (32, 0.0, 0, True)
         assert kind(16, learning_rate=0.5).settings.learning_rate == 0.5
     rows = {row: METHODS["hashnet"](16, preset_dataset=row).settings.class_num for row in ("nus_wide", "imagenet", "ms_coco")}
     assert rows == {"nus_wide": 5.0, "imagenet": 100.0, "ms_coco": 1.0}
@@ -238,7 +267,7 @@ def test_dnnh_encodes_each_bit_from_its_slice(tf, rng):
     from dseh_tf.methods import METHODS
     from dseh_tf.methods.deep import build_network
 
-    network = build_network(METHODS["dnnh"](6, slice_width=5, dropout=0.0), None, 7)
+    network = build_network(METHODS["dnnh"](6, slice_width=5, dropout=0.0, normalize_outputs=False), None, 7)
     x = rng.standard_normal((3, 7)).astype(np.float32)
     w = {v.path: v.numpy() for v in network.trainable_variables}
     slices = np.maximum(x @ w["slices/kernel"] + w["slices/bias"], 0)
