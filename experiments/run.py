@@ -119,7 +119,7 @@ def _method() -> Any:
     if kind.trains_network:
         options["trunk"] = _trunk()
     if kind.has_presets or kind.has_rows:
-        options["preset_dataset"] = _PRESET_DATASET.value or _PRESET_ROWS.get(data_flags.DATASET.value, "nus_wide")
+        options["preset_dataset"] = _PRESET_DATASET.value or _PRESET_ROWS.get(data_flags.DATASET.value)
     if kind.has_presets:
         options |= {"preset": _PRESET.value, "phases": _PHASES.value}
     settings = _settings(kind)

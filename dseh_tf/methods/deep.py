@@ -97,8 +97,9 @@ def for_trunk(settings: DeepSettings, trunk: str) -> DeepSettings:
 class DeepMethod(Method):
     """A method that trains one image network by one loss. A subclass gives name, Settings, PUBLISHED and `loss`.
 
-    preset_dataset: whose row of PUBLISHED the settings start from. trunk: the network below the method's own layers,
-    used where the data set has images and no features. PUBLISHED: settings by row; a row that is missing is nus_wide's.
+    preset_dataset: whose row of PUBLISHED the settings start from, nus_wide's without one. trunk: the network below the
+    method's own layers, used where the data set has images and no features. PUBLISHED: settings by row; a row that is
+    missing is nus_wide's.
     UNTUNED: settings of this method for all trunks but CNN-F, behind `for_trunk`.
     """
 
@@ -112,14 +113,14 @@ class DeepMethod(Method):
         self,
         bits: int,
         seed: int = 0,
-        preset_dataset: str = "nus_wide",
+        preset_dataset: str | None = None,
         trunk: Trunk | None = None,
         **settings: Any,
     ) -> None:
         super().__init__(bits, seed, **settings)
-        if preset_dataset not in ROWS:
+        if preset_dataset not in (None, *ROWS):
             raise InputError(f"preset_dataset: found {preset_dataset!r}, expected one of {', '.join(ROWS)}")
-        self.preset_dataset = preset_dataset
+        self.preset_dataset = preset_dataset or "nus_wide"
         self.trunk = trunk or Trunk()
         self._given = settings
         self.settings = self._resolved(self.trunk.kind)

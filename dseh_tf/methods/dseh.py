@@ -30,9 +30,10 @@ from dseh_tf.training.trainer import Phase, Trainer, VariableGroup, build_optimi
 class DSEH(Method):
     """LabNet and ImgNet, trained in turns.
 
-    preset, preset_dataset: where the settings come from; keyword settings override single ones. trunk: ImgNet's
-    network below its own layers, used where the data set has images and no features. phases: "all", or "labnet" for the
-    label side of round 0 alone.
+    preset, preset_dataset: where the settings come from; keyword settings override single ones. Without a
+    preset_dataset they are nus_wide's as `presets.for_other_data` changes them. trunk: ImgNet's network below its own
+    layers, used where the data set has images and no features. phases: "all", or "labnet" for the label side of round 0
+    alone.
     """
 
     name = "dseh"
@@ -45,7 +46,7 @@ class DSEH(Method):
         bits: int,
         seed: int = 0,
         preset: str = "release",
-        preset_dataset: str = "nus_wide",
+        preset_dataset: str | None = None,
         trunk: Trunk | None = None,
         phases: str = "all",
         **settings: Any,
@@ -53,11 +54,12 @@ class DSEH(Method):
         super().__init__(bits, seed, **settings)
         if preset not in presets.PRESETS:
             raise InputError(f"preset: found {preset!r}, expected one of {', '.join(presets.PRESETS)}")
-        if preset_dataset not in presets.ROWS:
+        if preset_dataset not in (None, *presets.ROWS):
             raise InputError(f"preset_dataset: found {preset_dataset!r}, expected one of {', '.join(presets.ROWS)}")
         if phases not in ("all", "labnet"):
             raise InputError(f"phases: found {phases!r}, expected all or labnet")
-        self.preset, self.preset_dataset = preset, preset_dataset
+        self.preset, self.preset_dataset = preset, preset_dataset or "nus_wide"
+        self._published = preset_dataset is not None
         self.trunk = trunk or Trunk()
         self.phases = phases
         self._given = settings
@@ -70,7 +72,10 @@ class DSEH(Method):
 
     def _resolved(self, trunk: str) -> DSEHSettings:
         """The preset for that kind of trunk, with the settings that were given."""
-        base = presets.for_trunk(presets.PRESETS[self.preset][self.preset_dataset], trunk)
+        base = presets.PRESETS[self.preset][self.preset_dataset]
+        if not self._published:
+            base = presets.for_other_data(base)
+        base = presets.for_trunk(base, trunk)
         return _checked(replace(base, **{**self.changes(base), **self._given}), self.phases)
 
     def changes(self, settings: DSEHSettings) -> dict[str, Any]:
