@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -70,17 +71,24 @@ class DropoutStream:
     global_batch: int
 
 
-_streams: list[DropoutStream] = []
+class _Streams(threading.local):
+    """A stack for each thread: MirroredStrategy traces every replica in its own, by turns where they exchange statistics."""
+
+    def __init__(self) -> None:
+        self.stack: list[DropoutStream] = []
+
+
+_streams = _Streams()
 
 
 @contextmanager
 def dropout_stream(stream: DropoutStream) -> Iterator[None]:
     """Makes `stream` the source of every GlobalDropout called within (while the step is traced)."""
-    _streams.append(stream)
+    _streams.stack.append(stream)
     try:
         yield
     finally:
-        _streams.pop()
+        _streams.stack.pop()
 
 
 @keras.saving.register_keras_serializable("dseh_tf")
@@ -99,9 +107,9 @@ class GlobalDropout(keras.layers.Layer):
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         if not training or not self.rate:
             return x
-        if not _streams:
+        if not _streams.stack:
             raise RuntimeError(f"{self.name}: training without a dropout_stream, expected one around the step")
-        stream = _streams[-1]
+        stream = _streams.stack[-1]
         seed = stream.seed + tf.constant([self.salt, 0], tf.int64)
         drawn = tf.random.stateless_uniform([stream.global_batch, *x.shape[1:]], seed, alg="philox")
         drawn = drawn[stream.first_row : stream.first_row + tf.shape(x)[0]]
