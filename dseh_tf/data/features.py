@@ -250,13 +250,16 @@ def _features(
     import tensorflow as tf  # only here: reading features needs none of it
 
     from dseh_tf.data.input_pipeline import image_batches
-    from dseh_tf.training.replicas import stream_rows
+    from dseh_tf.training.replicas import RowStream
 
-    forward = tf.function(lambda x: {"features": backbone.model(tf.cast(x, tf.float32), training=False)})
+    forward = RowStream(
+        strategy or tf.distribute.get_strategy(),
+        lambda x: {"features": backbone.model(tf.cast(x, tf.float32), training=False)},
+    )
     batches = image_batches(images, backbone.image_size, _BATCH)
     shown = tqdm(batches, title, total=-(-len(images) // _BATCH), unit="batch", disable=not progress)
     turned = (batch[:, :, ::-1] if mirror else batch for batch in shown)
-    for outputs in stream_rows(strategy or tf.distribute.get_strategy(), forward, turned, _BATCH):
+    for outputs in forward(turned, _BATCH):
         yield outputs["features"].astype(np.float32)
 
 

@@ -21,7 +21,7 @@ from dseh_tf.models.labnet import build_labnet
 from dseh_tf.presets import DSEHSettings
 from dseh_tf.retrieval import evaluate, sign
 from dseh_tf.training.alternating import Outputs, alternate
-from dseh_tf.training.replicas import gather, joined, stream_rows
+from dseh_tf.training.replicas import RowStream, gather, joined
 from dseh_tf.training.runtime import Runtime
 from dseh_tf.training.semantic_memory import SemanticMemory
 from dseh_tf.training.trainer import Phase, Trainer, VariableGroup, build_optimizer
@@ -141,7 +141,7 @@ class _Training:
         if self.images:
             self.targets = SemanticMemory(self.strategy, dataset.train.labels, s.feature_dim, self.bits)
         self.trainer = Trainer(runtime, tracked | self.memory.checkpointed(), self.seed, self.memory.spread)
-        self._label_forward = tf.function(lambda x: self.labnet(x, training=False))
+        self._label_forward = RowStream(self.strategy, lambda x: self.labnet(x, training=False))
 
     def run(self) -> ImageEncoder:
         targets = self.targets if self.images else self.memory
@@ -268,7 +268,7 @@ class _Training:
 
     def _labnet(self, labels: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
         batches = (batch.astype(np.float32) for batch in array_batches(labels, 1024))
-        return stream_rows(self.strategy, self._label_forward, batches, 1024)
+        return self._label_forward(batches, 1024)
 
     def _label_codes(self, labels: np.ndarray) -> np.ndarray:
         """int8 ±1 [n, K]; the semantic features of a whole database would take ten times the memory of its labels."""

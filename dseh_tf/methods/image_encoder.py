@@ -8,7 +8,6 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import tensorflow as tf
 from tqdm import tqdm
 
 from dseh_tf.data import Split
@@ -18,7 +17,7 @@ from dseh_tf.errors import InputError
 from dseh_tf.methods.base import Fitted
 from dseh_tf.models.backbones import Backbone, build_backbone
 from dseh_tf.retrieval import sign
-from dseh_tf.training.replicas import joined, stream_rows
+from dseh_tf.training.replicas import RowStream, joined
 from dseh_tf.training.runtime import Runtime
 
 
@@ -94,7 +93,7 @@ class ImageEncoder(Fitted):
         self.traces: dict[str, np.ndarray] = {}
         self.labnet: keras.Model | None = None
         if network is not None:
-            self._forward = tf.function(lambda x: network(x, training=False), reduce_retracing=True)
+            self._forward = RowStream(runtime.strategy, lambda x: network(x, training=False))
 
     def encode(self, split: Split, modality: str = "image") -> np.ndarray:
         """int8 ±1 [n, K] of the split's features, or of its images."""
@@ -139,4 +138,4 @@ class ImageEncoder(Fitted):
         shown = tqdm(
             batches, "encode", total=-(-rows // size), unit="batch", disable=not self.runtime.progress, leave=False
         )
-        return stream_rows(self.runtime.strategy, self._forward, shown, size)
+        return self._forward(shown, size)

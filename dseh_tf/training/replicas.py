@@ -124,45 +124,46 @@ class PerReplicaVariables:
             copy.assign(self.primary)
 
 
-def stream_rows(
-    strategy: tf.distribute.Strategy,
-    function: Callable[[tf.Tensor], dict[str, tf.Tensor]],
-    batches: Iterable[np.ndarray],
-    batch_size: int,
-) -> Iterator[dict[str, np.ndarray]]:
-    """Applies a network to many rows, over all local replicas: yields its outputs batch by batch, rows in order.
+class RowStream:
+    """Applies a network to many rows, over all local replicas; traced once for each shape of a batch.
 
-    function: a tf.function of one tensor [b, ...]. batches: arrays with at most `batch_size` rows each, padded here to
-    one shape so that nothing is traced twice.
+    function: of one tensor [b, ...] to {name: [b, ...]}.
     """
-    count = len(local_devices(strategy))
-    share = -(-batch_size // count)
-    first = 0
-    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
-        first = strategy.cluster_resolver.task_id * count
 
-    @tf.function
-    def run(values: object) -> object:
-        return strategy.run(function, args=(values,))
+    def __init__(
+        self, strategy: tf.distribute.Strategy, function: Callable[[tf.Tensor], dict[str, tf.Tensor]]
+    ) -> None:
+        self.strategy = strategy
+        self._run = tf.function(lambda values: strategy.run(function, args=(values,)), reduce_retracing=True)
 
-    for batch in batches:
-        rows = len(batch)
-        if rows < share * count:
-            batch = np.concatenate([batch, np.repeat(batch[-1:], share * count - rows, axis=0)])
+    def __call__(self, batches: Iterable[np.ndarray], batch_size: int) -> Iterator[dict[str, np.ndarray]]:
+        """Yields the function's outputs batch by batch, rows in order.
 
-        def value(context: tf.distribute.ValueContext, batch: np.ndarray = batch) -> tf.Tensor:
-            start = (context.replica_id_in_sync_group - first) * share
-            return tf.convert_to_tensor(batch[start : start + share])
+        batches: arrays with at most `batch_size` rows each, padded here to one shape.
+        """
+        count = len(local_devices(self.strategy))
+        share = -(-batch_size // count)
+        first = 0
+        if isinstance(self.strategy, tf.distribute.MultiWorkerMirroredStrategy):
+            first = self.strategy.cluster_resolver.task_id * count
+        for batch in batches:
+            rows = len(batch)
+            if rows < share * count:
+                batch = np.concatenate([batch, np.repeat(batch[-1:], share * count - rows, axis=0)])
 
-        outputs = run(strategy.experimental_distribute_values_from_function(value))
-        yield {
-            name: np.concatenate([v.numpy() for v in strategy.experimental_local_results(output)])[:rows]
-            for name, output in outputs.items()
-        }
+            def value(context: tf.distribute.ValueContext, batch: np.ndarray = batch) -> tf.Tensor:
+                start = (context.replica_id_in_sync_group - first) * share
+                return tf.convert_to_tensor(batch[start : start + share])
+
+            outputs = self._run(self.strategy.experimental_distribute_values_from_function(value))
+            yield {
+                name: np.concatenate([v.numpy() for v in self.strategy.experimental_local_results(output)])[:rows]
+                for name, output in outputs.items()
+            }
 
 
 def joined(outputs: Iterable[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """What `stream_rows` yields, as one array of all rows by output name."""
+    """What a `RowStream` yields, as one array of all rows by output name."""
     parts: dict[str, list[np.ndarray]] = {}
     for batch in outputs:
         for name, rows in batch.items():
