@@ -22,6 +22,23 @@ def labels_only() -> RetrievalDataset:
     return RetrievalDataset.from_arrays(train=(None, draw(2000)), query=(None, draw(200)), database=(None, draw(3000)))
 
 
+@pytest.mark.parametrize(("preset", "published"), [("release", 0.999), ("paper", 1.0)])
+def test_data_without_published_settings(tf, preset, published):
+    """They have S smoothed in LabNet, and nothing else; NUS-WIDE's own settings stay what they are."""
+    from dataclasses import asdict
+
+    from dseh_tf.methods import METHODS
+    from dseh_tf.methods.image_encoder import Trunk
+
+    trunk = Trunk("cnn_f", train=True)
+    own, other = (
+        asdict(METHODS["dseh"](32, preset=preset, preset_dataset=row, trunk=trunk).settings) for row in ("nus_wide", None)
+    )
+    smoothed = ("labnet_feature_similarity", "labnet_code_similarity")
+    assert {name for name in own if own[name] != other[name]} == set(smoothed)
+    assert [own[name] for name in smoothed] == [published] * 2 and [other[name] for name in smoothed] == [0.8] * 2
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("preset", ["release", "paper"])
 def test_labnet_learns(tf, labels_only, preset):
