@@ -25,7 +25,8 @@ _PRESET = flags.DEFINE_string("preset", "release", "DSEH's settings: release or 
 _PRESET_DATASET = flags.DEFINE_string(
     "preset_dataset",
     None,
-    "Whose row of the preset: nus_wide, imagenet or ms_coco. Default: the data set's own, nus_wide elsewhere.",
+    "Whose row of the preset: nus_wide, imagenet or ms_coco. Default: the data set's own; elsewhere nus_wide's, with S "
+    "smoothed in DSEH's LabNet.",
 )
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of weights, batches, augmentation and random projections.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Run folder. Default: runs/<dataset>-<method>-<bits>-<seed>.")
