@@ -6,14 +6,17 @@ Training: an ImgNet step of DSEH (preset release; CNN-F with random weights at 2
 drawn and mirrored from decoded training images, against the same tf.function on one constant batch. Encoding: image files
 decoded, resized and passed through the network, against decoding alone and forward passes alone, both on all cores.
 On a CPU decoding and the network want the same cores, so that no pipeline is faster than the sum of their CPU seconds over
-the number of cores; that bound is printed too, and so are ratios of CPU time, which hold on a busy machine. Blocks take
-turns; ratios are medians of the ratios within a turn. Without --images photographs of 500 x 375 pixels are made up and
-saved as JPEG. `compact`, a network for small images, also encodes the same images as PNG files of its own 48 pixels.
+the number of cores; that bound is printed too, and so are ratios of CPU time, which hold on a busy machine. How well the
+two overlap is seen where the network has a device of its own: encoding again, each forward pass replaced by waiting for as
+long as the forward passes took alone. Blocks take turns; ratios are medians of the ratios within a turn. Without --images
+photographs of 500 x 375 pixels are made up and saved as JPEG. `compact`, a network for small images, also encodes the same
+images as PNG files of its own 48 pixels.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import os
 import tempfile
 import time
@@ -27,10 +30,12 @@ import tensorflow as tf
 from PIL import Image
 
 from dseh_tf.data import ArrayImages, FileImages, RetrievalDataset, Split
-from dseh_tf.data.input_pipeline import array_batches, image_batches
+from dseh_tf.data.input_pipeline import array_batches
+from dseh_tf.data.pixels import image_batches
 from dseh_tf.methods.dseh import DSEH, _Training
 from dseh_tf.methods.image_encoder import ImageEncoder, Trunk
 from dseh_tf.models.imgnet import build_imgnet
+from dseh_tf.training.replicas import RowStream
 from dseh_tf.training.runtime import Runtime
 
 TRUNKS = {
@@ -44,6 +49,12 @@ def timed(work: Callable[[], object]) -> tuple[float, float]:
     started, cpu = time.perf_counter(), time.process_time()
     work()
     return time.perf_counter() - started, time.process_time() - cpu
+
+
+def waited(seconds: float, rows: int) -> np.ndarray:
+    """float32 [rows, 1], after `seconds` without work."""
+    time.sleep(seconds)
+    return np.zeros((rows, 1), np.float32)
 
 
 class Constant:
@@ -103,6 +114,17 @@ def encoding(name: str, files: tuple[Path, ...], batch: int, repeats: int) -> No
     def constant() -> Iterator[np.ndarray]:
         yield from array_batches(decoded, batch)
 
+    def elsewhere(seconds: float) -> float:
+        """Seconds of encoding beside a device that takes `seconds` for all forward passes."""
+        pause = seconds / -(-len(files) // batch)
+        stand_in = copy.copy(encoder)
+        stand_in._forward = RowStream(
+            encoder.runtime.strategy,
+            lambda x: {"logits": tf.numpy_function(lambda: waited(pause, batch), [], tf.float32)},
+        )
+        next(iter(stand_in._stream(array_batches(decoded[:batch], batch), batch)))  # traced
+        return timed(lambda: stand_in.encode(split))[0]
+
     encoder.encode(split)  # traced and warm
     turns = np.array(
         [
@@ -111,6 +133,7 @@ def encoding(name: str, files: tuple[Path, ...], batch: int, repeats: int) -> No
         ]
     )
     whole, whole_cpu, decoding, decoding_cpu, forward, forward_cpu = np.median(turns, axis=0)
+    apart = np.array([elsewhere(row[4]) for row in turns])
     slower = np.maximum(turns[:, 2], turns[:, 4])
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     bound = (turns[:, 3] + turns[:, 5]) / cores
@@ -120,7 +143,9 @@ def encoding(name: str, files: tuple[Path, ...], batch: int, repeats: int) -> No
         f"decoding alone {decoding:.2f} s ({decoding_cpu:.2f} CPU s), forward alone {forward:.2f} s ({forward_cpu:.2f} CPU s); "
         f"ratio to the slower {np.median(turns[:, 0] / slower):.3f}, to both one after the other "
         f"{np.median(turns[:, 0] / (turns[:, 2] + turns[:, 4])):.3f}, to their CPU seconds over {cores} cores "
-        f"{np.median(turns[:, 0] / bound):.3f}; of CPU time to both {np.median(turns[:, 1] / (turns[:, 3] + turns[:, 5])):.3f}",
+        f"{np.median(turns[:, 0] / bound):.3f}; of CPU time to both {np.median(turns[:, 1] / (turns[:, 3] + turns[:, 5])):.3f}; "
+        f"beside a device that takes {forward:.2f} s: {np.median(apart):.2f} s, "
+        f"ratio to the slower {np.median(apart / slower):.3f}",
         flush=True,
     )
 

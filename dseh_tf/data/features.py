@@ -17,6 +17,7 @@ from absl import logging
 from tqdm import tqdm
 
 from dseh_tf.data.memory_maps import check_finite, mapped, new_array
+from dseh_tf.data.pixels import image_batches
 from dseh_tf.data.retrieval_dataset import ImageSource, RetrievalDataset, Split
 from dseh_tf.errors import InputError
 
@@ -249,7 +250,6 @@ def _features(
     """Yields the features of all images, float32 [b, dim], batch by batch."""
     import tensorflow as tf  # only here: reading features needs none of it
 
-    from dseh_tf.data.input_pipeline import image_batches
     from dseh_tf.training.replicas import RowStream
 
     forward = RowStream(

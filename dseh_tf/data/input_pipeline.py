@@ -7,16 +7,12 @@ slice of the same global batch.
 from __future__ import annotations
 
 import hashlib
-import os
-from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 import tensorflow as tf
 
-from dseh_tf.data.retrieval_dataset import ImageSource
 from dseh_tf.errors import InputError
 
 # Below this a source of the batches is one tensor; a larger memory map is read row by row.
@@ -105,37 +101,6 @@ def _reader(array: np.ndarray):
     with tf.device("CPU:0"):
         values = tf.convert_to_tensor(array)
     return lambda rows: tf.gather(values, rows)
-
-
-def image_batches(source: ImageSource, image_size: int, batch_size: int) -> Iterator[np.ndarray]:
-    """uint8 [b, image_size, image_size, 3] in order, decoded by all cores, two batches ahead of their use."""
-    from concurrent.futures import Future, ThreadPoolExecutor
-
-    from dseh_tf.data.decoding import resize
-
-    def start(first: int) -> tuple[np.ndarray, list[Future]]:
-        batch = np.empty((min(batch_size, len(source) - first), image_size, image_size, 3), np.uint8)
-
-        def load(row: int) -> None:
-            batch[row] = resize(source.read(first + row), image_size)
-
-        return batch, [pool.submit(load, row) for row in range(len(batch))]
-
-    starts = iter(range(0, len(source), batch_size))
-    # Pillow decodes without the GIL; a few threads more than a small machine has cores hide the waiting for files.
-    with ThreadPoolExecutor(max(4, os.cpu_count() or 1)) as pool:
-        pending = deque(start(first) for first in islice(starts, 2))
-        try:
-            while pending:
-                batch, jobs = pending.popleft()
-                for job in jobs:
-                    job.result()
-                pending.extend(start(first) for first in islice(starts, 1))
-                yield batch
-        finally:  # left early, or an image that cannot be decoded: what nobody waits for any more is not begun
-            for _, jobs in pending:
-                for job in jobs:
-                    job.cancel()
 
 
 def array_batches(array: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:

@@ -1,10 +1,13 @@
-"""Decodes every image of a split once, to one square size, in memory or in a memory map on disk."""
+"""Images decoded to one square size: all of a split, in memory or in a memory map on disk, or batch by batch."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +20,9 @@ from dseh_tf.data.retrieval_dataset import ArrayImages, ImageSource, Split
 from dseh_tf.errors import InputError
 
 DEFAULT_CACHE = Path("data") / "pixels"
+
+# Images a job of the pool decodes: handing over a job costs as much as decoding a tiny image.
+_JOB = 16
 
 
 def load_pixels(
@@ -62,17 +68,43 @@ def _fingerprint(source: ImageSource, size: int) -> str:
 
 
 def _fill(pixels: np.ndarray, source: ImageSource, progress: bool, threads: int | None) -> None:
-    size = pixels.shape[1]
+    size, done = pixels.shape[1], 0
+    with tqdm(total=len(source), desc=f"decoding to {size} px", unit="image", disable=not progress) as bar:
+        for batch in image_batches(source, size, 256, threads):
+            pixels[done : done + len(batch)] = batch
+            done += len(batch)
+            bar.update(len(batch))
 
-    def work(row: int) -> None:
-        pixels[row] = resize(source.read(row), size)
 
-    # Pillow releases the GIL while it decodes and resizes. Blocks keep few futures alive and stop soon after an error.
-    with (
-        ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool,
-        tqdm(total=len(source), desc=f"decoding to {size} px", unit="image", disable=not progress) as bar,
-    ):
-        for first in range(0, len(source), 1024):
-            rows = range(first, min(first + 1024, len(source)))
-            for _ in pool.map(work, rows):
-                bar.update()
+def image_batches(
+    source: ImageSource, image_size: int, batch_size: int, threads: int | None = None
+) -> Iterator[np.ndarray]:
+    """uint8 [b, image_size, image_size, 3] in order, decoded by `threads`, two batches ahead of their use.
+
+    threads: default, one a core and at least four. Raises InputError on the first image that cannot be decoded.
+    """
+
+    def start(first: int) -> tuple[np.ndarray, list[Future]]:
+        batch = np.empty((min(batch_size, len(source) - first), image_size, image_size, 3), np.uint8)
+
+        def load(begin: int) -> None:
+            for row in range(begin, min(begin + _JOB, len(batch))):
+                batch[row] = resize(source.read(first + row), image_size)
+
+        return batch, [pool.submit(load, begin) for begin in range(0, len(batch), _JOB)]
+
+    starts = iter(range(0, len(source), batch_size))
+    # Pillow decodes without the GIL; a few threads more than a small machine has cores hide the waiting for files.
+    with ThreadPoolExecutor(threads or max(4, os.cpu_count() or 1)) as pool:
+        pending = deque(start(first) for first in islice(starts, 2))
+        try:
+            while pending:
+                batch, jobs = pending.popleft()
+                for job in jobs:
+                    job.result()
+                pending.extend(start(first) for first in islice(starts, 1))
+                yield batch
+        finally:  # left early, or an image that cannot be decoded: what nobody waits for any more is not begun
+            for _, jobs in pending:
+                for job in jobs:
+                    job.cancel()

@@ -11,8 +11,8 @@ import numpy as np
 from tqdm import tqdm
 
 from dseh_tf.data import Split
-from dseh_tf.data.input_pipeline import array_batches, image_batches
-from dseh_tf.data.pixels import load_pixels
+from dseh_tf.data.input_pipeline import array_batches
+from dseh_tf.data.pixels import image_batches, load_pixels
 from dseh_tf.errors import InputError
 from dseh_tf.methods.base import Fitted
 from dseh_tf.models.backbones import Backbone, build_backbone

@@ -146,6 +146,7 @@ class RowStream:
         first = 0
         if isinstance(self.strategy, tf.distribute.MultiWorkerMirroredStrategy):
             first = self.strategy.cluster_resolver.task_id * count
+        behind: tuple[dict, int] | None = None
         for batch in batches:
             rows = len(batch)
             if rows < share * count:
@@ -156,10 +157,18 @@ class RowStream:
                 return tf.convert_to_tensor(batch[start : start + share])
 
             outputs = self._run(self.strategy.experimental_distribute_values_from_function(value))
-            yield {
-                name: np.concatenate([v.numpy() for v in self.strategy.experimental_local_results(output)])[:rows]
-                for name, output in outputs.items()
-            }
+            # A device may still be at work on it: its next batch is handed over before this one is read back.
+            if behind:
+                yield self._read(*behind)
+            behind = outputs, rows
+        if behind:
+            yield self._read(*behind)
+
+    def _read(self, outputs: dict, rows: int) -> dict[str, np.ndarray]:
+        return {
+            name: np.concatenate([v.numpy() for v in self.strategy.experimental_local_results(output)])[:rows]
+            for name, output in outputs.items()
+        }
 
 
 def joined(outputs: Iterable[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

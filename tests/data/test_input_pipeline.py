@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dseh_tf.data import ArrayImages
 from dseh_tf.errors import InputError
 
 
@@ -98,13 +97,3 @@ def test_batches_that_do_not_fit(tf):
         _rows(batch_size=41)
     with pytest.raises(InputError, match="imgnet batch: found 8 rows for 3 replicas, expected a multiple"):
         _batches(tf, _rows(), replicas=3)
-
-
-def test_images_come_in_order_at_one_size():
-    from dseh_tf.data.input_pipeline import image_batches
-
-    images = np.stack([np.full((10, 10, 3), i, np.uint8) for i in range(23)])
-    batches = list(image_batches(ArrayImages(images), 6, 5))
-    assert [len(b) for b in batches] == [5, 5, 5, 5, 3]
-    assert batches[0].shape == (5, 6, 6, 3)
-    np.testing.assert_array_equal(np.concatenate(batches)[:, 0, 0, 0], np.arange(23))

@@ -7,7 +7,7 @@ from PIL import Image
 
 from dseh_tf.data import ArrayImages, FileImages, Split, memory_maps, pixels
 from dseh_tf.data.decoding import decode_file, resize
-from dseh_tf.data.pixels import load_pixels
+from dseh_tf.data.pixels import image_batches, load_pixels
 from dseh_tf.errors import InputError
 
 
@@ -117,3 +117,22 @@ def test_a_full_disk_is_told_beforehand(files, tmp_path, monkeypatch):
     monkeypatch.setattr(memory_maps.shutil, "disk_usage", lambda _: usage)
     with pytest.raises(InputError, match="GiB free"):
         load_pixels(files, 16, cache_dir=tmp_path / "cache", memory_limit=0, progress=False)
+
+
+@pytest.mark.parametrize("batch_size", [5, 40])
+@pytest.mark.parametrize("threads", [None, 1])
+def test_batches_come_in_order_at_one_size(batch_size, threads):
+    images = np.stack([np.full((10, 10, 3), i, np.uint8) for i in range(93)])
+    batches = list(image_batches(ArrayImages(images), 6, batch_size, threads))
+    assert [len(b) for b in batches] == [batch_size] * (93 // batch_size) + [93 % batch_size]
+    assert batches[0].shape == (batch_size, 6, 6, 3)
+    np.testing.assert_array_equal(np.concatenate(batches)[:, 0, 0, 0], np.arange(93))
+
+
+def test_batches_name_the_first_bad_image(files):
+    for row in (7, 4):
+        files.paths[row].write_bytes(b"")
+    batches = image_batches(files, 8, 3)
+    np.testing.assert_array_equal(next(batches), _expected(files.take(np.arange(3)), 8))
+    with pytest.raises(InputError, match=r"train\.txt:5"):
+        list(batches)
