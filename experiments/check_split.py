@@ -25,7 +25,8 @@ def main(_: list[str]) -> None:
     for note, value in dataset.notes.items():
         if note != "protocol":
             print(f"{note}: {', '.join(map(str, value)) if isinstance(value, list) else value}")
-    print("split: as the protocol says")
+    stated = "protocol" in dataset.notes
+    print("split: as the protocol says" if stated else "split: no protocol stated; no query in train or database")
 
 
 if __name__ == "__main__":

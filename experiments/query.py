@@ -43,17 +43,16 @@ def main(_: list[str]) -> None:
 
 def encode(workdir: Path, paths: tuple[Path, ...]):
     """int8 ±1 [n, K] of image files by the network of a run. Raises InputError where the run has none."""
-    import keras
     import numpy as np
 
-    from dseh_tf.data.input_pipeline import image_batches
-    from dseh_tf.methods.image_encoder import Trunk
+    from dseh_tf.data.pixels import image_batches
+    from dseh_tf.methods.image_encoder import Trunk, load_network
 
     config = run_folder.read_json(workdir / "config.json")
     file = workdir / "imgnet.keras"
     if not file.is_file():
         raise InputError(f"{file}: found no such file, expected the network of a finished run on images")
-    network = keras.models.load_model(file, compile=False)
+    network = load_network(file)
     trunk = Trunk(**{**config["trunk"], "scaling": tuple(config["trunk"]["scaling"] or ()) or None})
     images = Split(np.array(list(map(str, paths))), np.zeros((len(paths), 1), np.uint8), FileImages(paths))
     batches = image_batches(images.images, trunk.image_size, 64)

@@ -12,7 +12,7 @@ import ast
 import dataclasses
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin, get_type_hints
 
 from absl import flags, logging
 
@@ -109,7 +109,7 @@ def main(_: list[str]) -> None:
 
     from experiments.results import write_results
 
-    write_results(workdir, config, dataset, fitted, seconds, labels_only=_PHASES.value == "labnet")
+    write_results(workdir, config, dataset, fitted, seconds, labels_only=method.has_presets and method.phases == "labnet")
 
 
 def _method() -> Any:
@@ -121,6 +121,10 @@ def _method() -> Any:
         options["trunk"] = _trunk()
     if kind.has_presets or kind.has_rows:
         options["preset_dataset"] = _PRESET_DATASET.value or _PRESET_ROWS.get(data_flags.DATASET.value)
+    if not kind.has_presets:
+        for flag in (_PRESET, _PHASES, _ROUNDS, _LABNET_EPOCHS, _IMGNET_EPOCHS):
+            if flag.present and flag.value != flag.default:
+                raise InputError(f"{flag.name}: found {flag.value!r}, but {_METHOD.value} has no such setting")
     if kind.has_presets:
         options |= {"preset": _PRESET.value, "phases": _PHASES.value}
     settings = _settings(kind)
@@ -140,7 +144,8 @@ def _trunk() -> Any:
 
 def _settings(kind: type) -> dict[str, Any]:
     """Settings given on the command line, in the types of the method's own."""
-    types = {f.name: f.type for f in dataclasses.fields(kind.Settings)}
+    hints = get_type_hints(kind.Settings)
+    types = {f.name: hints[f.name] for f in dataclasses.fields(kind.Settings)}
     given: dict[str, Any] = {}
     for name, value in (("optimizer", _OPTIMIZER.value), (_rate_name(types), _LEARNING_RATE.value)):
         if value is not None:
@@ -152,10 +157,17 @@ def _settings(kind: type) -> dict[str, Any]:
         if not equals or name not in types:
             raise InputError(f"set: found {item!r}, expected name=value with name one of {', '.join(sorted(types))}")
         try:
-            value = text if types[name] == "str" else ast.literal_eval(text)
-            given[name] = float(value) if types[name] == "float" else value
-        except (ValueError, SyntaxError, TypeError) as error:
-            raise InputError(f"set: {name}: found {text!r}, expected {types[name]}") from error
+            value = text if types[name] is str else ast.literal_eval(text)
+            if types[name] is float and type(value) is int:
+                value = float(value)
+        except (ValueError, SyntaxError, TypeError):
+            value = None
+        kind_of = get_origin(types[name]) or types[name]
+        whole = kind_of is not tuple or (isinstance(value, tuple) and all(type(item) is int for item in value))
+        if isinstance(kind_of, type) and (type(value) is not kind_of or not whole):
+            shown = getattr(kind_of, "__name__", kind_of) if kind_of is not tuple else "whole numbers as in 30,20,10 or 30,"
+            raise InputError(f"set: {name}: found {text!r}, expected {shown}")
+        given[name] = value
     return given
 
 
@@ -178,6 +190,7 @@ def _rounds(settings: Any) -> dict[str, tuple[int, ...]]:
 
 def _config(method: Any) -> dict[str, Any]:
     """Every resolved setting of the run, as config.json has it."""
+    from dseh_tf.data import image_lists
     from dseh_tf.data.features import read_summary
 
     config: dict[str, Any] = {
@@ -195,6 +208,9 @@ def _config(method: Any) -> dict[str, Any]:
             "kind": "files",
             "root": str(Path(data_flags.IMAGES_ROOT.value or data_flags.LISTS_DIR.value).resolve()),
         }
+        config["lists"] = image_lists.digest(Path(data_flags.LISTS_DIR.value))
+    if data_flags.DATASET.value == "image_folder" and data_flags.IMAGES_ROOT.value:
+        config["images"] = {"kind": "folder", "root": str(Path(data_flags.IMAGES_ROOT.value).resolve())}
     if ":" in _METHOD.value:
         config["method_class"] = _METHOD.value
     if method.has_rows:
@@ -216,13 +232,17 @@ def _config(method: Any) -> dict[str, Any]:
 
 def _dataset(method: Any, strategy: Any) -> Any:
     from dseh_tf.data import catalog
-    from dseh_tf.data.features import read_features, with_features
+    from dseh_tf.data.features import SUMMARY, read_features, read_summary, with_features
 
     labels_only = method.has_presets and method.phases == "labnet"
     extracted = _FEATURES.value is not None and not labels_only
     dataset = catalog.load(data_flags.DATASET.value, data_flags.options(labels_only or extracted))
     if extracted:
-        dataset = read_features(dataset, Path(_FEATURES.value))
+        folder, wanted = Path(_FEATURES.value), data_flags.DATASET.value
+        extracted_from = read_summary(folder).get("dataset")
+        if extracted_from != wanted:  # ids of two data sets may be equal
+            raise InputError(f"{folder / SUMMARY}: dataset: found {extracted_from!r}, expected {wanted!r}")
+        dataset = read_features(dataset, folder)
     if _VALIDATION.value:
         dataset = dataset.validation(_VALIDATION.value, _SEED.value)
     trunk = _trunk()

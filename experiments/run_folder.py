@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from absl import logging
 
 from dseh_tf.errors import InputError
 
-# Settings that say how or where a run is executed, not what it computes: they may change when it is resumed.
-_FREE = ("strategy", "replicas", "environment", "images_root", "lists_dir", "data_dir", "workdir")
+# How or where a run is executed, not what it computes: may change when it is resumed. Of the programs it is told.
+_PROGRAMS = ("python", "versions", "git_commit", "machine")
+_FREE = ("strategy", "replicas", "lists_dir", "data_dir", *_PROGRAMS)
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
@@ -55,6 +57,10 @@ def open_workdir(workdir: Path, config: Mapping[str, Any]) -> bool:
             if name not in _FREE and before.get(name) != now.get(name):
                 found, expected = _difference(before.get(name), now.get(name))
                 raise InputError(f"{path}: {name}: found {found}, expected {expected}; choose another --workdir")
+        for name in _PROGRAMS:
+            if before.get(name) != now.get(name):
+                found, expected = _difference(before.get(name), now.get(name))
+                logging.warning("%s: %s: begun with %s, now %s", path, name, found, expected)
         return (workdir / "result.json").exists()
     if workdir.exists() and any(workdir.iterdir()) and not path.exists():
         raise InputError(f"{workdir}: found files but no config.json, expected an empty folder or a run's")
@@ -81,12 +87,16 @@ def environment() -> dict[str, Any]:
         except metadata.PackageNotFoundError:
             continue
     here = Path(__file__).parents[1]
-    git = subprocess.run(["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    try:
+        git = subprocess.run(["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+        commit = git.stdout.strip()
+    except OSError:  # no git on this machine
+        commit = ""
     machine = {"system": platform.platform(), "processor": platform.machine(), "cores": os.cpu_count()}
     return {
         "python": platform.python_version(),
         "versions": versions,
-        "git_commit": git.stdout.strip(),
+        "git_commit": commit,
         "machine": machine,
     }
 

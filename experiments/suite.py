@@ -64,6 +64,11 @@ def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
             f"--suite: {given.suite}: found none of its methods in the registry, expected {suite.methods}"
         )
     chosen = chosen_flags(Path(given.chosen)) if given.chosen else {}
+    for name in methods if chosen else ():
+        if name.startswith(suites.ABLATION_PREFIX):  # an ablation is its method less one part, not tuned by itself
+            chosen.setdefault(name, chosen.get("dseh", []))
+        elif name not in chosen:
+            print(f"{given.chosen}: has no settings of {name}, which keeps its defaults")
     arguments = {
         run: (*run.arguments, *chosen.get(run.method, ()), *shared, *by_method.get(run.method, ())) for run in runs
     }

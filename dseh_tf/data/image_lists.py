@@ -5,9 +5,11 @@ A line is `path 0 1 0 ...`: a path, then one 0 or 1 a class (thuml/HashNet:pytor
 
 from __future__ import annotations
 
+import hashlib
+import posixpath
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +25,10 @@ _FILES = {"train": "train.txt", "query": "test.txt", "database": "database.txt"}
 
 @dataclass(frozen=True)
 class ImageList:
-    """One list file, read. paths: as written. labels: uint8 [n, c]. lines: int64 [n], counted from 1."""
+    """One list file, read.
+
+    paths: as written, without `.` and double slashes. labels: uint8 [n, c]. lines: int64 [n], counted from 1.
+    """
 
     file: Path
     paths: tuple[str, ...]
@@ -40,7 +45,7 @@ def load_image_lists(
     labels_only: bool = False,
     skip_bad_images: bool = False,
 ) -> RetrievalDataset:
-    """Reads the lists of a folder; ids are the paths as written, images lie under `images_root` (default: the folder).
+    """Reads the lists of a folder; ids are the paths as `ImageList` has them, images lie under `images_root` (default: the folder).
 
     `database.txt` is used as it is; where there is none, the database is the training list. `words.txt` or
     `classes.txt`, a name a line, gives the class names where it has as many lines as there are classes.
@@ -78,6 +83,13 @@ def load_image_lists(
     return dataset
 
 
+def digest(lists_dir: Path) -> str:
+    """Of the lists as they stand: equal digests are equal splits. A list that is missing counts as empty."""
+    files = (lists_dir / name for name in _FILES.values())
+    parts = (file.read_bytes() if file.is_file() else b"" for file in files)
+    return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:16]
+
+
 def read_image_list(file: Path) -> ImageList:
     """Reads and checks one list. Paths may hold spaces: the labels are the numbers at the end of the line.
 
@@ -98,6 +110,8 @@ def read_image_list(file: Path) -> ImageList:
         line = text.count(b"\n", 0, error.start) + 1
         raise InputError(f"{file}:{line}: found bytes that are not UTF-8, expected a path in UTF-8") from None
     entries = _read_regular(file, text) or _read_line_by_line(file, text.decode())
+    # ./a.jpg and x//a.jpg are a.jpg and x/a.jpg: a query must not pass for another image by its spelling.
+    entries = replace(entries, paths=tuple(map(posixpath.normpath, entries.paths)))
     unlabelled = np.flatnonzero(~entries.labels.any(axis=1))
     if len(unlabelled):
         raise InputError(
@@ -203,7 +217,11 @@ def _class_names(lists_dir: Path, classes: int) -> tuple[str, ...]:
     for file in (lists_dir / "words.txt", lists_dir / "classes.txt"):
         if not file.exists():
             continue
-        names = tuple(line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip())
+        try:
+            text = file.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise InputError(f"{file}: found bytes that are not UTF-8 ({error.reason}), expected a class name a line") from None
+        names = tuple(line.strip() for line in text.splitlines() if line.strip())
         if len(names) == classes:
             return names
         logging.warning("%s: found %d names, expected %d; the classes stay without names", file, len(names), classes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -70,6 +71,21 @@ class Method(abc.ABC):
         """Learns from `dataset.train` alone; query and database are read only to report, never to choose."""
 
 
+def check_numbers(settings: Any, least: Mapping[str, int], shares: Sequence[str] = ("dropout",)) -> None:
+    """Raises InputError where a setting is below its least value, or a share (at least 0) is not below 1.
+
+    settings: a dataclass; a tuple is checked item by item.
+    """
+    for name, bound in least.items():
+        value = getattr(settings, name)
+        if any(item < bound for item in (value if isinstance(value, tuple) else (value,))):
+            raise InputError(f"{name}: found {value}, expected at least {bound}")
+    for name in shares:
+        value = getattr(settings, name)
+        if not 0 <= value < 1:
+            raise InputError(f"{name}: found {value}, expected a share of at least 0 and below 1")
+
+
 def input_matrix(split: Split) -> np.ndarray:
     """float32 [n, d]: the split's features, or its images flattened and scaled to 0..1.
 
@@ -82,4 +98,4 @@ def input_matrix(split: Split) -> np.ndarray:
     raise InputError("features: found labels only, expected features or images")
 
 
-__all__ = ["Fitted", "Method", "NoSettings", "input_matrix"]
+__all__ = ["Fitted", "Method", "NoSettings", "check_numbers", "input_matrix"]

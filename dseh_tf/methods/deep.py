@@ -19,7 +19,7 @@ import tensorflow as tf
 from dseh_tf.data import RetrievalDataset
 from dseh_tf.data.input_pipeline import TrainingRows
 from dseh_tf.errors import InputError
-from dseh_tf.methods.base import Method
+from dseh_tf.methods.base import Method, check_numbers
 from dseh_tf.methods.image_encoder import ImageEncoder, Trunk, training_inputs
 from dseh_tf.models.backbones import Backbone
 from dseh_tf.models.imgnet import split_variables, trunk_outputs
@@ -132,6 +132,7 @@ class DeepMethod(Method):
         settings = replace(settings, **self._given)
         if settings.optimizer not in OPTIMIZERS:
             raise InputError(f"optimizer: found {settings.optimizer!r}, expected one of {', '.join(OPTIMIZERS)}")
+        check_numbers(settings, {"batch": 1, "epochs": 0, "decay_epochs": 1, "feature_layer": 0})
         self.check(settings)
         return settings
 

@@ -14,7 +14,7 @@ from dseh_tf import losses, presets
 from dseh_tf.data import RetrievalDataset
 from dseh_tf.data.input_pipeline import TrainingRows, array_batches
 from dseh_tf.errors import InputError
-from dseh_tf.methods.base import Method
+from dseh_tf.methods.base import Method, check_numbers
 from dseh_tf.methods.image_encoder import ImageEncoder, Trunk, training_inputs
 from dseh_tf.models.imgnet import build_imgnet, split_variables
 from dseh_tf.models.labnet import build_labnet
@@ -98,6 +98,8 @@ def _checked(settings: DSEHSettings, phases: str) -> DSEHSettings:
     for name, allowed in choices.items():
         if getattr(settings, name) not in allowed:
             raise InputError(f"{name}: found {getattr(settings, name)!r}, expected one of {', '.join(allowed)}")
+    least = {"labnet_batch": 1, "imgnet_batch": 1, "labnet_epochs": 0, "imgnet_epochs": 0, "decay_epochs": 1}
+    check_numbers(settings, {**least, "labnet_width": 1, "feature_dim": 1, "feature_layer": 0})
     if phases == "labnet":  # later rounds differ from more epochs only by ImgNet's rows in the memory
         settings = replace(settings, labnet_epochs=settings.labnet_epochs[:1], imgnet_epochs=())
     elif len(settings.imgnet_epochs) != len(settings.labnet_epochs):

@@ -19,7 +19,7 @@ class HashNetSettings(DeepSettings):
     """thuml/HashNet:models/train/{nuswide_81,imagenet,coco}/{solver,train_val}.prototxt, nesterov from pytorch/src/train.py.
 
     10,000 steps at a base rate of 5e-5, the hash layer at ten times that, biases at twice, halved every 2,000: here, with
-    batches of 2 x 128 of about 10,000 rows (39 an epoch), 256 epochs halved every 51.
+    batches of 2 x 256 of about 10,000 rows (19 an epoch), 526 epochs halved every 105.
     class_num: weight of similar pairs. sigmoid_param: scale of the inner products, times K.
     continuation_gamma, continuation_power, continuation_every: of beta_t = (1 + gamma t)^power, changed every so many steps.
     """
@@ -29,12 +29,12 @@ class HashNetSettings(DeepSettings):
     nesterov: bool = True
     learning_rate: float = 5e-4
     decay: float = 0.5
-    decay_epochs: int = 51
+    decay_epochs: int = 105
     pretrained_multiplier: float = 0.1
     bias_multiplier: float = 2.0
     weight_decay: float = 5e-4
-    batch: int = 256
-    epochs: int = 256
+    batch: int = 512
+    epochs: int = 526
     class_num: float = 5.0
     sigmoid_param: float = 10.0
     continuation_gamma: float = 0.005

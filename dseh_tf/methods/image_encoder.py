@@ -80,6 +80,17 @@ def training_inputs(train: Split, trunk: Trunk, runtime: Runtime | None = None) 
     return TrainingInputs(pixels.array, None, trunk.mirror)
 
 
+def load_network(path: Path) -> keras.Model:
+    """The network that `ImageEncoder.save` wrote, in any process. Raises InputError on a file that is none."""
+    from dseh_tf.models import applications, cnn_f  # noqa: F401  their layers are known to Keras once imported
+
+    try:
+        return keras.models.load_model(path, compile=False)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{path}: found no network that can be read ({reason}), expected a run's imgnet.keras") from None
+
+
 class ImageEncoder(Fitted):
     """A trained image network as an encoder.
 

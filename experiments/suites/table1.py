@@ -12,10 +12,12 @@ lies in a folder of its own:
 
     python -m experiments.suite --suite=table1 --datasets=nus_wide_21 --runs=runs/table1 \
         --run_flag=--data_dir=/data/nus_wide --run_flag=--backbone=cnn_f \
-        --run_flag=--backbone_weights=/data/imagenet-vgg-f.mat --run_flag=dseh:--train_backbone
+        --run_flag=--backbone_weights=/data/imagenet-vgg-f.mat --run_flag=dseh:--train_backbone \
+        --run_flag=hashnet:--train_backbone --run_flag=dhn:--train_backbone --run_flag=dpsh:--train_backbone \
+        --run_flag=cnnh:--train_backbone --run_flag=dnnh:--train_backbone
     python -m figures.map_table --runs=runs/table1 --out=out
 
-DSEH stands first: its run, made before the others of its data set, leaves every feature that they share.
+The deep methods fine-tune CNN-F; the shallow ones, which are not given --train_backbone, work on its features, extracted once.
 """
 
 from experiments.suites import Suite

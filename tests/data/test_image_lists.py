@@ -163,3 +163,16 @@ def test_corel5k():
     assert [len(dataset.train), len(dataset.query), len(dataset.database)] == [4_434, 490, 4_434]
     assert len(dataset.class_names) == 74
     assert sorted(dataset.query.images.read(0).shape) == [3, 128, 192]
+
+
+@pytest.mark.parametrize("spelled", ["./a.png", "x/../a.png", ".//a.png"])
+def test_a_query_is_known_by_any_spelling(tmp_path, spelled):
+    with pytest.raises(InputError, match=r"test\.txt:1: query a\.png is in"):
+        load_image_lists(_write(tmp_path, test=[f"{spelled} 0 0 1"]), labels_only=True)
+
+
+def test_class_names_that_are_no_text(tmp_path):
+    _write(tmp_path)
+    (tmp_path / "words.txt").write_bytes(b"caf\xe9\nb\nc\n")
+    with pytest.raises(InputError, match=r"words\.txt: found bytes that are not UTF-8"):
+        load_image_lists(tmp_path)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -80,6 +83,13 @@ def test_whole_run_on_the_embedded_data_set(run, tmp_path, result, capsys):
         (["--optimizer=nope"], "optimizer: found 'nope', expected one of adam, sgd"),
         (["--set=nope=1"], "set: found 'nope=1', expected name=value"),
         (["--set=theta_scale=x"], "set: theta_scale: found 'x', expected float"),
+        (["--set=labnet_epochs=5"], "set: labnet_epochs: found '5', expected whole numbers as in"),
+        (["--set=labnet_batch=8.5"], "set: labnet_batch: found '8.5', expected int"),
+        (["--set=decay_epochs=0"], "decay_epochs: found 0, expected at least 1"),
+        (["--set=dropout=1.0"], "dropout: found 1.0, expected a share of at least 0 and below 1"),
+        (["--method=dpsh", "--set=batch=0"], "batch: found 0, expected at least 1"),
+        (["--method=dpsh", "--phases=labnet"], "phases: found 'labnet', but dpsh has no such setting"),
+        (["--method=itq", "--imgnet_epochs=5"], "imgnet_epochs: found 5, but itq has no such setting"),
         (["--method=itq", "--optimizer=adam"], "optimizer: found 'adam', but itq has no such setting"),
         (["--dataset=image_lists"], "lists_dir: found none"),
         (["--backbone=nope.keras", "--dataset=multi_digits"], "nope.keras: found no such file"),
@@ -106,3 +116,50 @@ def test_a_folder_that_is_no_run(run, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match=r"found files but no config\.json"):
         run(f"--workdir={tmp_path}")
+
+
+def test_other_lists_in_the_same_folder(run, label_lists, tmp_path):
+    """Not another run of the first lists, finished or not; the same lists elsewhere are."""
+    common = ["--dataset=image_lists", "--phases=labnet", f"--workdir={tmp_path / 'run'}", f"--images_root={tmp_path}", *SMALL]
+    run(*common, f"--lists_dir={label_lists}")
+    moved, other = tmp_path / "moved", tmp_path / "other"
+    for folder in (moved, other):
+        shutil.copytree(label_lists, folder)
+    lines = (other / "train.txt").read_text().splitlines()
+    (other / "train.txt").write_text("\n".join(lines[::-1]) + "\n")
+    run(*common, f"--lists_dir={moved}")
+    with pytest.raises(InputError, match=r"config\.json: lists: found"):
+        run(*common, f"--lists_dir={other}")
+
+
+def test_features_of_another_data_set(run, label_lists, tmp_path):
+    (tmp_path / "features").mkdir()
+    summary = {"dataset": "tfds:cifar10", "backbone": "x", "image_size": 8, "dim": 4, "mirrored": False}
+    (tmp_path / "features" / "features.json").write_text(json.dumps(summary))
+    with pytest.raises(InputError, match=r"features\.json: dataset: found 'tfds:cifar10', expected 'image_lists'"):
+        run("--dataset=image_lists", f"--lists_dir={label_lists}", "--method=itq", f"--workdir={tmp_path / 'run'}",
+            f"--features={tmp_path / 'features'}")  # fmt: skip
+
+
+def test_a_saved_network_is_read_in_a_fresh_process(tf, tmp_path):
+    """Its own layers are known there: those of CNN-F and of keras.applications too."""
+    from dseh_tf.models.applications import Preprocessing
+    from dseh_tf.models.cnn_f import SubtractMean
+
+    inputs = tf.keras.Input((4, 4, 3))
+    x = SubtractMean((4, 4, 3))(inputs)
+    network = tf.keras.Model(inputs, Preprocessing("resnet50")(x))
+    network.save(tmp_path / "imgnet.keras")
+    program = (
+        "import pathlib, sys; from dseh_tf.methods.image_encoder import load_network; "
+        "print(len(load_network(pathlib.Path(sys.argv[1])).layers))"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "imgnet.keras")], capture_output=True, text=True, check=True
+    )
+    assert found.stdout.split()[-1] == str(len(network.layers))
+    (tmp_path / "imgnet.keras").write_bytes((tmp_path / "imgnet.keras").read_bytes()[:500])
+    from dseh_tf.methods.image_encoder import load_network
+
+    with pytest.raises(InputError, match=r"imgnet\.keras: found no network that can be read"):
+        load_network(tmp_path / "imgnet.keras")
