@@ -42,7 +42,7 @@ class DSEHSettings:
       labnet_clip, imgnet_clip: each gradient element is clipped to [-clip, clip]; 0 for no clipping.
       labnet_clip_norm: the length of LabNet's whole gradient is clipped to this; 0 for no clipping.
       labnet_batch, imgnet_batch: global batch sizes. labnet_epochs, imgnet_epochs: one number a round.
-    Alternation (SPEC 1.5)
+    Alternation (section 3.4)
       bank_reinit: what the banks hold when LabNet trains again, "imgnet", "keep" or "random".
       bank_reinit_mean_subtract: False feeds ImgNet images without their mean for that, as the release does by mistake.
     """

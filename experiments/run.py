@@ -12,7 +12,7 @@ import ast
 import dataclasses
 import time
 from pathlib import Path
-from typing import Any, get_origin, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from absl import flags, logging
 
@@ -63,6 +63,9 @@ _LABEL_REPORT = flags.DEFINE_integer(
 _EVALUATE_ROUNDS = flags.DEFINE_bool("evaluate_rounds", True, "Evaluate after every round, not only at the end.")
 _JIT = flags.DEFINE_bool("jit_compile", False, "Compile the training steps with XLA.")
 _PROGRESS = flags.DEFINE_bool("progress", True, "Progress bars.")
+
+# The types of settings that a value of --set is checked against.
+_CHECKED = (str, int, float, bool, tuple)
 
 _PRESET_ROWS = {"nus_wide_21": "nus_wide", "nus_wide_10": "nus_wide", "imagenet_100": "imagenet", "ms_coco": "ms_coco"}
 
@@ -121,12 +124,12 @@ def _method() -> Any:
         options["trunk"] = _trunk()
     if kind.has_presets or kind.has_rows:
         options["preset_dataset"] = _PRESET_DATASET.value or _PRESET_ROWS.get(data_flags.DATASET.value)
-    if not kind.has_presets:
+    if kind.has_presets:
+        options |= {"preset": _PRESET.value, "phases": _PHASES.value}
+    else:
         for flag in (_PRESET, _PHASES, _ROUNDS, _LABNET_EPOCHS, _IMGNET_EPOCHS):
             if flag.present and flag.value != flag.default:
                 raise InputError(f"{flag.name}: found {flag.value!r}, but {_METHOD.value} has no such setting")
-    if kind.has_presets:
-        options |= {"preset": _PRESET.value, "phases": _PHASES.value}
     settings = _settings(kind)
     if kind.has_presets:  # what the preset says decides how a number "for every round" is spread
         settings |= _rounds(kind(_BITS.value, _SEED.value, **{**options, "phases": "all"}).settings)
@@ -156,19 +159,25 @@ def _settings(kind: type) -> dict[str, Any]:
         name, equals, text = item.partition("=")
         if not equals or name not in types:
             raise InputError(f"set: found {item!r}, expected name=value with name one of {', '.join(sorted(types))}")
-        try:
-            value = text if types[name] is str else ast.literal_eval(text)
-            if types[name] is float and type(value) is int:
-                value = float(value)
-        except (ValueError, SyntaxError, TypeError):
-            value = None
-        kind_of = get_origin(types[name]) or types[name]
-        whole = kind_of is not tuple or (isinstance(value, tuple) and all(type(item) is int for item in value))
-        if isinstance(kind_of, type) and (type(value) is not kind_of or not whole):
-            shown = getattr(kind_of, "__name__", kind_of) if kind_of is not tuple else "whole numbers as in 30,20,10 or 30,"
-            raise InputError(f"set: {name}: found {text!r}, expected {shown}")
+        value = _parsed(name, text, types[name])
         given[name] = value
     return given
+
+
+def _parsed(name: str, text: str, kind: Any) -> Any:
+    """The text as a value of a setting's type; of a type that is none of `_CHECKED`, whatever literal it is."""
+    origin = get_origin(kind) or kind
+    try:
+        value = text if kind is str else ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        value = None if origin in _CHECKED else text
+    if kind is float and type(value) is int:
+        value = float(value)
+    whole = get_args(kind) != (int, ...) or (isinstance(value, tuple) and all(type(item) is int for item in value))
+    if origin in _CHECKED and (type(value) is not origin or not whole):
+        shown = "whole numbers as in 30,20,10 or 30," if get_args(kind) == (int, ...) else origin.__name__
+        raise InputError(f"set: {name}: found {text!r}, expected {shown}")
+    return value
 
 
 def _rate_name(types: dict[str, Any]) -> str:
@@ -210,7 +219,8 @@ def _config(method: Any) -> dict[str, Any]:
         }
         config["lists"] = image_lists.digest(Path(data_flags.LISTS_DIR.value))
     if data_flags.DATASET.value == "image_folder" and data_flags.IMAGES_ROOT.value:
-        config["images"] = {"kind": "folder", "root": str(Path(data_flags.IMAGES_ROOT.value).resolve())}
+        config["folder"] = str(Path(data_flags.IMAGES_ROOT.value).resolve())
+        config["images"] = {"kind": "folder", "root": config["folder"]}
     if ":" in _METHOD.value:
         config["method_class"] = _METHOD.value
     if method.has_rows:

@@ -18,7 +18,7 @@ from dseh_tf.errors import InputError
 
 # How or where a run is executed, not what it computes: may change when it is resumed. Of the programs it is told.
 _PROGRAMS = ("python", "versions", "git_commit", "machine")
-_FREE = ("strategy", "replicas", "lists_dir", "data_dir", *_PROGRAMS)
+_FREE = ("strategy", "replicas", "lists_dir", "data_dir", "images", *_PROGRAMS)
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
@@ -45,8 +45,7 @@ def open_workdir(workdir: Path, config: Mapping[str, Any]) -> bool:
     """Makes the folder with its config.json, or checks that the one there is of the same configuration.
 
     Returns whether the run in it is finished. A run that failed before its first checkpoint gives way. Raises
-    InputError, naming the first field that differs, and writes
-    nothing then.
+    InputError, naming the first field that differs, and writes nothing then.
     """
     path = workdir / "config.json"
     begun = any((workdir / name).exists() for name in ("checkpoints", "codes.npz", "result.json"))

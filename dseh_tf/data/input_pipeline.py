@@ -55,7 +55,7 @@ class TrainingRows:
         """Batches of the steps first..last-1 for one worker: its replicas' shares of each step, in turn.
 
         An element: {"rows": int32 [b], and one tensor [b, ...] a name}. Rows of a step are drawn without replacement,
-        every step anew (SPEC 1.4: an epoch is floor(n / batch) such draws, not a permutation).
+        every step anew (lelan-li/DSEH:DSEH.py: an epoch is floor(n / batch) such draws, not a permutation).
         """
         replicas = context.num_replicas_in_sync
         if self.batch_size % replicas:

@@ -210,7 +210,7 @@ class _Training:
         )
 
     def _decay(self, epoch: int, round_: int) -> float:
-        """SPEC 1.4: 10^-(idx / 2), idx = floor(epoch / 10) + round."""
+        """10^-(idx / 2), idx = floor(epoch / 10) + round, as lelan-li/DSEH:DSEH.py has it."""
         return 10.0 ** (-0.5 * (epoch // self.settings.decay_epochs + round_))
 
     # Losses, each this replica's share of the global batch's
@@ -288,7 +288,7 @@ class _Training:
     # Reports
 
     def _label_numbers(self) -> dict[str, Any]:
-        """n_h and map_l (SPEC 1.7)."""
+        """n_h and map_l, as Table 2 of the paper has them."""
         data = self.dataset
         train_codes = self._label_codes(data.train.labels)
         rest = data.database.take(~data.database_is_train())

@@ -1,4 +1,4 @@
-"""DSEH without one of its parts: the rows of Table 2 of the paper, each a preset of DSEH with one change (SPEC 1.7).
+"""DSEH without one of its parts: the rows of Table 2 of the paper, each a preset of DSEH with one change.
 
 They take DSEH's settings, presets and phases; a setting that is given explicitly stands.
 """

@@ -21,7 +21,7 @@ class Backbone:
 
     pretrained: its variables learn at the lower rate. trained: False for a frozen trunk, whose features are extracted
     once. has_dropout: the trunk drops units itself. mean: what it subtracts from an image, for the release's bug of
-    not doing so (SPEC of `bank_reinit_mean_subtract`); None where it scales in another way.
+    not doing so (`DSEHSettings.bank_reinit_mean_subtract`); None where it scales in another way.
     """
 
     name: str

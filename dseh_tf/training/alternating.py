@@ -2,7 +2,7 @@
 
 In every round: LabNet learns from labels and its memory -> a clean pass gives its features and sign codes of the training
 labels -> ImgNet learns from both -> ImgNet's features and signs become LabNet's memory. Weights and moments of the optimisers
-carry over between rounds. Re-initialising the memory is all that ImgNet does to LabNet (SPEC 1.5).
+carry over between rounds. Re-initialising the memory is all that ImgNet does to LabNet (DSEH.py:train_label).
 """
 
 from __future__ import annotations

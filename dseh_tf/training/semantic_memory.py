@@ -37,7 +37,7 @@ class SemanticMemory(tf.Module):
         self._codes.spread()
 
     def fill_normal(self, seed: int) -> None:
-        """Standard normal banks, as before the first round (SPEC 1.2)."""
+        """Standard normal banks, as before the first round (lelan-li/DSEH:DSEH.py)."""
         for salt, bank in enumerate((self._features, self._codes)):
             bank.assign(tf.random.stateless_normal(bank.primary.shape, [seed, 7919 + salt], alg="philox"))
 

@@ -1,5 +1,4 @@
 import re
-import time
 from pathlib import Path
 
 import numpy as np
@@ -145,10 +144,8 @@ def test_bad_images_are_left_out_and_counted(tmp_path):
 
 
 @pytest.mark.skipif(not (SHARED / "coco_lists").is_dir(), reason="the shared lists are not here")
-def test_coco_lists_in_seconds():
-    start = time.perf_counter()
+def test_coco_lists():
     dataset = load_image_lists(SHARED / "coco_lists", labels_only=True)
-    assert time.perf_counter() - start < 10
     assert [len(dataset.train), len(dataset.query), len(dataset.database)] == [10_000, 5_000, 117_218]
     assert dataset.classes == 80 and dataset.database_is_train().sum() == 10_000
     with (SHARED / "coco_lists" / "database.txt").open() as lines:

@@ -25,6 +25,8 @@ class MarginSettings(DeepSettings):
     \"\"\"margin: that dissimilar rows are held apart by.\"\"\"
 
     margin: float = 1.0
+    floor: float | None = None
+    widths: tuple[float, ...] = ()
 
 
 class Margin(DeepMethod):
@@ -90,13 +92,15 @@ def _arguments(folder, method: str) -> list[str]:
 
 def test_a_deep_method_from_elsewhere(run, result, elsewhere, capsys):
     # 80 steps: the normalised outputs of a network from scratch need some until their running statistics are theirs.
-    arguments = [*_arguments(elsewhere, "their_methods:Margin"), "--set=epochs=40", "--set=margin=0.8", "--learning_rate=0.003"]
+    arguments = [*_arguments(elsewhere, "their_methods:Margin"), "--set=epochs=40", "--set=margin=0.8", "--learning_rate=0.003",
+                 "--set=floor=0.5", "--set=widths=0.5,1.0"]  # fmt: skip
     run(*arguments)
     found = result(elsewhere / "run")
     assert found["method"] == "margin" and found["map"] > 0.8
     config = json.loads((elsewhere / "run" / "config.json").read_text())
     assert config["method_class"] == "their_methods:Margin"
-    assert (config["settings"]["margin"], config["settings"]["learning_rate"]) == (0.8, 0.003)
+    settings = {name: config["settings"][name] for name in ("margin", "learning_rate", "floor", "widths")}
+    assert settings == {"margin": 0.8, "learning_rate": 0.003, "floor": 0.5, "widths": [0.5, 1.0]}
     assert (elsewhere / "run" / "losses.npz").exists() and (elsewhere / "run" / "imgnet.keras").exists()
     capsys.readouterr()
     run(*arguments)

@@ -120,7 +120,7 @@ def test_a_folder_that_is_no_run(run, tmp_path):
 
 def test_other_lists_in_the_same_folder(run, label_lists, tmp_path):
     """Not another run of the first lists, finished or not; the same lists elsewhere are."""
-    common = ["--dataset=image_lists", "--phases=labnet", f"--workdir={tmp_path / 'run'}", f"--images_root={tmp_path}", *SMALL]
+    common = ["--dataset=image_lists", "--phases=labnet", f"--workdir={tmp_path / 'run'}", *SMALL]
     run(*common, f"--lists_dir={label_lists}")
     moved, other = tmp_path / "moved", tmp_path / "other"
     for folder in (moved, other):

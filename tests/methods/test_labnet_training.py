@@ -16,7 +16,7 @@ SMALL = {"labnet_width": 96, "feature_dim": 48, "labnet_batch": 16, "labnet_epoc
 
 
 def _plain_trace(tf, settings: dict, labels: np.ndarray, weights: list, banks: tuple, batches: list) -> np.ndarray:
-    """The loss of every step; equations of SPEC 1.2 in float32 as the release has them, float64 for Adam alone."""
+    """The loss of every step; equations 5 to 11 in float32 as the release has them, float64 for Adam alone."""
     scale = settings["labnet_code_similarity"]
     variables = [tf.Variable(w) for w in weights]
     moments = [[np.zeros(w.shape), np.zeros(w.shape)] for w in weights]
