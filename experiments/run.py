@@ -51,7 +51,7 @@ _SET = flags.DEFINE_multi_string("set", [], "name=value of any other setting of 
 
 _STRATEGY = flags.DEFINE_string("strategy", "default", "default, mirrored or multi_worker.")
 _REPLICAS = flags.DEFINE_integer(
-    "replicas", 0, "Devices; logical CPUs where there are fewer GPUs. 0: every GPU, or one CPU."
+    "replicas", 0, "Devices; logical CPUs where there are fewer GPUs. 0: every GPU, or one CPU.", lower_bound=0
 )
 _DETERMINISTIC = flags.DEFINE_bool("deterministic", True, "The same numbers in every run of the same command.")
 _CHECKPOINT_STEPS = flags.DEFINE_integer(

@@ -53,16 +53,27 @@ def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
             run = SuiteRun(given.dataset, name, given.bits, given.seed, extra, number)
             arguments[run] = (*run.arguments, *shared, *by_method.get(name, ()))
     folder = Path(given.runs or "runs/tuning")
-    failures = suite.execute(arguments, folder, given.jobs)
-    known = read_json(folder / "chosen.json")["methods"] if (folder / "chosen.json").is_file() else {}
-    found = choose(folder, [run for run in arguments if run not in failures])
     header = {name: getattr(given, name) for name in ("dataset", "bits", "seed", "validation")}
+    known = _known(folder / "chosen.json", header)
+    failures = suite.execute(arguments, folder, given.jobs)
+    found = choose(folder, [run for run in arguments if run not in failures])
     write_json(folder / "chosen.json", {**header, "trials": TRIALS, "methods": {**known, **found}})
     for name, choice in found.items():
         print(f"{name:10} MAP {choice['map']:.4f}  {' '.join(choice['settings']) or 'defaults'}  ({len(choice['trials'])} trials)")
     print(f"chosen settings in {folder / 'chosen.json'}")
     if failures:
         sys.exit(suite.FAILED)
+
+
+def _known(path: Path, header: Mapping[str, object]) -> dict[str, Mapping]:
+    """The choices made before, which must be for the same data, code length, seed and held-out share."""
+    if not path.is_file():
+        return {}
+    before = read_json(path)
+    for name, value in header.items():
+        if before.get(name) != value:
+            raise InputError(f"{path}: {name}: found {before.get(name)!r}, expected {value!r}; choose another --runs")
+    return before["methods"]
 
 
 def choose(folder: Path, runs: list[SuiteRun]) -> dict[str, Mapping]:

@@ -42,6 +42,8 @@ def test_the_best_trial_is_chosen_and_handed_to_the_suite(call, tmp_path, capsys
     capsys.readouterr()
     call("--methods=sh", "--bits=16", f"--runs={room}", "--validation=0.2")
     assert set(json.loads((room / "chosen.json").read_text())["methods"]) == {"lsh", "itq_cca", "sh"}
+    with pytest.raises(InputError, match=r"chosen\.json: bits: found 16, expected 32; choose another --runs"):
+        call("--methods=sh", "--bits=32", f"--runs={room}", "--validation=0.2")
 
 
 def test_every_method_gets_the_same_number_of_trials_of_settings_it_has():
