@@ -6,7 +6,8 @@ CNN-F has random weights and reads 224 x 224 pixels; features are 1,280 wide wit
 timed inside `Trainer.run`: drawing the batch, loss, bank, optimiser, traces. Behind each block of steps the bare pass of
 the same network takes its turn on a batch that lies ready: forward, backward from a plain sum of the outputs, once
 alone and once with the same optimiser's update. What loss, bank and bookkeeping cost is the difference to the latter, as a
-share of the bare pass.
+share of the bare pass. Of DSEH it is ImgNet's step (benchmarks/labnet_step.py has LabNet's), with banks of random features
+and codes.
 """
 
 from __future__ import annotations
@@ -18,27 +19,52 @@ from dataclasses import dataclass, field
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from dseh_tf.data import RetrievalDataset
 from dseh_tf.methods import METHODS
 from dseh_tf.methods.deep import DeepMethod, Training
+from dseh_tf.methods.dseh import DSEH, _Training
 from dseh_tf.methods.image_encoder import Trunk
 from dseh_tf.models.layers import DropoutStream, dropout_stream
 from dseh_tf.training.runtime import Runtime
-from dseh_tf.training.trainer import Phase, apply_gradients
+from dseh_tf.training.trainer import Phase, Trainer, VariableGroup, apply_gradients
 
-NAMES = tuple(name for name, kind in METHODS.items() if issubclass(kind, DeepMethod))
-BLOCK = {"cnn_f": 3, "features": 40}
+NAMES = (*(name for name, kind in METHODS.items() if issubclass(kind, DeepMethod)), "dseh")
+# Batches that the trainer has drawn ahead while the others had their turn must not be most of a block.
+BLOCK = {"cnn_f": 8, "features": 40}
+
+
+@dataclass
+class Subject:
+    """What is timed of a method: its network, the groups of its variables, its trainer and phase, its inputs."""
+
+    network: keras.Model
+    groups: list[VariableGroup]
+    trainer: Trainer
+    phase: Phase
+    inputs: np.ndarray
+
+
+def subject(name: str, trunk: Trunk, batch: int, dataset: RetrievalDataset) -> Subject:
+    runtime = Runtime(progress=False)
+    if name == "dseh":
+        method = DSEH(32, trunk=trunk, imgnet_batch=batch)
+        images = _Training(method, method._resolved("features" if dataset.has_features else trunk.kind), dataset, runtime)
+        images.targets.fill_normal(0)
+        return Subject(images.imgnet, images.imgnet_groups, images.trainer, images.imgnet_phase(0), images.inputs.plain)
+    training = Training(METHODS[name](32, trunk=trunk, batch=batch), dataset, runtime)
+    return Subject(training.network, training.groups, training.trainer, training.phase(), training.inputs.plain)
 
 
 class Bare:
     """Forward and backward of a method's network, with or without the update by its optimisers."""
 
-    def __init__(self, training: Training, batch: int, update: bool) -> None:
-        images = tf.constant(training.inputs.plain[:batch])
-        variables = [v for group in training.groups for v in group.variables]
+    def __init__(self, of: Subject, batch: int, update: bool) -> None:
+        images = tf.constant(of.inputs[:batch])
+        variables = [v for group in of.groups for v in group.variables]
 
         @tf.function
         def run(count: tf.Tensor) -> tf.Tensor:
@@ -46,10 +72,11 @@ class Bare:
             for index in tf.range(count):
                 stream = DropoutStream(tf.stack([tf.constant(1, tf.int64), tf.cast(index, tf.int64)]), 0, batch)
                 with dropout_stream(stream), tf.GradientTape() as tape:
-                    loss = tf.reduce_sum(training.network(images, training=True)["logits"])
+                    outputs = of.network(images, training=True)
+                    loss = tf.add_n([tf.reduce_sum(value) for value in outputs.values()])
                 gradients = tape.gradient(loss, [v.value for v in variables])
                 if update:
-                    apply_gradients(training.groups, gradients)
+                    apply_gradients(of.groups, gradients)
                 total += tf.add_n([gradient[(0,) * len(gradient.shape)] for gradient in gradients])
             return total
 
@@ -95,7 +122,7 @@ def synthetic(trunk: str, rows: int) -> RetrievalDataset:
 def measure(name: str, trunk: str, dataset: RetrievalDataset, batch: int, repeats: int) -> dict[str, np.ndarray]:
     """Milliseconds a step by way, one number a turn."""
     where = Trunk("cnn_f", 224, train=True, weights="random") if trunk == "cnn_f" else Trunk("features.keras")
-    training = Training(METHODS[name](32, trunk=where, batch=batch), dataset, Runtime(progress=False))
+    of = subject(name, where, batch, dataset)
     block = BLOCK[trunk]
 
     @dataclass(frozen=True)
@@ -104,12 +131,11 @@ def measure(name: str, trunk: str, dataset: RetrievalDataset, batch: int, repeat
 
         epoch_steps = block
 
-    turns = Turns({"pass": Bare(training, batch, False), "pass and update": Bare(training, batch, True)}, block)
+    turns = Turns({"pass": Bare(of, batch, False), "pass and update": Bare(of, batch, True)}, block)
     for rival in turns.rivals.values():
         rival.steps(1)
-    phase = training.phase()
-    fields = {key: getattr(phase, key) for key in ("name", "round", "rows", "loss", "groups")}
-    training.trainer.run(
+    fields = {key: getattr(of.phase, key) for key in ("name", "round", "rows", "loss", "groups")}
+    of.trainer.run(
         BlockPhase(**fields, epochs=repeats + 1, learning_rate=turns.learning_rate, on_epoch=turns.on_epoch)
     )
     return {way: 1e3 * np.array(values[1:]) for way, values in turns.times.items()}  # the first block compiles
