@@ -16,6 +16,11 @@ and on ImageNet and MS-COCO what figures/published.py holds. A variant that is n
         --run_flag=--backbone_weights=/data/imagenet-vgg-f.mat --run_flag=--train_backbone
     python -m figures.ablation_table --runs=runs/table2 --out=out
 
+The release's row for ImageNet has no J1 in LabNet, and DSEH-S turns it on. For the others to have it too, so that one part
+makes the difference, give dseh, dseh_l and dseh_a (not dseh_ss) what DSEH-S has, as here for dseh:
+
+    --run_flag=dseh:--set=labnet_feature_weight=1.0 --run_flag=dseh:--set=labnet_feature_similarity=0.999
+
 n_h and map_l need no images. On labels alone -S is DSEH, and -A differs by its rounds only, so three methods are left:
 
     python -m experiments.suite --suite=table2 --datasets=image_lists --methods=dseh,dseh_ss,dseh_l --runs=runs/labels \
