@@ -88,9 +88,9 @@ def test_normalized_outputs_are_those_of_the_whole_batch(tf, name):
     )
     u = plain(features)["logits"].numpy().astype(float)
     normalized = network(features, training=True)["logits"]
-    np.testing.assert_allclose(normalized, (u - u.mean(0)) / np.sqrt(u.var(0) + 1e-5), atol=1e-4)
+    np.testing.assert_allclose(normalized, (u - u.mean(0)) / np.sqrt(u.var(0) + 1e-3), atol=1e-4)
     mean, variance = 0.1 * u.mean(0), 0.9 + 0.1 * u.var(0)
-    np.testing.assert_allclose(network(features)["logits"], (u - mean) / np.sqrt(variance + 1e-5), atol=1e-4)
+    np.testing.assert_allclose(network(features)["logits"], (u - mean) / np.sqrt(variance + 1e-3), atol=1e-4)
 
     alone = fit(name, normalize_outputs=True)
     several = fit(name, Runtime(strategy=make_strategy("mirrored", 2), progress=False), normalize_outputs=True)
@@ -294,3 +294,22 @@ def test_images_through_the_compact_trunk(tf):
     )
     assert len(one) == 20
     np.testing.assert_allclose(two, one, rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_network_from_scratch_leaves_the_constant_code(tf, tmp_path):
+    """multi_digits: the loss of pairs falls from the first epochs on.
+
+    The first outputs of `compact` hardly differ from row to row. Normalised to a variance of 1 they would be noise, whose
+    loss is twice as high and stays there: so the normalisation must leave small outputs small.
+    """
+    from dseh_tf.data import catalog
+    from dseh_tf.methods import METHODS
+    from dseh_tf.methods.image_encoder import Trunk
+    from dseh_tf.training.runtime import Runtime
+
+    dataset = catalog.load("multi_digits", catalog.DataOptions(data_dir=tmp_path))
+    method = METHODS["dpsh"](32, trunk=Trunk("compact", 32), epochs=4)
+    total = method.fit(dataset, Runtime(progress=False)).traces["dpsh/0/total"]
+    assert total[:31].mean() < 0.9  # noise has 1.4
+    assert total[-31:].mean() < 0.96 * total[:31].mean()
