@@ -79,6 +79,10 @@ def load(name: str, options: DataOptions | None = None) -> RetrievalDataset:
         return _tfds_classification(name, options)
     if name not in DATASETS:
         raise InputError(f"dataset: found {name!r}, expected one of {', '.join(DATASETS)}, tfds:NAME")
+    if name in ("multi_digits", "image_lists"):
+        for number in ("queries", "train_rows"):
+            if getattr(options, number) is not None:
+                raise InputError(f"{number}: found {getattr(options, number)}, but {name} comes with its split")
     return DATASETS[name](options)
 
 

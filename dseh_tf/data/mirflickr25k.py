@@ -18,6 +18,7 @@ from dseh_tf.errors import InputError
 
 SOURCE = "get mirflickr25k.zip and mirflickr25k_annotations_v080.zip from https://press.liacs.nl/mirflickr/mirdownload.html"
 ANNOTATIONS = "mirflickr25k_annotations_v080"
+CLASSES = 24
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,8 @@ def read_mirflickr(data_dir: Path) -> MirFlickr:
 
 def _read_labels(folder: Path, images: int) -> tuple[tuple[str, ...], np.ndarray]:
     files = sorted(file for file in folder.glob("*.txt") if not file.stem.endswith("_r1") and file.stem != "README")
-    if not files:
-        raise InputError(f"{folder}: found no <class>.txt, expected 24; {SOURCE}")
+    if len(files) != CLASSES:
+        raise InputError(f"{folder}: found {len(files) or 'no'} <class>.txt, expected {CLASSES}; {SOURCE}")
     labels = np.zeros((images, len(files)), np.uint8)
     for column, file in enumerate(files):
         for line, text in enumerate(read_lines(file), 1):

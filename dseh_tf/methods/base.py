@@ -89,12 +89,19 @@ def check_numbers(settings: Any, least: Mapping[str, int], shares: Sequence[str]
 def input_matrix(split: Split) -> np.ndarray:
     """float32 [n, d]: the split's features, or its images flattened and scaled to 0..1.
 
-    Raises InputError where the split has neither.
+    Raises InputError where the split has neither, or images of several sizes.
     """
     if split.features is not None:
         return split.features
     if split.images is not None:
-        return np.stack([split.images.read(i).reshape(-1) for i in range(len(split))]).astype(np.float32) / 255
+        images = [split.images.read(row) for row in range(len(split))]
+        for row, image in enumerate(images):
+            if image.shape != images[0].shape:
+                raise InputError(
+                    f"{split.ids[row]}: found an image of {image.shape}, expected {images[0].shape} as of {split.ids[0]}: "
+                    "a method without a network takes raw images of one size, or --backbone or --features"
+                )
+        return np.stack(images).reshape(len(images), -1).astype(np.float32) / 255
     raise InputError("features: found labels only, expected features or images")
 
 

@@ -17,6 +17,7 @@ from absl import logging
 from tqdm import tqdm
 
 from dseh_tf.data.input_pipeline import TrainingRows, stream_seed
+from dseh_tf.errors import InputError
 from dseh_tf.models.layers import DropoutStream, dropout_stream
 from dseh_tf.training.checkpoints import CheckpointStore
 from dseh_tf.training.replicas import replica_count, replica_id, sum_gradients
@@ -206,6 +207,12 @@ class Trainer:
             n for k, n in self._done.items() if k.startswith(f"{phase.name}/") and k != f"{phase.name}/{phase.round}"
         )
         for name, values in terms.items():
+            if not np.isfinite(values).all():
+                bad = int(np.argmin(np.isfinite(values)))
+                raise InputError(
+                    f"{phase.name}: found {name} = {values[bad]} in step {step - len(values) + bad + 1}, expected a finite "
+                    "loss; choose a smaller learning rate"
+                )
             key = f"{phase.name}/{phase.round}/{name}"
             self.traces[key] = np.concatenate(
                 [self.traces.get(key, np.zeros(0, np.float32)), values.astype(np.float32)]

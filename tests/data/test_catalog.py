@@ -95,3 +95,10 @@ def test_tags_speak_of_the_digits_but_not_only():
     assert 0.65 < np.mean(named) < 0.85
     wrong = [any(compose.DIGIT_WORDS[d] in c.tags for d in np.flatnonzero(c.labels == 0)) for c in canvases]
     assert 0 < np.mean(wrong) < 0.1
+
+
+@pytest.mark.parametrize("name", ["multi_digits", "image_lists"])
+@pytest.mark.parametrize("number", ["queries", "train_rows"])
+def test_a_split_that_is_given_takes_no_numbers(tmp_path, name, number):
+    with pytest.raises(InputError, match=f"{number}: found 5, but {name} comes with its split"):
+        catalog.load(name, DataOptions(data_dir=tmp_path, lists_dir=tmp_path, **{number: 5}))

@@ -53,6 +53,10 @@ def test_missing_folders(tmp_path):
     with pytest.raises(InputError, match=r"found no mirflickr here .*https://press\.liacs\.nl"):
         read_mirflickr(tmp_path)
     miniatures.write_mirflickr(tmp_path)
+    files = sorted((tmp_path / "mirflickr25k_annotations_v080").glob("class?.txt"))
+    files[0].unlink()
+    with pytest.raises(InputError, match=r"annotations_v080: found 23 <class>\.txt, expected 24"):
+        read_mirflickr(tmp_path)
     for file in (tmp_path / "mirflickr25k_annotations_v080").iterdir():
         file.unlink()
     with pytest.raises(InputError, match=r"annotations_v080: found no <class>\.txt, expected 24"):

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
-from dseh_tf.data import RetrievalDataset
+from dseh_tf.data import RetrievalDataset, Split
+from dseh_tf.data.retrieval_dataset import FileImages
 from dseh_tf.errors import InputError
 from dseh_tf.methods import shallow
+from dseh_tf.methods.base import input_matrix
 from dseh_tf.methods.fasth import FastH
 from dseh_tf.methods.itq import ITQ
 from dseh_tf.methods.itq_cca import ITQCCA
@@ -135,3 +137,16 @@ def test_preparation_scales_rows_before_it_centres():
     x = np.array([[3.0, 4.0], [0.0, 2.0], [0.0, 0.0]], np.float32)
     unit = np.array([[0.6, 0.8], [0.0, 1.0], [0.0, 0.0]])
     np.testing.assert_allclose(shallow.Preparation(x, True).centred(x), unit - unit.mean(axis=0), atol=1e-7)
+
+
+def test_images_of_several_sizes(tmp_path):
+    """Raw pixels make rows of one width only; the image of another shape is named."""
+    from PIL import Image
+
+    paths = tuple(tmp_path / f"{i}.png" for i in range(3))
+    for path, size in zip(paths, ((4, 3), (4, 3), (3, 4)), strict=True):
+        Image.new("RGB", size, "white").save(path)
+    split = Split(np.array([path.name for path in paths]), np.eye(3, dtype=np.uint8), FileImages(paths))
+    assert input_matrix(split.take(np.array([1, 0]))).shape == (2, 36)
+    with pytest.raises(InputError, match=r"2\.png: found an image of \(4, 3, 3\), expected \(3, 4, 3\) as of 0\.png"):
+        input_matrix(split)

@@ -1,10 +1,11 @@
-"""Clipping: of elements and of the whole gradient, behind the sum over replicas."""
+"""Clipping, of elements and of the whole gradient, behind the sum over replicas; a loss that is not finite."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
+from dseh_tf.errors import InputError
 from dseh_tf.training.replicas import make_strategy, replica_id
 
 
@@ -34,3 +35,28 @@ def test_gradients_are_clipped_as_one_device_would(tf, replicas, clip, clip_norm
         expected = [g * min(1.0, clip_norm / length) for g in expected]
     for variable, gradient in zip(variables, expected, strict=True):
         np.testing.assert_allclose(variable.numpy(), -gradient, rtol=1e-5)
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(tf, tmp_path):
+    """The step is named, and the last checkpoint is one from before."""
+    import keras
+
+    from dseh_tf.data.input_pipeline import TrainingRows
+    from dseh_tf.training.runtime import Runtime
+    from dseh_tf.training.trainer import Phase, Trainer, VariableGroup, build_optimizer
+
+    weight = keras.Variable([1.0])
+    optimizer = build_optimizer("sgd", [weight])
+    trainer = Trainer(Runtime(progress=False, checkpoints=tmp_path, checkpoint_steps=2), {"weight": weight.value}, 0, lambda: None)
+    phase = Phase(
+        name="tiny",
+        round=0,
+        rows=TrainingRows({"x": np.ones((4, 1), np.float32)}, 2, 0, "tiny", 0, {}),
+        epochs=6,
+        loss=lambda batch: {"total": tf.math.log(weight.value[0] - 0.4) * tf.reduce_mean(batch["x"])},
+        groups=[VariableGroup(optimizer, [weight])],
+        learning_rate=lambda epoch: 0.05,
+    )
+    with pytest.raises(InputError, match=r"tiny: found total = nan in step \d+, expected a finite loss; choose a smaller"):
+        trainer.run(phase)
+    assert np.isfinite(trainer.traces["tiny/0/total"]).all()
