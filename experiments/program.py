@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -10,9 +11,12 @@ from absl import app, logging
 
 from dseh_tf.errors import InputError
 
+# What a disk refuses, and no program of ours can mend: told as bad input is.
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
+
 
 def run(main: Callable[[list[str]], None]) -> None:
-    """absl's app.run with its logging shown, TensorFlow's start-up chatter left out, and InputError as one line."""
+    """absl's app.run with its logging shown and TensorFlow's start-up chatter left out; bad input, or a disk that refuses, is one line."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.set_verbosity(logging.INFO)
 
@@ -23,6 +27,11 @@ def run(main: Callable[[list[str]], None]) -> None:
             main(arguments)
         except InputError as error:
             print(f"error: {error}", file=sys.stderr)
+            sys.exit(2)
+        except OSError as error:
+            if error.errno not in _REFUSED or error.filename is None:
+                raise
+            print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
             sys.exit(2)
 
     app.run(guarded)

@@ -252,7 +252,7 @@ def _dataset(method: Any, strategy: Any) -> Any:
         extracted_from = read_summary(folder).get("dataset")
         if extracted_from != wanted:  # ids of two data sets may be equal
             raise InputError(f"{folder / SUMMARY}: dataset: found {extracted_from!r}, expected {wanted!r}")
-        dataset = read_features(dataset, folder)
+        dataset = read_features(dataset, folder, missing_ok=data_flags.SKIP_BAD.value)
     if _VALIDATION.value:
         dataset = dataset.validation(_VALIDATION.value, _SEED.value)
     trunk = _trunk()

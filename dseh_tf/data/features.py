@@ -140,16 +140,18 @@ def read_summary(folder: Path) -> dict[str, Any]:
     return found
 
 
-def read_features(dataset: RetrievalDataset, folder: Path) -> RetrievalDataset:
+def read_features(dataset: RetrievalDataset, folder: Path, missing_ok: bool = False) -> RetrievalDataset:
     """The data set with the features of a folder that `write_features` made; its images, if any, are not looked at.
 
     The files stay on disk as memory maps, read through once for values that are not finite; rows in another order than
     the data set's are put into its order, in memory. Raises InputError with file, field, what was found and expected:
-    a file that is missing, cut off, of another shape, or with NaN or infinity; ids of the split that are not there.
+    a file that is missing, cut off, of another shape, or with NaN or infinity; ids of the split that are not there, which
+    with `missing_ok` are left out and counted as bad images, unless no row of a part is left.
     """
     folder = Path(folder)
     summary = read_summary(folder)
     found: dict[str, Split] = {}
+    missing: dict[str, int] = {}
     for part in _PARTS:
         split: Split = getattr(dataset, part)
         ids_file = folder / f"{part}_ids.npy"
@@ -157,18 +159,20 @@ def read_features(dataset: RetrievalDataset, folder: Path) -> RetrievalDataset:
         if ids.ndim != 1 or ids.dtype.kind != "U":
             raise InputError(f"{ids_file}: found {ids.dtype} {list(ids.shape)}, expected text [n]")
         rows = _rows_of(split.ids, ids)
-        if (rows < 0).any():
+        missing[part] = int((rows < 0).sum())
+        if missing[part] == len(rows) or (missing[part] and not missing_ok):
             first = split.ids[np.flatnonzero(rows < 0)[0]]
             seed = summary.get("split_seed")
             raise InputError(
-                f"{ids_file}: found no {first} ({int((rows < 0).sum()):,} of the {len(split):,} {part} rows are missing), "
+                f"{ids_file}: found no {first} ({missing[part]:,} of the {len(split):,} {part} rows are missing), "
                 f"expected the ids of this split of {dataset.name}; the folder's is of {summary.get('dataset')}, split_seed {seed}"
             )
         names = (part, "train_mirrored") if part == "train" and summary["mirrored"] else (part,)
         matrices = [_feature_rows(folder / f"{name}.npy", ids, summary["dim"]) for name in names]
+        split, rows = (split.take(rows >= 0), rows[rows >= 0]) if missing[part] else (split, rows)
         found[part] = split.with_features(*(_taken(matrix, rows) for matrix in matrices))
-    kept = {name: summary[name] for name in ("backbone", "dim")}
-    return dataset.replace(**found, notes={**dataset.notes, "features": kept})
+    notes = {**dataset.notes, "features": {name: summary[name] for name in ("backbone", "dim")}}
+    return dataset.replace(**found, notes={**notes, "bad_images": missing} if missing_ok else notes)
 
 
 def _feature_rows(file: Path, ids: np.ndarray, dim: int) -> np.ndarray:

@@ -228,3 +228,17 @@ def test_a_damaged_folder_is_told_in_one_line(dataset, folder, spoil, message):
     with pytest.raises(InputError, match=message) as error:
         features.read_features(_labels_only(dataset), folder)
     assert "\n" not in str(error.value)
+
+
+def test_rows_without_features_can_be_left_out(dataset, folder):
+    """As where the extraction left out images that cannot be read; but a part must keep a row."""
+    _renamed(folder)
+    found = features.read_features(_labels_only(dataset), folder, missing_ok=True)
+    assert found.notes["bad_images"] == {"train": 0, "query": 1, "database": 0}
+    kept = np.delete(np.arange(20), 4)
+    np.testing.assert_array_equal(found.query.ids, dataset.query.ids[kept])
+    np.testing.assert_array_equal(found.query.labels, dataset.query.labels[kept])
+    np.testing.assert_array_equal(found.query.features, np.load(folder / "query.npy")[kept])
+    np.save(folder / "query_ids.npy", np.array([f"other{i}.png" for i in range(20)]))
+    with pytest.raises(InputError, match=r"found no .* \(20 of the 20 query rows are missing\)"):
+        features.read_features(_labels_only(dataset), folder, missing_ok=True)

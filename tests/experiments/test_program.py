@@ -1,0 +1,48 @@
+"""How programs fail: one line on standard error, exit code 2."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from dseh_tf.errors import InputError
+from experiments import program
+
+
+@pytest.fixture
+def call(monkeypatch):
+    def _call(failure: Exception, *arguments: str) -> None:
+        def main(_):
+            raise failure
+
+        monkeypatch.setattr(program.app, "run", lambda guarded: guarded(["program", *arguments]))
+        program.run(main)
+
+    return _call
+
+
+@pytest.mark.parametrize(
+    ("failure", "line"),
+    [
+        (InputError("bits: found 0, expected 1"), "error: bits: found 0, expected 1\n"),
+        (PermissionError(errno.EACCES, "Permission denied", "data/pixels"), "error: data/pixels: Permission denied\n"),
+        (OSError(errno.ENOSPC, "No space left on device", "codes.npz"), "error: codes.npz: No space left on device\n"),
+    ],
+)
+def test_bad_input_and_a_disk_that_refuses(call, capsys, failure, line):
+    with pytest.raises(SystemExit) as stop:
+        call(failure)
+    assert stop.value.code == 2 and capsys.readouterr().err == line
+
+
+def test_what_is_no_flag(call, capsys):
+    with pytest.raises(SystemExit) as stop:
+        call(AssertionError("not reached"), "bits=3")
+    assert stop.value.code == 2 and "found 'bits=3', expected flags only" in capsys.readouterr().err
+
+
+def test_other_failures_keep_their_traceback(call):
+    for failure in (ValueError("ours"), FileNotFoundError(errno.ENOENT, "No such file", "x")):
+        with pytest.raises(type(failure)):
+            call(failure)
