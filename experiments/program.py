@@ -16,7 +16,7 @@ _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
 
 
 def run(main: Callable[[list[str]], None]) -> None:
-    """absl's app.run with its logging shown and TensorFlow's start-up chatter left out; bad input, or a disk that refuses, is one line."""
+    """absl's app.run with its logging shown, and without TensorFlow's chatter; bad input or a disk that refuses is one line."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.set_verbosity(logging.INFO)
 
