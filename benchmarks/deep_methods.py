@@ -35,6 +35,7 @@ from dseh_tf.training.trainer import Phase, Trainer, VariableGroup, apply_gradie
 NAMES = (*(name for name, kind in METHODS.items() if issubclass(kind, DeepMethod)), "dseh")
 # Batches that the trainer has drawn ahead while the others had their turn must not be most of a block.
 BLOCK = {"cnn_f": 8, "features": 40}
+_RATE = 1e-9  # the bare passes' updates, on a loss of no meaning, must not blow the weights up
 
 
 @dataclass
@@ -97,7 +98,7 @@ class Turns:
 
     def learning_rate(self, epoch: int) -> float:
         self.started = time.perf_counter()
-        return 1e-9  # the rivals' updates, on a loss of no meaning, must not blow the weights up
+        return _RATE
 
     def on_epoch(self, done: int) -> None:
         self.times.setdefault("ours", []).append((time.perf_counter() - self.started) / self.block)
@@ -132,6 +133,8 @@ def measure(name: str, trunk: str, dataset: RetrievalDataset, batch: int, repeat
         epoch_steps = block
 
     turns = Turns({"pass": Bare(of, batch, False), "pass and update": Bare(of, batch, True)}, block)
+    for group in of.groups:
+        group.optimizer.learning_rate.assign(_RATE)
     for rival in turns.rivals.values():
         rival.steps(1)
     fields = {key: getattr(of.phase, key) for key in ("name", "round", "rows", "loss", "groups")}
