@@ -232,7 +232,7 @@ def _duration(seconds: float) -> str:
 
 def _settings(run: Run) -> str:
     """Configuration and result as JSON, without folders of the machine that ran it: a report is passed on."""
-    places = ("workdir", "data_dir", "lists_dir", "images_root", "images")
+    places = ("workdir", "data_dir", "lists_dir", "images_root", "images", "folder")
     config = {name: value for name, value in run.config.items() if name not in places}
     return json.dumps({"config": config, "result": run.result}, indent=2, ensure_ascii=False)
 
