@@ -25,7 +25,8 @@ class DSEHSettings:
       0 for none, and always none above a trunk that is trained.
       labnet_weight_size: of LabNet's first weights, drawn from a truncated normal; biases are normal of size .01.
     Pair likelihoods (eq. 5, 7 and 12)
-      theta_scale: factor of the inner products. pair_set: "bank" (all training rows x batch) or "batch".
+      theta_scale: factor of the inner products. pair_set: LabNet's, "bank" (all training rows x batch) or "batch"; ImgNet's
+        pairs are always those of LabNet's features of all rows with the batch.
       normalization: "mean" of every term over its own entries, or "rows": B times that, as Algorithm 1's sum over n x B
         pairs divided by n (SGD feels the difference, Adam does not).
       labnet_feature_similarity, labnet_code_similarity, imgnet_similarity: what multiplies S in J1, J2 and ImgNet's J1.

@@ -31,7 +31,7 @@ _SCALING = flags.DEFINE_list(
 _IMAGE_SIZE = flags.DEFINE_integer(
     "image_size", 0, "Images are resized to this square. Default: 48 for multi_digits (but cnn_f), else 224."
 )
-_TRAIN = flags.DEFINE_bool(
+TRAIN = flags.DEFINE_bool(
     "train_backbone", False, "Fine-tune a pretrained backbone; else its features are extracted once."
 )
 
@@ -53,7 +53,7 @@ def trunk() -> Trunk:
     return Trunk(
         BACKBONE.value,
         _IMAGE_SIZE.value or default,
-        _TRAIN.value,
+        TRAIN.value,
         scaling,
         mirror=data_flags.DATASET.value != "multi_digits",
         weights=_WEIGHTS.value,

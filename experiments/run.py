@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import re
 import time
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
@@ -28,7 +29,7 @@ _PRESET_DATASET = flags.DEFINE_string(
     "Whose row of the preset: nus_wide, imagenet or ms_coco. Default: the data set's own; elsewhere nus_wide's, with S "
     "smoothed in DSEH's LabNet.",
 )
-_SEED = flags.DEFINE_integer("seed", 0, "Seed of weights, batches, augmentation and random projections.")
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of weights, batches, augmentation and random projections.", lower_bound=0)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Run folder. Default: runs/<dataset>-<method>-<bits>-<seed>.")
 
 _VALIDATION = flags.DEFINE_float(
@@ -74,7 +75,7 @@ def main(_: list[str]) -> None:
     started = time.perf_counter()
     workdir = Path(
         _WORKDIR.value
-        or f"runs/{data_flags.DATASET.value}-{_METHOD.value}-{_BITS.value}-{_SEED.value}".replace(":", "_")
+        or "runs/" + re.sub("[:/]", "_", f"{data_flags.DATASET.value}-{_METHOD.value}-{_BITS.value}-{_SEED.value}")
     )
     method = _method()
     config = _config(method)
@@ -122,6 +123,8 @@ def _method() -> Any:
     options: dict[str, Any] = {}
     if kind.trains_network:
         options["trunk"] = _trunk()
+    elif backbone_flags.TRAIN.value:
+        raise InputError(f"train_backbone: found True, but {_METHOD.value} has no network to train")
     if kind.has_presets or kind.has_rows:
         options["preset_dataset"] = _PRESET_DATASET.value or _PRESET_ROWS.get(data_flags.DATASET.value)
     if kind.has_presets:
@@ -159,8 +162,9 @@ def _settings(kind: type) -> dict[str, Any]:
         name, equals, text = item.partition("=")
         if not equals or name not in types:
             raise InputError(f"set: found {item!r}, expected name=value with name one of {', '.join(sorted(types))}")
-        value = _parsed(name, text, types[name])
-        given[name] = value
+        if name in given or name in _also_flags():
+            raise InputError(f"set: found {item!r} beside a flag for {name}, expected one of them")
+        given[name] = _parsed(name, text, types[name])
     return given
 
 
@@ -178,6 +182,12 @@ def _parsed(name: str, text: str, kind: Any) -> Any:
         shown = "whole numbers as in 30,20,10 or 30," if get_args(kind) == (int, ...) else origin.__name__
         raise InputError(f"set: {name}: found {text!r}, expected {shown}")
     return value
+
+
+def _also_flags() -> set[str]:
+    """Settings that --rounds, --labnet_epochs and --imgnet_epochs decide where they are given."""
+    names = {"labnet_epochs": _LABNET_EPOCHS, "imgnet_epochs": _IMGNET_EPOCHS}
+    return {name for name, flag in names.items() if flag.value is not None or _ROUNDS.value is not None}
 
 
 def _rate_name(types: dict[str, Any]) -> str:
@@ -253,8 +263,6 @@ def _dataset(method: Any, strategy: Any) -> Any:
         if extracted_from != wanted:  # ids of two data sets may be equal
             raise InputError(f"{folder / SUMMARY}: dataset: found {extracted_from!r}, expected {wanted!r}")
         dataset = read_features(dataset, folder, missing_ok=data_flags.SKIP_BAD.value)
-    if _VALIDATION.value:
-        dataset = dataset.validation(_VALIDATION.value, _SEED.value)
     trunk = _trunk()
     if not labels_only and trunk.kind == "features" and not dataset.has_features:
         backbone = trunk.build(_SEED.value)
@@ -262,6 +270,8 @@ def _dataset(method: Any, strategy: Any) -> Any:
         dataset = with_features(
             dataset, backbone, Path(data_flags.DATA_DIR.value) / "features", mirrored, strategy, _PROGRESS.value
         )
+    if _VALIDATION.value:  # behind the features, which are the same with and without
+        dataset = dataset.validation(_VALIDATION.value, _SEED.value)
     return dataset
 
 

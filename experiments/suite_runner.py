@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -111,7 +111,10 @@ class Runner:
     def _take(self, run: SuiteRun, note: str) -> None:
         """Counts a finished run, unless another command made it or its result cannot be read."""
         before = _last_command(self._log(run))
-        changed = set() if before is None else _meaning(before) ^ _meaning([*PROGRAM, *self.arguments[run]])
+        if before is None:
+            self._fail(run, "finished by a command that is not known, as it has no .log; choose another --runs")
+            return
+        changed = meaning(before) ^ meaning([*PROGRAM, *self.arguments[run]])
         if changed:
             told = ", ".join(sorted(changed))
             self._fail(run, f"finished by a command that differs in {told}; choose another --runs")
@@ -178,11 +181,15 @@ def _last_command(log: Path) -> list[str] | None:
     return shlex.split(told[-1]) if told else None
 
 
-def _meaning(command: list[str]) -> set[str]:
-    """The flags that say what is computed; of a path to lists only the folder's name, as the figures tell them apart."""
+def meaning(command: Sequence[str]) -> set[str]:
+    """The flags that say what is computed; of a path to lists only the folder's name, as the figures tell them apart.
+
+    Where the images are is free, but of an image_folder they are the data.
+    """
+    free = [name for name in _FREE if name != "images_root" or "--dataset=image_folder" not in command]
     kept = set()
     for item in command:
         name, equals, value = item.removeprefix("--").partition("=")
-        if item.startswith("--") and name not in _FREE:
+        if item.startswith("--") and name not in free:
             kept.add(f"--{name}{equals}{Path(value).name if name == 'lists_dir' else value}")
     return kept

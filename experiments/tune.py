@@ -12,7 +12,7 @@ takes up where it was stopped. Exit code 1 where a trial failed, 2 on bad input,
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from absl import flags
@@ -20,6 +20,7 @@ from absl import flags
 from dseh_tf.errors import InputError
 from experiments import program, suite
 from experiments.run_folder import read_json, write_json
+from experiments.suite_runner import meaning
 from experiments.suites import SuiteRun
 from experiments.trials import SETTINGS, TRIALS
 
@@ -48,12 +49,14 @@ def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
     shared, by_method = suite.run_flags(given.run_flag, list(SETTINGS))
     arguments = {}
     for name in dict.fromkeys(methods):
+        _check_untried(name, (*shared, *by_method.get(name, ())))
         for number, settings in enumerate(SETTINGS[name]):
             extra = (f"--validation={given.validation}", *suite.setting_flags(settings))
             run = SuiteRun(given.dataset, name, given.bits, given.seed, extra, number)
             arguments[run] = (*run.arguments, *shared, *by_method.get(name, ()))
     folder = Path(given.runs or "runs/tuning")
     header = {name: getattr(given, name) for name in ("dataset", "bits", "seed", "validation")}
+    header["run_flags"] = sorted(meaning([f"--dataset={given.dataset}", *shared]))
     known = _known(folder / "chosen.json", header)
     failures = suite.execute(arguments, folder, given.jobs)
     found = choose(folder, [run for run in arguments if run not in failures])
@@ -65,8 +68,18 @@ def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
         sys.exit(suite.FAILED)
 
 
+def _check_untried(method: str, given: Sequence[str]) -> None:
+    """Raises InputError on a flag that would overrule the held-out share or what a trial of the method sets."""
+    tried = {item.partition("=")[0] for trial in SETTINGS[method] for item in trial}
+    for flag in given:
+        name, _, value = flag.removeprefix("--").partition("=")
+        setting = value.partition("=")[0] if name == "set" else name
+        if name in ("validation", "phases") or setting in tried or f"imgnet_{setting}" in tried:
+            raise InputError(f"--run_flag: found {flag!r}, which the trials of {method} set; expected another flag")
+
+
 def _known(path: Path, header: Mapping[str, object]) -> dict[str, Mapping]:
-    """The choices made before, which must be for the same data, code length, seed and held-out share."""
+    """The choices made before, which must be for the same data, code length, seed, held-out share and flags of all runs."""
     if not path.is_file():
         return {}
     before = read_json(path)

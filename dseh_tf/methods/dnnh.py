@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from dseh_tf import deep_losses, losses
 from dseh_tf.data.input_pipeline import stream_seed
+from dseh_tf.methods.base import check_numbers
 from dseh_tf.methods.deep import DeepMethod, DeepSettings
 from dseh_tf.models.layers import new_layer
 from dseh_tf.training.semantic_memory import CodeBank
@@ -50,6 +51,9 @@ class DNNH(DeepMethod):
     name = "dnnh"
     Settings = DNNHSettings
     PUBLISHED: ClassVar = {"nus_wide": DNNHSettings()}
+
+    def check(self, settings: DNNHSettings) -> None:
+        check_numbers(settings, {"slice_width": 1, "triplets": 1})
 
     def head(self, x: keras.KerasTensor) -> dict[str, keras.KerasTensor]:
         """50 features a bit, then one output from each slice of 50 (divide and encode)."""

@@ -251,7 +251,7 @@ class _Training:
             self.targets.features, out["feature"], similar, s.theta_scale, s.imgnet_similarity
         )
         terms = {
-            "feature": self._pair_norm(size) * pairs,
+            "feature": pairs / (len(self.labels) * size),
             "code": losses.code_cross_entropy(out["logits"], signs, s.logit_scale, s.target_smoothing)
             / (size * self.bits),
         }
@@ -259,7 +259,7 @@ class _Training:
         return {"total": self._batch_factor(size) * total, **terms}
 
     def _pair_norm(self, batch: int) -> float:
-        """What a sum over pairs is multiplied by: 1 / their number."""
+        """What LabNet's sums over pairs are multiplied by: 1 / their number."""
         return 1.0 / ((len(self.labels) if self.settings.pair_set == "bank" else batch) * batch)
 
     def _batch_factor(self, batch: int) -> float:

@@ -33,7 +33,7 @@ class SuiteRun:
     @property
     def name(self) -> str:
         """Its folder's name under --runs."""
-        name = f"{self.dataset.replace(':', '_')}-{self.method}-{self.bits}-{self.seed}"
+        name = f"{self.dataset.replace(':', '_').replace('/', '_')}-{self.method}-{self.bits}-{self.seed}"
         return name if self.trial is None else f"{name}-trial{self.trial}"
 
     @property

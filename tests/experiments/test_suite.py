@@ -88,6 +88,14 @@ def test_a_finished_run_of_another_command_is_not_taken(call, tmp_path, capsys):
     assert "itq-8-0: finished by a command that differs in --set=iterations=3; choose another --runs" in err
     assert "dseh" not in err
     assert len(events(room, "start")) == 2
+    (room / "multi_digits-dseh-8-0.log").unlink()
+    assert call(*command) == suite.FAILED
+    err = capsys.readouterr().err
+    assert "dseh-8-0: finished by a command that is not known, as it has no .log; choose another --runs" in err
+    photos = ["--suite=quick", "--methods=itq", "--bits=8", "--datasets=image_folder", f"--runs={tmp_path / 'photos'}"]
+    assert call(*photos, "--run_flag=--images_root=/a") == 0
+    assert call(*photos, "--run_flag=--images_root=/b") == suite.FAILED
+    assert "differs in --images_root=/a, --images_root=/b" in capsys.readouterr().err
 
 
 def test_first_run_of_a_data_set_goes_alone(stub, tmp_path):

@@ -44,6 +44,8 @@ def test_the_best_trial_is_chosen_and_handed_to_the_suite(call, tmp_path, capsys
     assert set(json.loads((room / "chosen.json").read_text())["methods"]) == {"lsh", "itq_cca", "sh"}
     with pytest.raises(InputError, match=r"chosen\.json: bits: found 16, expected 32; choose another --runs"):
         call("--methods=sh", "--bits=32", f"--runs={room}", "--validation=0.2")
+    with pytest.raises(InputError, match=r"chosen\.json: run_flags: found .*, expected .*--backbone=other"):
+        call("--methods=sh", "--bits=16", f"--runs={room}", "--validation=0.2", "--run_flag=--backbone=other")
 
 
 def test_every_method_gets_the_same_number_of_trials_of_settings_it_has():
@@ -62,6 +64,8 @@ def test_every_method_gets_the_same_number_of_trials_of_settings_it_has():
         ("--methods=itq,foo", "--methods: found 'foo', expected one of lsh, sh"),
         ("--validation=1.5", "--validation: found 1.5, expected a share between 0 and 1"),
         ("--run_flag=--seed=1", "which the suite sets itself"),
+        ("--run_flag=--validation=0", "found '--validation=0', which the trials of itq set"),
+        ("--run_flag=itq:--set=iterations=3", "found '--set=iterations=3', which the trials of itq set"),
     ],
 )
 def test_bad_flags(call, tmp_path, argument, message):

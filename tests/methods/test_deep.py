@@ -19,6 +19,7 @@ NAMES = ("cnnh", "dnnh", "dpsh", "dhn", "hashnet")
 ROOT = Path(__file__).parents[2]
 # Features of 96 rows: 3 steps an epoch. Dropout and mirrored twins are on.
 SMALL = {"batch": 32, "epochs": 10, "feature_layer": 24}
+OWN = {"hashnet": {"continuation_every": 5}}  # sharpens several times in 30 steps, and not where a resumed run begins
 
 
 def small_dataset(seed: int = 0) -> RetrievalDataset:
@@ -39,7 +40,7 @@ def fit(name: str, runtime=None, **settings):
     from dseh_tf.methods import METHODS
     from dseh_tf.training.runtime import Runtime
 
-    method = METHODS[name](8, seed=3, **{**SMALL, **settings})
+    method = METHODS[name](8, seed=3, **{**SMALL, **OWN.get(name, {}), **settings})
     return method.fit(small_dataset(), runtime or Runtime(progress=False))
 
 
@@ -124,7 +125,10 @@ def test_interrupted_and_resumed_to_the_same_codes(tmp_path, monkeypatch, whole,
     monkeypatch.setattr(Trainer, "_record", record)
     if name == "cnnh":  # its first stage is in the checkpoint, and is not computed again
         monkeypatch.setattr("dseh_tf.methods.cnnh.similarity_codes", lambda *_: pytest.fail("computed again"))
+    steps = []
+    monkeypatch.setattr(Trainer, "_record", lambda *given: (steps.append(given[2]), record(*given)))
     resumed = fit(name, runtime)
+    assert steps == [21, 24, 27, 30]  # three steps at a time, behind the 18 that the checkpoint holds
     np.testing.assert_array_equal(resumed.traces[f"{name}/0/total"], whole[name].traces[f"{name}/0/total"])
     query = small_dataset().query
     np.testing.assert_array_equal(resumed.outputs(query)["logits"], whole[name].outputs(query)["logits"])
@@ -150,6 +154,19 @@ def train(name, folder):
     runtime = Runtime(progress=False, checkpoints=room / folder / name, checkpoint_steps=9)
     np.save(room / folder / name, fit(name, runtime).encode(small_dataset().query))
 
+def first_step(folder, name):
+    record = Trainer._record
+    def note(self, phase, step, *others):
+        path = room / folder / f"{{name}}_first.npy"
+        if not path.exists():
+            np.save(path, step)
+        record(self, phase, step, *others)
+    Trainer._record = note
+    try:
+        train(name, folder)
+    finally:
+        Trainer._record = record
+
 def killed_at_21(name):
     record = Trainer._record
     def count(self, phase, step, *others):
@@ -170,7 +187,7 @@ for name in NAMES:
     status = child(lambda: killed_at_21(name))
     assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL, (name, status)
 assert not list((room / "killed").glob("*.npy"))
-assert child(lambda: [train(name, folder) for folder in ("killed", "alone") for name in NAMES]) == 0
+assert child(lambda: [first_step(folder, name) for folder in ("killed", "alone") for name in NAMES]) == 0
 """
 
 
@@ -184,6 +201,8 @@ def test_killed_and_resumed_to_the_same_codes(tmp_path):
     for name in NAMES:
         codes = [np.load(tmp_path / folder / f"{name}.npy") for folder in ("killed", "alone")]
         np.testing.assert_array_equal(*codes, err_msg=name)
+        # Three steps at a time: the killed run went on behind step 18.
+        assert [int(np.load(tmp_path / folder / f"{name}_first.npy")) for folder in ("killed", "alone")] == [21, 3]
 
 
 def test_settings_follow_the_trunk():
@@ -195,9 +214,12 @@ def test_settings_follow_the_trunk():
         published = kind(16, trunk=Trunk("cnn_f", train=True)).settings
         assert published == kind.PUBLISHED["nus_wide"]
         features, compact = kind(16, trunk=Trunk("x.keras")).settings, kind(16).settings
-        assert (features.optimizer, features.learning_rate, features.feature_layer) == ("adam", 1e-3, 2048)
-        assert (features.dropout, features.normalize_outputs) == (0.3, False)
-        assert (compact.batch, compact.dropout, compact.feature_layer, compact.normalize_outputs) == (32, 0.0, 0, True)
+        shared = {"optimizer": "adam", "learning_rate": 1e-3, "decay_epochs": 20, "epochs": 60}
+        above = {"feature_layer": 2048, "dropout": 0.3, "normalize_outputs": False, "batch": 128}
+        scratch = {"feature_layer": 0, "dropout": 0.0, "normalize_outputs": True, "batch": 32}
+        for found, own in ((features, above), (compact, scratch)):
+            expected = {**shared, **own, **kind.UNTUNED}
+            assert {field: getattr(found, field) for field in expected} == expected
         assert kind(16, learning_rate=0.5).settings.learning_rate == 0.5
     rows = {row: METHODS["hashnet"](16, preset_dataset=row).settings.class_num for row in ("nus_wide", "imagenet", "ms_coco")}
     assert rows == {"nus_wide": 5.0, "imagenet": 100.0, "ms_coco": 1.0}
