@@ -30,10 +30,11 @@ class CheckpointStore:
     def save(
         self, number: int, tracked: tf.train.Checkpoint, progress: Mapping[str, Any], traces: Mapping[str, np.ndarray]
     ) -> None:
-        """Writes checkpoint `number`; a killed writer leaves the earlier ones untouched."""
+        """Writes checkpoint `number`, or the next one that is free; a killed writer leaves the earlier ones untouched."""
         if self.folder is None:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
+        number = max([number, *(int(earlier.name) + 1 for earlier in self._numbered())])
         target, partial = self.folder / f"{number:08d}", self.folder / f"{number:08d}.partial"
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
@@ -42,7 +43,6 @@ class CheckpointStore:
         (partial / "progress.json").write_text(json.dumps(progress, indent=1))
         files = {f.name: [f.stat().st_size, _crc(f)] for f in sorted(partial.iterdir())}
         (partial / "manifest.json").write_text(json.dumps(files, indent=1))
-        shutil.rmtree(target, ignore_errors=True)
         partial.replace(target)
         for old in self._numbered()[: -self.keep]:
             shutil.rmtree(old)

@@ -30,6 +30,15 @@ def test_the_newest_is_restored_and_old_ones_go(store):
     assert sorted(f.name for f in checkpoints.folder.iterdir()) == ["00000002", "00000003"]
 
 
+def test_a_number_that_is_there_is_not_overwritten(store):
+    """Between two saves without a step there is no moment without a whole checkpoint."""
+    checkpoints, tracked, value = store
+    value.assign(np.full(4, 9, np.float32))
+    checkpoints.save(3, tracked, {"number": 9}, {})
+    assert sorted(f.name for f in checkpoints.folder.iterdir()) == ["00000003", "00000004"]
+    assert checkpoints.restore(tracked)[0] == {"number": 9}
+
+
 @pytest.mark.parametrize("victim", ["state.data-00000-of-00001", "progress.json", "manifest.json"])
 def test_one_cut_short_falls_back_and_says_so(store, victim, caplog):
     checkpoints, tracked, value = store
