@@ -50,7 +50,9 @@ _OPTIMIZER = flags.DEFINE_string("optimizer", None, "adam or sgd.")
 _LEARNING_RATE = flags.DEFINE_float("learning_rate", None, "Of the image network's new layers, at the start.")
 _SET = flags.DEFINE_multi_string("set", [], "name=value of any other setting of the method; may be repeated.")
 
-_STRATEGY = flags.DEFINE_string("strategy", "default", "default, mirrored or multi_worker.")
+_STRATEGY = flags.DEFINE_string(
+    "strategy", "default", "default, mirrored or multi_worker (TF_CONFIG; each worker with a --workdir of its own)."
+)
 _REPLICAS = flags.DEFINE_integer(
     "replicas", 0, "Devices; logical CPUs where there are fewer GPUs. 0: every GPU, or one CPU.", lower_bound=0
 )
