@@ -125,7 +125,7 @@ def _method() -> Any:
     options: dict[str, Any] = {}
     if kind.trains_network:
         options["trunk"] = _trunk()
-    elif backbone_flags.TRAIN.value:
+    elif backbone_flags.TRAIN.value and _FEATURES.value is None:  # features say themselves how they were made
         raise InputError(f"train_backbone: found True, but {_METHOD.value} has no network to train")
     if kind.has_presets or kind.has_rows:
         options["preset_dataset"] = _PRESET_DATASET.value or _PRESET_ROWS.get(data_flags.DATASET.value)
