@@ -15,7 +15,7 @@ from absl import flags
 from dseh_tf.data import FileImages, Split
 from dseh_tf.errors import InputError
 from dseh_tf.retrieval import HammingIndex, load_codes, sign
-from experiments import program, run_folder
+from experiments import program, run_data, run_folder
 
 
 def define_flags() -> None:
@@ -46,14 +46,14 @@ def encode(workdir: Path, paths: tuple[Path, ...]):
     import numpy as np
 
     from dseh_tf.data.pixels import image_batches
-    from dseh_tf.methods.image_encoder import Trunk, load_network
+    from dseh_tf.methods.image_encoder import load_network
 
     config = run_folder.read_json(workdir / "config.json")
     file = workdir / "imgnet.keras"
     if not file.is_file():
         raise InputError(f"{file}: found no such file, expected the network of a finished run on images")
     network = load_network(file)
-    trunk = Trunk(**{**config["trunk"], "scaling": tuple(config["trunk"]["scaling"] or ()) or None})
+    trunk = run_data.trunk_of(config)
     images = Split(np.array(list(map(str, paths))), np.zeros((len(paths), 1), np.uint8), FileImages(paths))
     batches = image_batches(images.images, trunk.image_size, 64)
     frozen = trunk.build(config["seed"]).model if trunk.kind == "features" else None

@@ -18,7 +18,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from absl import flags, logging
 
 from dseh_tf.errors import InputError
-from experiments import backbone_flags, data_flags, program, run_folder
+from experiments import backbone_flags, data_flags, program, run_data, run_folder
 
 _METHOD = flags.DEFINE_string("method", "dseh", "Method, by its name in dseh_tf.methods.METHODS, or as package.module:Class.")
 _BITS = flags.DEFINE_integer("bits", 32, "Length of the hash codes.")
@@ -253,25 +253,17 @@ def _config(method: Any) -> dict[str, Any]:
 
 
 def _dataset(method: Any, strategy: Any) -> Any:
-    from dseh_tf.data import catalog
-    from dseh_tf.data.features import SUMMARY, read_features, read_summary, with_features
-
-    labels_only = method.has_presets and method.phases == "labnet"
-    extracted = _FEATURES.value is not None and not labels_only
-    dataset = catalog.load(data_flags.DATASET.value, data_flags.options(labels_only or extracted))
-    if extracted:
-        folder, wanted = Path(_FEATURES.value), data_flags.DATASET.value
-        extracted_from = read_summary(folder).get("dataset")
-        if extracted_from != wanted:  # ids of two data sets may be equal
-            raise InputError(f"{folder / SUMMARY}: dataset: found {extracted_from!r}, expected {wanted!r}")
-        dataset = read_features(dataset, folder, missing_ok=data_flags.SKIP_BAD.value)
-    trunk = _trunk()
-    if not labels_only and trunk.kind == "features" and not dataset.has_features:
-        backbone = trunk.build(_SEED.value)
-        mirrored = trunk.mirror and method.trains_network
-        dataset = with_features(
-            dataset, backbone, Path(data_flags.DATA_DIR.value) / "features", mirrored, strategy, _PROGRESS.value
-        )
+    labels_only, trunk = method.has_presets and method.phases == "labnet", _trunk()
+    dataset = run_data.load(
+        data_flags.DATASET.value,
+        data_flags.options(labels_only),
+        trunk,
+        Path(_FEATURES.value) if _FEATURES.value is not None and not labels_only else None,
+        seed=_SEED.value,
+        mirrored=trunk.mirror and method.trains_network,
+        strategy=strategy,
+        progress=_PROGRESS.value,
+    )
     if _VALIDATION.value:  # behind the features, which are the same with and without
         dataset = dataset.validation(_VALIDATION.value, _SEED.value)
     return dataset

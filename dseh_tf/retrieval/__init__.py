@@ -1,6 +1,7 @@
 """Retrieval by hash codes: packing, exact evaluation under ties, search. Importing this room loads no TensorFlow."""
 
 from dseh_tf.retrieval.codes import CodesFile, hamming, load_codes, pack, save_codes, sign, unpack
+from dseh_tf.retrieval.cosine import cosine_average_precision
 from dseh_tf.retrieval.counting import Counts, load_counts, save_counts
 from dseh_tf.retrieval.evaluation import Report, evaluate, evaluate_shards
 from dseh_tf.retrieval.index import HammingIndex
@@ -10,6 +11,7 @@ __all__ = [
     "Counts",
     "HammingIndex",
     "Report",
+    "cosine_average_precision",
     "evaluate",
     "evaluate_shards",
     "hamming",

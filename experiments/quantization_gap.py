@@ -1,0 +1,103 @@
+"""What the signs cost a finished run: MAP of its codes beside MAP of its network's real-valued outputs.
+
+    python -m experiments.quantization_gap --workdir=runs/x
+
+Encodes the run's data set again: image lists and folders from where they were, unless a flag says where they are now. A
+method with a wide gap learns to rank and loses it when its outputs become signs; where both are low, it does not learn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from absl import flags
+
+from dseh_tf.data.catalog import DataOptions
+from dseh_tf.errors import InputError
+from dseh_tf.retrieval import cosine_average_precision, evaluate, load_codes
+from experiments import program, run_data, run_folder
+
+if TYPE_CHECKING:
+    from dseh_tf.data import RetrievalDataset
+
+_PLACES = ("data_dir", "lists_dir", "images_root")
+
+
+def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
+    """Defined when the program is run, not when it is imported: other programs have flags of these names."""
+    own = {"flag_values": values}
+    flags.DEFINE_string("workdir", None, "Run folder of a finished run that trained a network.", **own)
+    flags.DEFINE_string("features", None, "The folder of extracted features that the run trained on.", **own)
+    flags.DEFINE_string("data_dir", None, "Where the data is now. Default: where the run had it.", **own)
+    flags.DEFINE_string("lists_dir", None, "image_lists: where the lists are now. Default: where the run had them.", **own)
+    flags.DEFINE_string("images_root", None, "Where the images are now. Default: where the run had them.", **own)
+
+
+def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
+    if given.workdir is None:
+        raise InputError("workdir: found none, expected a run folder")
+    workdir = Path(given.workdir)
+    config = run_folder.read_json(workdir / "config.json")
+    network = workdir / "imgnet.keras"
+    if not network.is_file():
+        raise InputError(f"{network}: found no such file, expected the network of a finished run")
+    codes = load_codes(workdir / "codes.npz", bits=config.get("bits"))
+    dataset = _dataset(config, given)
+    for part in ("query", "database"):
+        if not np.array_equal(getattr(codes, f"{part}_ids"), getattr(dataset, part).ids):
+            raise InputError(f"{workdir / 'codes.npz'}: {part}_ids: found other rows than the data set's, expected the same")
+    query, database = _outputs(network, config, dataset)
+    labels = codes.query_labels, codes.database_labels
+    report = evaluate(codes.query_codes, codes.database_codes, *labels, bits=codes.bits)
+    outputs = cosine_average_precision(query, database, *labels).mean()
+    distinct = len(np.unique(codes.database_codes, axis=0))
+    print(f"{config['dataset']}  {config['method']}  {codes.bits} bits  seed {config['seed']}")
+    print(f"  MAP of the codes    {report.map:.4f}  (expected over tied orders)")
+    print(f"  MAP of the outputs  {outputs:.4f}  (by cosine; equal ones in the database's order)")
+    print(f"  mean of |output|    {np.abs(database).mean():.3f}")
+    print(f"  distinct codes      {distinct:,} of {len(database):,} in the database")
+
+
+def _dataset(config: Mapping[str, Any], given: Any) -> RetrievalDataset:
+    if "features" in config and given.features is None:
+        raise InputError("features: found none, expected the folder that the run trained on")
+    then = {**config, "images_root": config.get("images", {}).get("root")}
+    places = {name: getattr(given, name) or then.get(name) for name in _PLACES}
+    data = dict(config["data"])
+    share = data.pop("validation")
+    places["imagenet_classes"] = data.pop("imagenet_classes")
+    paths = {name: Path(value) if value else None for name, value in places.items()}
+    features = Path(given.features) if given.features else None
+    dataset = run_data.load(
+        config["dataset"],
+        DataOptions(**{**data, **paths}),
+        run_data.trunk_of(config),
+        features,
+        seed=config["seed"],
+        mirrored=False,
+        progress=False,
+    )
+    return dataset.validation(share, config["seed"]) if share else dataset
+
+
+def _outputs(file: Path, config: Mapping[str, Any], dataset: RetrievalDataset) -> tuple[np.ndarray, np.ndarray]:
+    """float32 [n, K] of query and database, before their signs."""
+    from dseh_tf.methods.image_encoder import ImageEncoder, load_network
+    from dseh_tf.models.backbones import Backbone
+    from dseh_tf.training.runtime import Runtime
+
+    network, trunk = load_network(file), run_data.trunk_of(config)
+    backbone = None
+    if not dataset.has_features:
+        backbone = Backbone(trunk.backbone, network, trunk.image_size, pretrained=False, trained=trunk.train)
+    encoder = ImageEncoder(config["bits"], network, backbone, Runtime(progress=False))
+    query, database = (encoder.outputs(split)["logits"] for split in (dataset.query, dataset.database))
+    return query, database
+
+
+if __name__ == "__main__":
+    define_flags()
+    program.run(main)
