@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from figures import cli, published, style, tables
-from figures.comparison import Column, compare
+from figures.comparison import TIE_NOTE, Column, compare
 from figures.runs import Run, Runs
 
 VARIANTS = ("dseh", "dseh_s", "dseh_ss", "dseh_l", "dseh_a")
@@ -32,7 +32,7 @@ def build(runs: Runs) -> list[tables.Table]:
         for bits in _lengths(variants.of(dataset=dataset)):
             here = variants.of(dataset=dataset, bits=bits)
             theirs = published.ABLATION.get(dataset, {}) if bits == published.ABLATION_BITS else {}
-            notes = [MEASURE_NOTE, *_database_notes(here)]
+            notes = [MEASURE_NOTE, TIE_NOTE, *_database_notes(here)]
             notes += [f"Published: {published.DSEH_TABLE_2}."] if theirs else []
             title = f"Variants of DSEH on {style.dataset_title(dataset)}, {bits} bits"
             columns = [_column(heading, bits, theirs) for heading in MEASURES]

@@ -8,13 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from figures import cli, published, style, tables
-from figures.comparison import Column, compare
+from figures.comparison import TIE_NOTE, Column, compare
 from figures.runs import Run, Runs
-
-TIE_NOTE = (
-    "MAP over the full ranking, the expectation over all orders of items at the same Hamming distance. "
-    "The published numbers do not state their tie rule; file order alone moves MAP by 0.6 to 2.5 points."
-)
 
 
 def build(runs: Runs) -> list[tables.Table]:
@@ -26,7 +21,6 @@ def build(runs: Runs) -> list[tables.Table]:
         lengths = sorted({*here.bits, *(bits for row in theirs.values() for bits in row)})
         columns = [_column(bits, theirs) for bits in lengths]
         notes = [TIE_NOTE, *([f"Published: {published.DSEH_TABLE_1}."] if theirs else [])]
-        notes += [note for note in runs.notes if note.startswith((f"{dataset}:", f"{dataset},"))]
         result.append(compare(f"MAP on {style.dataset_title(dataset)}", here, columns, list(theirs), notes))
     return result
 

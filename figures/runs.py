@@ -6,11 +6,12 @@ further down. What is wrong with a run folder is kept as a `Problem`, and the re
 
 from __future__ import annotations
 
+import hashlib
 import json
 import statistics
 import zipfile
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -47,19 +48,32 @@ class Problem:
 
 @dataclass(frozen=True)
 class Run:
-    """One finished run folder. `config` and `result` are its JSON files as they stand."""
+    """One finished run folder. `config` and `result` are its JSON files as they stand.
+
+    mark: what tells its data apart from others of the same name, where there are any.
+    """
 
     folder: Path
     config: dict[str, Any]
     result: dict[str, Any]
+    mark: str = ""
 
     @property
     def dataset(self) -> str:
-        """The data set's name; image lists and folders also by the name of their folder, or two would be mixed."""
+        """The data set's name; image lists and folders also by the name of their folder, and by `mark`."""
         name = self.result["dataset"]
-        settings = {**self.config, **self.config.get("settings", {})}
-        place = settings.get("lists_dir") or settings.get("images_root")
-        return f"{name}:{Path(place).name}" if name in ("image_lists", "image_folder") and place else name
+        place = self.config.get({"image_lists": "lists_dir", "image_folder": "folder"}.get(name))
+        return name + (f":{Path(place).name}" if place else "") + self.mark
+
+    @property
+    def data_identity(self) -> str:
+        """What the rows are besides their data set's name: the lists' digest, the image folder; empty for other data."""
+        return str(self.config.get("lists") or self.config.get("folder") or "")
+
+    @property
+    def held_out(self) -> bool:
+        """Whether its queries are held-out training rows and not the test queries: a trial, no result."""
+        return bool(self.config.get("data", {}).get("validation"))
 
     @property
     def method(self) -> str:
@@ -169,18 +183,42 @@ def read_runs(root: Path, needs: tuple[str, ...] = ()) -> Runs:
         except InputError as error:
             problems.append(Problem(folder, str(error)))
             continue
-        if isinstance(run, Problem):
-            problems.append(run)
-            continue
+        (problems if isinstance(run, Problem) else found).append(run)
+    found, notes = _without_trials(found)
+    kept = []
+    for run in _told_apart(found):
         key = (run.dataset, run.method, run.preset, run.bits, run.seed)
         if key in taken:
-            problems.append(
-                Problem(folder, f"found the same data set, method, preset, bits and seed in {taken[key].name}")
-            )
+            reason = f"found the same data set, method, preset, bits and seed in {taken[key].name}"
+            problems.append(Problem(run.folder, reason))
             continue
-        taken[key] = folder
-        found.append(run)
-    return Runs(root, tuple(found), tuple(problems), tuple(differences(found)))
+        taken[key] = run.folder
+        kept.append(run)
+    return Runs(root, tuple(kept), tuple(problems), (*notes, *differences(kept)))
+
+
+def _without_trials(runs: list[Run]) -> tuple[list[Run], list[str]]:
+    """The runs on test queries, with a note of what was left out; where there are none, the trials, which are told."""
+    trials = [run for run in runs if run.held_out]
+    results = [run for run in runs if not run.held_out]
+    if results:
+        told = f"runs on held-out training rows left out, being trials and no results: {len(trials)}"
+        return results, [told] if trials else []
+    names = dict.fromkeys(run.dataset for run in trials)
+    return trials, [f"{name}: the queries are held-out training rows, not the test queries" for name in names]
+
+
+def _told_apart(runs: list[Run]) -> list[Run]:
+    """The runs with a mark on those whose data has the name of other data: two folders of one name, lists that changed."""
+    identities: dict[str, set[str]] = {}
+    for run in runs:
+        identities.setdefault(run.dataset, set()).add(run.data_identity)
+
+    def mark(run: Run) -> str:
+        unlike = len(identities[run.dataset] - {""}) > 1  # runs that do not say go with the only ones there are
+        return "#" + hashlib.sha256(run.data_identity.encode()).hexdigest()[:6] if unlike else ""
+
+    return [replace(run, mark=mark(run)) for run in runs]
 
 
 def run_folders(root: Path) -> list[Path]:
@@ -208,8 +246,9 @@ def read_run(folder: Path, needs: tuple[str, ...] = ()) -> Run | Problem:
         value = result.get(name, 0)
         if not isinstance(value, int | float) or isinstance(value, bool) or not np.isfinite(value):
             raise InputError(f"{folder / 'result.json'}: {name}: found {value!r}, expected a number")
-    if not isinstance(config.get("settings", {}), dict):
-        raise InputError(f"{folder / 'config.json'}: settings: found {config['settings']!r}, expected named settings")
+    for name in ("settings", "data", "trunk", "features"):
+        if not isinstance(config.get(name, {}), dict):
+            raise InputError(f"{folder / 'config.json'}: {name}: found {config[name]!r}, expected named values")
     run = Run(folder, config, result)
     if run.has_ranking:
         _check_counts(run)
@@ -227,12 +266,15 @@ def differences(runs: list[Run]) -> list[str]:
     for run in runs:
         cells.setdefault((run.dataset, run.method, run.preset, run.bits), []).append(run)
     for (dataset, method, preset, bits), group in cells.items():
-        settings = [{**run.config.get("settings", {}), **_sizes(run)} for run in group]
+        settings = [{**run.config.get("settings", {}), **_sizes(run), **_inputs(run)} for run in group]
         names = sorted({name for each in settings for name in each} - {"seed", "workdir"})
         unlike = [n for n in names if len({json.dumps(each.get(n), sort_keys=True) for each in settings}) > 1]
         if unlike:
             notes.append(f"{dataset}, {method}, {preset}, {bits} bits: runs differ in {', '.join(unlike)}")
     for dataset in dict.fromkeys(run.dataset for run in runs):
+        trunks = {_trunk_name(run) for run in runs if run.dataset == dataset and run.has_ranking} - {""}
+        if len(trunks) > 1:
+            notes.append(f"{dataset}: runs of different backbones stand side by side: {', '.join(sorted(trunks))}")
         sizes = {tuple(_sizes(run).items()) for run in runs if run.dataset == dataset and run.has_ranking}
         if len(sizes) > 1:
             told = "; ".join(sorted(", ".join(f"{name[2:]} {n}" for name, n in each) for each in sizes))
@@ -242,6 +284,22 @@ def differences(runs: list[Run]) -> list[str]:
 
 def _sizes(run: Run) -> dict[str, int]:
     return {name: run.result[name] for name in ("n_train", "n_query", "n_database") if name in run.result}
+
+
+def _inputs(run: Run) -> dict[str, Any]:
+    """What a run's network reads, beside its settings: the split, the trunk, and which weights its features are of."""
+    trunk, features = run.config.get("trunk", {}), run.config.get("features", {})
+    split = {f"data.{name}": value for name, value in run.config.get("data", {}).items()}
+    return {**split, "backbone": _trunk_name(run), "train_backbone": trunk.get("train"), "features": features.get("fingerprint")}
+
+
+def _trunk_name(run: Run) -> str:
+    """As `efficientnet_lite0.keras at 192 pixels`; empty for labels only."""
+    trunk = run.config.get("trunk")
+    if not trunk:
+        return ""
+    weights = f" ({Path(str(trunk['weights'])).name})" if trunk.get("weights") else ""
+    return f"{Path(str(trunk.get('backbone'))).name}{weights} at {trunk.get('image_size')} pixels"
 
 
 def _kind(kind: type) -> str:

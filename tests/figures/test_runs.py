@@ -59,7 +59,7 @@ DAMAGES = {
     "map no number": (lambda f: rewrite(f / "result.json", map="high"), "map: found 'high', expected a number"),
     "map of another run": (lambda f: rewrite(f / "result.json", map=0.123), "map: found 0.123, expected .* as in counts.npz"),
     "config of another run": (lambda f: rewrite(f / "config.json", bits=32), "config.json: bits: found 32, expected 16"),
-    "settings a list": (lambda f: rewrite(f / "config.json", settings=[1]), "settings: found .* expected named settings"),
+    "settings a list": (lambda f: rewrite(f / "config.json", settings=[1]), "settings: found .* expected named values"),
     "counts cut": (lambda f: (f / "counts.npz").write_bytes((f / "counts.npz").read_bytes()[:80]), "counts.npz: found"),
     "codes cut": (lambda f: (f / "codes.npz").write_bytes((f / "codes.npz").read_bytes()[:500]), "codes.npz: found"),
     "codes of other bits": (lambda f: rewrite_arrays(f / "codes.npz", bits=12), "bits: found 12, expected 16"),
@@ -122,12 +122,81 @@ def test_seeds_with_other_settings_are_told(folder):
     assert "learning_rate" in note and "itq" in note
 
 
-def test_image_lists_of_two_folders_stay_apart(folder):
+def as_data(run, name, **config):
+    """Makes the run one of another data set, and its config.json say so."""
+    for file in ("config.json", "result.json"):
+        rewrite(run / file, dataset=name)
+    rewrite(run / "config.json", **config)
+
+
+@pytest.mark.parametrize(("name", "field"), [("image_lists", "lists_dir"), ("image_folder", "folder")])
+def test_data_of_two_folders_stay_apart(folder, name, field):
+    for each in ("good", "bad"):
+        as_data(folder.parent / each, name, **{field: f"data/{each}"})
+    assert read_runs(folder.parent).datasets == [f"{name}:bad", f"{name}:good"]
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("image_lists", {"lists_dir": "a/lists", "lists": "11"}, {"lists_dir": "b/lists", "lists": "22"}),
+        ("image_folder", {"folder": "a/pictures"}, {"folder": "b/pictures"}),
+    ],
+)
+def test_other_data_of_one_name_stays_apart(folder, name, good, bad):
+    as_data(folder.parent / "good", name, **good)
+    as_data(folder, name, **bad)
+    found = read_runs(folder.parent).datasets
+    assert len(found) == 2 and all(re.fullmatch(rf"{name}:(lists|pictures)#\w{{6}}", each) for each in found)
+    as_data(folder, name, **good)
+    (same,) = read_runs(folder.parent).datasets
+    assert "#" not in same
+
+
+def test_trials_are_no_results(folder):
+    rewrite(folder / "config.json", data={"validation": 0.1})
+    runs = read_runs(folder.parent)
+    assert [run.folder.name for run in runs] == ["good"] and not runs.problems
+    assert runs.notes == ("runs on held-out training rows left out, being trials and no results: 1",)
+    rewrite(folder.parent / "good" / "result.json", seed=1)  # as a trial that would be found before the result
+    rewrite(folder.parent / "good" / "config.json", seed=1)
+    assert [run.folder.name for run in read_runs(folder.parent)] == ["good"] and not read_runs(folder.parent).problems
+    alone = read_runs(folder)
+    assert len(alone) == 1
+    assert alone.notes == ("multi_digits: the queries are held-out training rows, not the test queries",)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"trunk": {"backbone": "/a/one.keras", "image_size": 48}}, "backbone"),
+        ({"data": {"split_seed": 1}}, "data.split_seed"),
+        ({"features": {"fingerprint": "22"}}, "features"),
+    ],
+)
+def test_a_mean_over_unlike_inputs_is_told(folder, change, told):
+    rewrite(
+        folder.parent / "good" / "config.json",
+        trunk={"backbone": "/b/two.keras", "image_size": 48},
+        data={"split_seed": 0},
+        features={"fingerprint": "11"},
+    )
+    rewrite(folder / "config.json", **{**json.loads((folder.parent / "good" / "config.json").read_text()), "seed": 1, **change})
+    notes = read_runs(folder.parent).notes
+    assert f"multi_digits, itq, release, 16 bits: runs differ in {told}" in notes
+    assert any("two.keras at 48 pixels" in note for note in notes) == (told == "backbone")
+
+
+def test_backbones_are_the_same_wherever_they_lie(folder):
     for name in ("good", "bad"):
-        for file in ("config.json", "result.json"):
-            rewrite(folder.parent / name / file, dataset="image_lists")
-        rewrite(folder.parent / name / "config.json", lists_dir=f"lists/{name}")
-    assert read_runs(folder.parent).datasets == ["image_lists:bad", "image_lists:good"]
+        rewrite(folder.parent / name / "config.json", trunk={"backbone": f"/{name}/one.keras", "image_size": 48})
+    assert not read_runs(folder.parent).notes
+
+
+def test_a_config_of_other_kinds_is_refused(folder):
+    rewrite(folder / "config.json", trunk=7)
+    (problem,) = read_runs(folder.parent).problems
+    assert "trunk: found 7, expected named values" in problem.reason
 
 
 def test_a_method_without_preset_is_read(folder):

@@ -88,6 +88,17 @@ def test_ablation_table(runs, runs_root):
     assert cells(table, "DSEH-A", "ours")["map_i"] == "no run"
 
 
+@pytest.mark.parametrize("build", [map_table.build, ablation_table.build, top5k_table.build])
+def test_every_table_of_map_tells_its_tie_rule_and_what_was_noted(tmp_path, build):
+    for seed in (0, 1):
+        write_run(tmp_path / f"run{seed}", WORLD, "dseh", 32, seed)
+    config = json.loads((tmp_path / "run1" / "config.json").read_text())
+    (tmp_path / "run1" / "config.json").write_text(json.dumps({**config, "settings": {"learning_rate": 0.5}}))
+    (table,) = build(read_runs(tmp_path))
+    assert any("expectation" in note for note in table.notes)
+    assert "multi_digits, dseh, release, 32 bits: runs differ in learning_rate" in table.notes
+
+
 def test_a_run_on_labels_only_has_no_map_of_images(runs):
     table = by_title(ablation_table.build(runs), "MS-COCO")
     row = cells(table, "DSEH", "ours")
