@@ -11,8 +11,9 @@ from __future__ import annotations
 import base64
 import html
 import json
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from dseh_tf.retrieval import Report
 from figures import (
@@ -231,10 +232,23 @@ def _duration(seconds: float) -> str:
 
 
 def _settings(run: Run) -> str:
-    """Configuration and result as JSON, without folders of the machine that ran it: a report is passed on."""
+    """Configuration and result as JSON, without folders of the machine that ran it: a report is passed on.
+
+    Of other paths (a trunk's file, its weights, lists of classes) the file's name is kept.
+    """
     places = ("workdir", "data_dir", "lists_dir", "images_root", "images", "folder")
     config = {name: value for name, value in run.config.items() if name not in places}
-    return json.dumps({"config": config, "result": run.result}, indent=2, ensure_ascii=False)
+    return json.dumps(_without_folders({"config": config, "result": run.result}), indent=2, ensure_ascii=False)
+
+
+def _without_folders(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_folders(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_without_folders(each) for each in value]
+    if isinstance(value, str) and (PurePosixPath(value).is_absolute() or PureWindowsPath(value).is_absolute()):
+        return PureWindowsPath(value).name  # knows both kinds of slash
+    return value
 
 
 def _anchor(dataset: str) -> str:

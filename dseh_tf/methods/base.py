@@ -25,10 +25,12 @@ class Fitted(abc.ABC):
     """A fitted method: turns the rows of any split into codes.
 
     database_codes: int8 ±1 [n_database, K] of asymmetric methods, which learn them directly; None elsewhere.
+    train_seconds: what training took where the method knows better than the clock around `fit`: over several sessions.
     results: what the method adds to result.json. arrays: what it adds to the run folder, by file and array name.
     """
 
     database_codes: np.ndarray | None = None
+    train_seconds: float | None = None
 
     def __init__(self, bits: int) -> None:
         self.bits = bits

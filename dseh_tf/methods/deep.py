@@ -226,6 +226,7 @@ class Training:
         if self.bank and not self.trainer.started(method.name, 0):
             method.fill(self.bank, self.labels)
         self.trainer.run(self.phase())
+        self.encoder.train_seconds = self.trainer.seconds
         logits = self.encoder.forward(self.inputs.plain)["logits"]
         self.trainer.summaries.histogram(f"{method.name}/logits", logits, 0)
         self.trainer.summaries.flush()

@@ -149,6 +149,7 @@ class _Training:
         targets = self.targets if self.images else self.memory
         rounds = alternate(self, self.trainer, self.memory, targets, self.seed, logging.info)
         fitted = self.encoder if self.images else ImageEncoder(self.bits, None, None, self.runtime)
+        fitted.train_seconds = self.trainer.seconds
         last = {k: v for k, v in rounds[-1].items() if k not in ("round", "map")}
         fitted.results = {"rounds": rounds, **last}
         if self.trainer.notes.get("label_epochs"):
@@ -170,7 +171,8 @@ class _Training:
 
         def on_epoch(done: int) -> None:
             if every and done % every == 0:
-                found = self._label_numbers()
+                with self.trainer.aside():
+                    found = self._label_numbers()
                 self.trainer.notes.setdefault("label_epochs", []).append({"round": round_, "epoch": done, **found})
                 logging.info("round %d, epoch %d: %s", round_ + 1, done, found)
 
@@ -307,23 +309,25 @@ class _Training:
         }
 
     def report_labels(self, round_: int) -> dict[str, Any]:
-        found = self._label_numbers()
-        write = self.trainer.summaries
-        write.scalars({"round/map_l": found["map_labels"], "round/n_h": found["distinct_label_codes"]}, round_)
-        write.histogram("labnet/code", self.labnet_outputs().activations, round_)
+        with self.trainer.aside():
+            found = self._label_numbers()
+            write = self.trainer.summaries
+            write.scalars({"round/map_l": found["map_labels"], "round/n_h": found["distinct_label_codes"]}, round_)
+            write.histogram("labnet/code", self.labnet_outputs().activations, round_)
         return found
 
     def report_images(self, round_: int) -> dict[str, Any]:
         if not self.runtime.evaluate_rounds:
             return {}
-        data = self.dataset
-        report = evaluate(
-            self.encoder.encode(data.query), self.encoder.encode(data.database), data.query.labels, data.database.labels
-        )
-        write = self.trainer.summaries
-        write.scalars({"round/map_i": report.map}, round_)
-        write.curve("round/precision_recall", *report.precision_recall(), round_)
-        write.histogram("imgnet/logits", self.imgnet_outputs().activations, round_)
+        with self.trainer.aside():
+            data = self.dataset
+            report = evaluate(
+                self.encoder.encode(data.query), self.encoder.encode(data.database), data.query.labels, data.database.labels
+            )
+            write = self.trainer.summaries
+            write.scalars({"round/map_i": report.map}, round_)
+            write.curve("round/precision_recall", *report.precision_recall(), round_)
+            write.histogram("imgnet/logits", self.imgnet_outputs().activations, round_)
         return {"map": float(report.map)}
 
 

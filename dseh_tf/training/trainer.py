@@ -7,7 +7,8 @@ them the loop shows progress, writes summaries and saves checkpoints. Its step c
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import keras
@@ -147,20 +148,42 @@ class Trainer:
         self._tracked = tf.train.Checkpoint(**tracked)
         self._loops: dict[str, Callable] = {}
         self._done: dict[str, int] = {}
-        self.notes: dict = {}
+        self.notes: dict = {"seconds": 0.0}
+        self._began = time.perf_counter()
         restored = self._store.restore(self._tracked)
         if restored:
             progress, self.traces = restored
-            self._done, self.notes = progress["done"], progress["notes"]
+            self._done, self.notes = progress["done"], {**self.notes, **progress["notes"]}
             after_restore()
 
     def started(self, name: str, round_: int) -> bool:
         return f"{name}/{round_}" in self._done
 
+    @property
+    def seconds(self) -> float:
+        """What training took since the trainer was made, and before that in the sessions that this one goes on from.
+
+        Work that was lost behind a session's last checkpoint is not in it, nor is what `aside` holds.
+        """
+        now = time.perf_counter()
+        self.notes["seconds"] += now - self._began
+        self._began = now
+        return self.notes["seconds"]
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """For reports between steps: their time is not training's."""
+        before = self.seconds
+        try:
+            yield
+        finally:
+            self.notes["seconds"], self._began = before, time.perf_counter()
+
     def save(self) -> None:
         """Checkpoints what has been done so far; its number is the count of all steps, and of phases begun."""
         number = sum(self._done.values()) + len(self._done)
-        self._store.save(number, self._tracked, {"done": self._done, "notes": self.notes}, self.traces)
+        notes = {**self.notes, "seconds": self.seconds}
+        self._store.save(number, self._tracked, {"done": self._done, "notes": notes}, self.traces)
 
     def run(self, phase: Phase) -> None:
         """Takes the phase's steps that are not done yet."""

@@ -1,4 +1,4 @@
-"""Clipping, of elements and of the whole gradient, behind the sum over replicas; a loss that is not finite."""
+"""Clipping, behind the sum over replicas; a loss that is not finite; time over several sessions."""
 
 from __future__ import annotations
 
@@ -60,3 +60,30 @@ def test_a_loss_that_is_not_finite_ends_the_run(tf, tmp_path):
     with pytest.raises(InputError, match=r"tiny: found total = nan in step \d+, expected a finite loss; choose a smaller"):
         trainer.run(phase)
     assert np.isfinite(trainer.traces["tiny/0/total"]).all()
+
+
+def test_seconds_are_of_all_sessions_and_of_training_alone(tf, tmp_path, monkeypatch):
+    import keras
+
+    from dseh_tf.training import trainer as module
+    from dseh_tf.training.runtime import Runtime
+
+    clock = [100.0]
+    monkeypatch.setattr(module.time, "perf_counter", lambda: clock[0])
+
+    def session():
+        return module.Trainer(Runtime(progress=False, checkpoints=tmp_path), {"weight": keras.Variable([1.0]).value}, 0, lambda: None)
+
+    first = session()
+    clock[0] += 5
+    with first.aside():
+        clock[0] += 40
+        first.save()
+    clock[0] += 2
+    assert first.seconds == first.seconds == 7
+    first._done["phase/0"] = 3
+    first.save()
+    clock[0] += 1000  # lost
+    second = session()
+    clock[0] += 3
+    assert second.seconds == 10
