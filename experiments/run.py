@@ -74,17 +74,21 @@ _PRESET_ROWS = {"nus_wide_21": "nus_wide", "nus_wide_10": "nus_wide", "imagenet_
 
 
 def main(_: list[str]) -> None:
-    started = time.perf_counter()
     workdir = Path(
         _WORKDIR.value
         or "runs/" + re.sub("[:/]", "_", f"{data_flags.DATASET.value}-{_METHOD.value}-{_BITS.value}-{_SEED.value}")
     )
-    method = _method()
+    started, method = time.perf_counter(), _method()
     config = _config(method)
-    if run_folder.open_workdir(workdir, config):
-        print(f"{workdir}: this run is finished; its result.json stands")
-        return
+    with run_folder.held(workdir):
+        if run_folder.open_workdir(workdir, config):
+            print(f"{workdir}: this run is finished; its result.json stands")
+        else:
+            _run(workdir, method, config, started)
 
+
+def _run(workdir: Path, method: Any, config: dict[str, Any], started: float) -> None:
+    """Trains, encodes and evaluates, and leaves the run folder's files."""
     import tensorflow as tf
 
     from dseh_tf.training.replicas import make_strategy

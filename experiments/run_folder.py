@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -41,8 +43,31 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
+@contextmanager
+def held(workdir: Path) -> Iterator[None]:
+    """Makes the folder and keeps other processes out of it while this one works there. Raises InputError where one is.
+
+    The lock is on the folder itself: nothing is left behind. A file system without locks has none.
+    """
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise InputError(f"workdir: {workdir}: found a file in its place, expected a folder") from None
+    folder = os.open(workdir, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"{workdir}: another process is at a run here; choose another --workdir") from None
+        except OSError as error:
+            logging.warning("%s: cannot be locked (%s); start no second run in it", workdir, error.strerror)
+        yield
+    finally:
+        os.close(folder)
+
+
 def open_workdir(workdir: Path, config: Mapping[str, Any]) -> bool:
-    """Makes the folder with its config.json, or checks that the one there is of the same configuration.
+    """Writes config.json into the folder, or checks that the one there is of the same configuration.
 
     Returns whether the run in it is finished. A run that failed before its first checkpoint gives way. Raises
     InputError, naming the first field that differs, and writes nothing then.

@@ -40,3 +40,29 @@ def test_another_setting_does_not(tmp_path):
 def test_without_git(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert run_folder.environment()["git_commit"] == ""
+
+
+def test_one_process_at_a_time(tmp_path):
+    folder = tmp_path / "runs" / "x"
+    with run_folder.held(folder):
+        with pytest.raises(InputError, match=r"x: another process is at a run here; choose another --workdir"):
+            with run_folder.held(folder):
+                pass
+    with run_folder.held(folder):
+        assert not list(folder.iterdir())
+    file = tmp_path / "file"
+    file.write_text("")
+    for wrong in (file, file / "x"):
+        with pytest.raises(InputError, match=r"workdir: .* found a file in its place, expected a folder"):
+            with run_folder.held(wrong):
+                pass
+
+
+def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch, caplog):
+    def refuse(*_):
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(run_folder.fcntl, "flock", refuse)
+    with run_folder.held(tmp_path):
+        pass
+    assert "cannot be locked (Operation not supported)" in caplog.text

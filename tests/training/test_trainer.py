@@ -72,7 +72,8 @@ def test_seconds_are_of_all_sessions_and_of_training_alone(tf, tmp_path, monkeyp
     monkeypatch.setattr(module.time, "perf_counter", lambda: clock[0])
 
     def session():
-        return module.Trainer(Runtime(progress=False, checkpoints=tmp_path), {"weight": keras.Variable([1.0]).value}, 0, lambda: None)
+        runtime = Runtime(progress=False, checkpoints=tmp_path)
+        return module.Trainer(runtime, {"weight": keras.Variable([1.0]).value}, 0, lambda: None)
 
     first = session()
     clock[0] += 5
