@@ -44,18 +44,17 @@ def test_without_git(tmp_path, monkeypatch):
 
 def test_one_process_at_a_time(tmp_path):
     folder = tmp_path / "runs" / "x"
-    with run_folder.held(folder):
-        with pytest.raises(InputError, match=r"x: another process is at a run here; choose another --workdir"):
-            with run_folder.held(folder):
-                pass
+    told = pytest.raises(InputError, match=r"x: another process is at a run here; choose another --workdir")
+    with run_folder.held(folder), told, run_folder.held(folder):
+        pass
     with run_folder.held(folder):
         assert not list(folder.iterdir())
     file = tmp_path / "file"
     file.write_text("")
     for wrong in (file, file / "x"):
-        with pytest.raises(InputError, match=r"workdir: .* found a file in its place, expected a folder"):
-            with run_folder.held(wrong):
-                pass
+        told = pytest.raises(InputError, match=r"workdir: .* found a file in its place, expected a folder")
+        with told, run_folder.held(wrong):
+            pass
 
 
 def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch, caplog):
