@@ -14,8 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dseh_tf.data.image_lists import digest
 from dseh_tf.errors import InputError
-from experiments.run_folder import read_json
+from experiments.run_folder import environment, read_json
 from experiments.suite_table import State, Table
 from experiments.suites import SuiteRun
 
@@ -38,6 +39,7 @@ class Runner:
     failures: dict[SuiteRun, str] = field(default_factory=dict)
     _children: dict[SuiteRun, tuple[subprocess.Popen, int, float]] = field(default_factory=dict)
     _held: set[SuiteRun] = field(default_factory=set)
+    _commit: str = field(default_factory=lambda: environment()["git_commit"])
 
     def run(self) -> dict[SuiteRun, str]:
         """Runs all that is not finished and returns those that failed with their reasons.
@@ -46,7 +48,7 @@ class Runner:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         for run in self.arguments:
-            if self._finished(run):
+            if self._finished(run) and not self._to_check(run):
                 self._take(run, "finished before")
         try:
             while self._left():
@@ -84,9 +86,10 @@ class Runner:
                     self._held.add(run)
                     self.table.change(run, State.WAITING, "another process is at this run; waiting for it to end")
                 return
-            if self._finished(run):
+            if self._finished(run) and not self._to_check(run):
                 self._take(run, "finished by another process")
                 return
+            checked = self._finished(run)
             log.write(f"{_PROMPT}{shlex.join(command)}\n".encode())
             log.flush()
             begins = log.tell()
@@ -94,8 +97,8 @@ class Runner:
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
             )
         self._children[run] = child, begins, time.monotonic()
-        resumed = (self.folder / run.name / "checkpoints").exists()
-        self.table.change(run, State.RUNNING, "resumed" if resumed else "")
+        resumed = "resumed" if (self.folder / run.name / "checkpoints").exists() else ""
+        self.table.change(run, State.RUNNING, "finished before; whether it is the same run is asked" if checked else resumed)
 
     def _collect(self) -> None:
         for run, (child, begins, started) in list(self._children.items()):
@@ -108,16 +111,34 @@ class Runner:
             else:
                 self._fail(run, _reason(self._log(run), begins, code))
 
-    def _take(self, run: SuiteRun, note: str) -> None:
-        """Counts a finished run, unless another command made it or its result cannot be read."""
+    def _to_check(self, run: SuiteRun) -> bool:
+        """Whether a finished run of the same command may still be another run: made by other code, or of other lists.
+
+        Then experiments.run is asked, which compares all that it resolved, and answers without training.
+        """
+        path = self.folder / run.name / "config.json"
+        if self._refusal(run) or not path.is_file():
+            return False
+        config = read_json(path)
+        known = {"git_commit": self._commit}
+        lists = [item.partition("=")[2] for item in self.arguments[run] if item.startswith("--lists_dir=")]
+        if lists and "lists" in config:
+            known["lists"] = digest(Path(lists[-1]))
+        return any(config.get(name, value) != value for name, value in known.items())
+
+    def _refusal(self, run: SuiteRun) -> str | None:
+        """Why a finished run is not this suite's: another command made it, or nobody knows which."""
         before = _last_command(self._log(run))
         if before is None:
-            self._fail(run, "finished by a command that is not known, as it has no .log; choose another --runs")
-            return
+            return "finished by a command that is not known, as it has no .log; choose another --runs"
         changed = meaning(before) ^ meaning([*PROGRAM, *self.arguments[run]])
-        if changed:
-            told = ", ".join(sorted(changed))
-            self._fail(run, f"finished by a command that differs in {told}; choose another --runs")
+        return f"finished by a command that differs in {', '.join(sorted(changed))}; choose another --runs" if changed else None
+
+    def _take(self, run: SuiteRun, note: str) -> None:
+        """Counts a finished run, unless another command made it or its result cannot be read."""
+        refusal = self._refusal(run)
+        if refusal:
+            self._fail(run, refusal)
             return
         try:
             score = read_json(self.folder / run.name / "result.json").get("map")

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 from absl import flags
 
+from dseh_tf.data.image_lists import digest
 from dseh_tf.errors import InputError
-from experiments import suite, suites
+from experiments import run_folder, suite, suites
 from experiments.suite_runner import Runner
 from experiments.suite_table import State, Table
 from experiments.suites import SuiteRun
@@ -96,6 +97,24 @@ def test_a_finished_run_of_another_command_is_not_taken(call, tmp_path, capsys):
     assert call(*photos, "--run_flag=--images_root=/a") == 0
     assert call(*photos, "--run_flag=--images_root=/b") == suite.FAILED
     assert "differs in --images_root=/a, --images_root=/b" in capsys.readouterr().err
+
+
+def test_a_finished_run_that_may_be_another_is_asked(call, label_lists, tmp_path, capsys):
+    """By other code or of other lists: experiments.run compares what it resolves; all else is taken without asking."""
+    room = tmp_path / "runs"
+    command = ["--suite=quick", "--datasets=image_lists", "--methods=itq", "--bits=16", f"--runs={room}"]
+    command.append(f"--run_flag=--lists_dir={label_lists}")
+    assert call(*command) == 0
+    folder = room / "image_lists-itq-16-0"
+    same = {"git_commit": run_folder.environment()["git_commit"], "lists": digest(label_lists)}
+    for config, starts in (({}, 1), (same, 1), ({**same, "git_commit": "0" * 40}, 2), ({**same, "lists": "0" * 16}, 3)):
+        (folder / "config.json").write_text(json.dumps(config))
+        assert call(*command) == 0
+        assert len(events(room, "start")) == starts
+    assert "finished before; whether it is the same run is asked" in capsys.readouterr().out
+    (room / "image_lists-itq-16-0.fails").touch()
+    assert call(*command) == 1
+    assert "failed: image_lists-itq-16-0: bits: found 3, expected 4" in capsys.readouterr().err
 
 
 def test_first_run_of_a_data_set_goes_alone(stub, tmp_path):
