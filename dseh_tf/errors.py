@@ -1,4 +1,11 @@
-"""The one exception for input that a user can put right."""
+"""The one exception for input that a user can put right, and what of the disk's refusals is told in the same way."""
+
+import errno
+
+# What a disk or a path refuses, and no program of ours can mend.
+_REFUSED = (
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST,
+)  # fmt: skip
 
 
 class InputError(ValueError):
@@ -6,3 +13,10 @@ class InputError(ValueError):
 
     Programs in `experiments/` and `figures/` print the line to standard error and exit with a non-zero code.
     """
+
+
+def refusal(error: OSError) -> str | None:
+    """One line on a file or folder that cannot be used as asked; None for an error that is ours."""
+    if error.errno not in _REFUSED or error.filename is None:
+        return None
+    return f"{error.filename}: {error.strerror}"

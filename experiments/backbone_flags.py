@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from absl import flags
@@ -29,7 +31,10 @@ _SCALING = flags.DEFINE_list(
     "mean,scale: pixels become (x - mean) * scale where the .keras model does not scale by itself.",
 )
 _IMAGE_SIZE = flags.DEFINE_integer(
-    "image_size", 0, "Images are resized to this square. Default: 48 for multi_digits (but cnn_f), else 224."
+    "image_size",
+    0,
+    "Images are resized to this square. Default: 48 for multi_digits (but cnn_f), else 224.",
+    lower_bound=0,
 )
 TRAIN = flags.DEFINE_bool(
     "train_backbone", False, "Fine-tune a pretrained backbone; else its features are extracted once."
@@ -44,6 +49,8 @@ def trunk() -> Trunk:
 
     scaling = None
     if _SCALING.value:
+        if not BACKBONE.value.endswith(".keras"):
+            raise InputError(f"backbone_scaling: found {','.join(_SCALING.value)}, but {BACKBONE.value} scales by itself")
         try:
             mean, scale = map(float, _SCALING.value)
         except ValueError as error:
@@ -78,3 +85,17 @@ def trunk_of_features(summary: Mapping[str, Any], folder: str) -> Trunk:
         if flag.present and flag.value != value:
             raise InputError(f"{name}: found {flag.value!r}, expected {value!r}, as the features in {folder} have it")
     return found
+
+
+def file_digests(trunk: Trunk) -> dict[str, str]:
+    """Of the files a trunk is read from, by what they are: the same path may hold another network when a run goes on."""
+    files = {"backbone": trunk.backbone, "backbone_weights": trunk.weights}
+    digests = {}
+    for name, path in files.items():
+        if path and Path(path).is_file():
+            digest = hashlib.sha256()
+            with Path(path).open("rb") as file:
+                for block in iter(lambda file=file: file.read(1 << 20), b""):
+                    digest.update(block)
+            digests[name] = digest.hexdigest()[:16]
+    return digests

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 from collections.abc import Callable
 
 from absl import app, logging
 
-from dseh_tf.errors import InputError
-
-# What a disk refuses, and no program of ours can mend: told as bad input is.
-_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
+from dseh_tf.errors import InputError, refusal
 
 
 def run(main: Callable[[list[str]], None]) -> None:
@@ -29,9 +25,10 @@ def run(main: Callable[[list[str]], None]) -> None:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(2)
         except OSError as error:
-            if error.errno not in _REFUSED or error.filename is None:
+            told = refusal(error)
+            if told is None:
                 raise
-            print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+            print(f"error: {told}", file=sys.stderr)
             sys.exit(2)
 
     app.run(guarded)

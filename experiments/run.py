@@ -18,6 +18,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from absl import flags, logging
 
 from dseh_tf.errors import InputError
+from dseh_tf.presets import ROWS
 from experiments import backbone_flags, data_flags, program, run_data, run_folder
 
 _METHOD = flags.DEFINE_string("method", "dseh", "Method, by its name in dseh_tf.methods.METHODS, or as package.module:Class.")
@@ -29,7 +30,9 @@ _PRESET_DATASET = flags.DEFINE_string(
     "Whose row of the preset: nus_wide, imagenet or ms_coco. Default: the data set's own; elsewhere nus_wide's, with S "
     "smoothed in DSEH's LabNet.",
 )
-_SEED = flags.DEFINE_integer("seed", 0, "Seed of weights, batches, augmentation and random projections.", lower_bound=0)
+_SEED = flags.DEFINE_integer(
+    "seed", 0, "Seed of weights, batches, augmentation and random projections.", lower_bound=0, upper_bound=2_000_000
+)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Run folder. Default: runs/<dataset>-<method>-<bits>-<seed>.")
 
 _VALIDATION = flags.DEFINE_float(
@@ -126,6 +129,8 @@ def _run(workdir: Path, method: Any, config: dict[str, Any], started: float) -> 
 def _method() -> Any:
     from dseh_tf.methods import find
 
+    if _PRESET_DATASET.value not in (None, *ROWS):  # a suite gives it to all methods, and some have no rows
+        raise InputError(f"preset_dataset: found {_PRESET_DATASET.value!r}, expected one of {', '.join(ROWS)}")
     kind = find(_METHOD.value)
     options: dict[str, Any] = {}
     if kind.trains_network:
@@ -248,6 +253,8 @@ def _config(method: Any) -> dict[str, Any]:
         config["trunk"] = dataclasses.asdict(_trunk())
         if _FEATURES.value is not None:
             config["features"] = read_summary(Path(_FEATURES.value))
+        else:
+            config |= {"trunk_files": backbone_flags.file_digests(_trunk())}
     free = {
         "strategy": _STRATEGY.value,
         "replicas": _REPLICAS.value,

@@ -22,6 +22,9 @@ from dseh_tf.errors import InputError
 _PROGRAMS = ("python", "versions", "git_commit", "machine")
 _FREE = ("strategy", "replicas", "lists_dir", "data_dir", "images", *_PROGRAMS)
 
+# Told by runs since a later version: a run that does not tell it cannot differ in it.
+_ADDED = ("trunk_files",)
+
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Writes under another name, then renames."""
@@ -78,7 +81,8 @@ def open_workdir(workdir: Path, config: Mapping[str, Any]) -> bool:
         before = read_json(path)
         now = json.loads(json.dumps(config, default=_plain))
         for name in sorted(set(before) | set(now)):
-            if name not in _FREE and before.get(name) != now.get(name):
+            unknown = name in _ADDED and name not in before
+            if name not in _FREE and not unknown and before.get(name) != now.get(name):
                 found, expected = _difference(before.get(name), now.get(name))
                 raise InputError(f"{path}: {name}: found {found}, expected {expected}; choose another --workdir")
         for name in _PROGRAMS:

@@ -64,6 +64,10 @@ def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
             f"--suite: {given.suite}: found none of its methods in the registry, expected {suite.methods}"
         )
     chosen = chosen_flags(Path(given.chosen)) if given.chosen else {}
+    if chosen:
+        tuned_on = read_json(Path(given.chosen)).get("dataset")
+        for dataset in dict.fromkeys(run.dataset for run in runs if run.dataset != tuned_on):
+            print(f"{given.chosen}: its settings were chosen on {tuned_on}; {dataset} is given them too")
     for name in methods if chosen else ():
         if name.startswith(suites.ABLATION_PREFIX):  # an ablation is its method less one part, not tuned by itself
             chosen.setdefault(name, chosen.get("dseh", []))

@@ -42,7 +42,7 @@ SETTINGS: Mapping[str, tuple[Trial, ...]] = {
         ("depth=6", "learning_rate=0.1"), ("depth=6", "components=256"),
     ),
     "cnnh": (*_NETWORK, ("batch=64",), ("sweeps=30",), ("weight_decay=0.0001",)),
-    "dnnh": (*_NETWORK, ("margin=4.0",), ("triplets=8",), ("margin=4.0", "triplets=8")),
+    "dnnh": (*_NETWORK, ("margin=4.0",), ("threshold=0.4",), ("margin=4.0", "triplets=64")),
     "dpsh": (*_NETWORK, ("eta=5.0",), ("eta=20.0",), ("eta=40.0",)),
     "dhn": (*_NETWORK, ("pair_set=batch",), ("quantization_weight=0.2",), ("quantization_weight=0.4",)),
     "hashnet": (*_NETWORK, ("class_num=1.0",), ("class_num=10.0",), ("continuation_gamma=0.05",)),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from absl import app, flags
 
-from dseh_tf.errors import InputError
+from dseh_tf.errors import InputError, refusal
 from figures import style
 from figures.runs import Runs, read_runs
 
@@ -58,6 +58,12 @@ def program(draw: Draw, needs: tuple[str, ...] = ()) -> None:
             paths = draw(chosen(runs), Path(flags.FLAGS.out))
         except InputError as error:
             print(f"error: {error}", file=sys.stderr)
+            return 2
+        except OSError as error:
+            told = refusal(error)
+            if told is None:
+                raise
+            print(f"error: {told}", file=sys.stderr)
             return 2
         for path in paths:
             print(path)

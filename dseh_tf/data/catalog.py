@@ -80,9 +80,10 @@ def load(name: str, options: DataOptions | None = None) -> RetrievalDataset:
     if name not in DATASETS:
         raise InputError(f"dataset: found {name!r}, expected one of {', '.join(DATASETS)}, tfds:NAME")
     if name in ("multi_digits", "image_lists"):
-        for number in ("queries", "train_rows"):
-            if getattr(options, number) is not None:
-                raise InputError(f"{number}: found {getattr(options, number)}, but {name} comes with its split")
+        for field, flag in {"queries": "queries", "train_rows": "train_rows", "seed": "split_seed", "split": "split"}.items():
+            value = getattr(options, field)
+            if value != getattr(DataOptions(), field):
+                raise InputError(f"{flag}: found {value}, but {name} comes with its split")
     return DATASETS[name](options)
 
 

@@ -60,7 +60,7 @@ class TrainingRows:
         replicas = context.num_replicas_in_sync
         if self.batch_size % replicas:
             raise InputError(
-                f"{self.phase} batch: found {self.batch_size} rows for {replicas} replicas, expected a multiple"
+                f"{self.phase} batch: found {self.batch_size} rows for {replicas} replicas (--replicas), expected a multiple"
             )
         local = replicas // context.num_input_pipelines
         share = self.batch_size // replicas

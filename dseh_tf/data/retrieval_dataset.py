@@ -195,7 +195,10 @@ class RetrievalDataset:
         if not 0 < fraction < 1:
             raise InputError(f"validation: found {fraction}, expected a share between 0 and 1")
         order = np.random.Generator(np.random.Philox(key=[seed, 0x7A11D])).permutation(len(self.train))
-        held = np.sort(order[: max(1, round(fraction * len(order)))])
+        count = max(1, round(fraction * len(order)))
+        if count >= len(order):
+            raise InputError(f"validation: found {fraction}, which leaves none of {len(order)} training rows to train on")
+        held = np.sort(order[:count])
         kept = np.setdiff1d(np.arange(len(order)), held)
         query = self.train.take(held)
         return self.replace(

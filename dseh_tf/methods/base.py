@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -45,11 +46,14 @@ class Fitted(abc.ABC):
 class Method(abc.ABC):
     """A method with its settings, before fitting: `METHODS["itq"](bits=32, seed=0).fit(dataset)`.
 
-    Settings: a frozen dataclass; its fields are the keyword arguments of the constructor.
+    Settings: a frozen dataclass; its fields are the keyword arguments of the constructor. LEAST, POSITIVE: of its numbers,
+    as `check_numbers` has them.
     """
 
     name: ClassVar[str]
     Settings: ClassVar[type] = NoSettings
+    LEAST: ClassVar[Mapping[str, float]] = {}
+    POSITIVE: ClassVar[Sequence[str]] = ()
     # What the constructor takes besides settings: `trunk`; `preset_dataset`; that, `preset` and `phases`.
     trains_network: ClassVar[bool] = False
     has_rows: ClassVar[bool] = False
@@ -67,25 +71,33 @@ class Method(abc.ABC):
         self.bits = bits
         self.seed = seed
         self.settings = self.Settings(**settings)
+        check_numbers(self.settings, self.LEAST, positive=self.POSITIVE)
 
     @abc.abstractmethod
     def fit(self, dataset: RetrievalDataset, runtime: Runtime | None = None) -> Fitted:
         """Learns from `dataset.train` alone; query and database are read only to report, never to choose."""
 
 
-def check_numbers(settings: Any, least: Mapping[str, int], shares: Sequence[str] = ("dropout",)) -> None:
-    """Raises InputError where a setting is below its least value, or a share (at least 0) is not below 1.
+def check_numbers(
+    settings: Any, least: Mapping[str, float], shares: Sequence[str] = (), positive: Sequence[str] = ()
+) -> None:
+    """Raises InputError where a number of the settings is not what it can be.
 
-    settings: a dataclass; a tuple is checked item by item.
+    settings: a dataclass; a tuple is checked item by item. least: smallest value by name, 0 for those that are not named:
+    no setting here is negative. shares: below 1. positive: not 0.
     """
-    for name, bound in least.items():
-        value = getattr(settings, name)
-        if any(item < bound for item in (value if isinstance(value, tuple) else (value,))):
+    for field in fields(settings):
+        name, value = field.name, getattr(settings, field.name)
+        items = value if isinstance(value, tuple) else (value,)
+        if not all(isinstance(item, (int, float)) for item in items):
+            continue
+        bound = least.get(name, 0)
+        if not all(bound <= item < math.inf for item in items):
             raise InputError(f"{name}: found {value}, expected at least {bound}")
-    for name in shares:
-        value = getattr(settings, name)
-        if not 0 <= value < 1:
+        if name in shares and value >= 1:
             raise InputError(f"{name}: found {value}, expected a share of at least 0 and below 1")
+        if name in positive and value == 0:
+            raise InputError(f"{name}: found {value}, expected a positive number")
 
 
 def input_matrix(split: Split) -> np.ndarray:

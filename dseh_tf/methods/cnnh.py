@@ -10,7 +10,6 @@ import tensorflow as tf
 from absl import logging
 
 from dseh_tf import deep_losses
-from dseh_tf.methods.base import check_numbers
 from dseh_tf.methods.deep import DeepMethod, DeepSettings
 from dseh_tf.training.semantic_memory import CodeBank
 from dseh_tf.training.trainer import Terms
@@ -39,10 +38,8 @@ class CNNH(DeepMethod):
 
     name = "cnnh"
     Settings = CNNHSettings
+    LEAST: ClassVar = {"sweeps": 1, "block": 1}
     PUBLISHED: ClassVar = {"nus_wide": CNNHSettings()}
-
-    def check(self, settings: CNNHSettings) -> None:
-        check_numbers(settings, {"sweeps": 1, "block": 1})
 
     def bank(self, labels: np.ndarray, strategy: tf.distribute.Strategy) -> CodeBank:
         return CodeBank(strategy, labels, self.bits)

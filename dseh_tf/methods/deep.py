@@ -133,7 +133,8 @@ class DeepMethod(Method):
         settings = replace(settings, **self._given)
         if settings.optimizer not in OPTIMIZERS:
             raise InputError(f"optimizer: found {settings.optimizer!r}, expected one of {', '.join(OPTIMIZERS)}")
-        check_numbers(settings, {"batch": 1, "epochs": 0, "decay_epochs": 1, "feature_layer": 0})
+        least = {"batch": 1, "decay_epochs": 1, **self.LEAST}
+        check_numbers(settings, least, ("dropout", "momentum"), ("learning_rate", "decay", *self.POSITIVE))
         self.check(settings)
         return settings
 

@@ -98,8 +98,10 @@ def _checked(settings: DSEHSettings, phases: str) -> DSEHSettings:
     for name, allowed in choices.items():
         if getattr(settings, name) not in allowed:
             raise InputError(f"{name}: found {getattr(settings, name)!r}, expected one of {', '.join(allowed)}")
-    least = {"labnet_batch": 1, "imgnet_batch": 1, "labnet_epochs": 0, "imgnet_epochs": 0, "decay_epochs": 1}
-    check_numbers(settings, {**least, "labnet_width": 1, "feature_dim": 1, "feature_layer": 0})
+    least = {"labnet_batch": 1, "imgnet_batch": 1, "decay_epochs": 1}
+    least |= {"labnet_width": 1, "feature_dim": 1}
+    positive = ("labnet_learning_rate", "imgnet_learning_rate", "theta_scale", "logit_scale")
+    check_numbers(settings, least, ("dropout", "momentum"), positive)
     if phases == "labnet":  # later rounds differ from more epochs only by ImgNet's rows in the memory
         settings = replace(settings, labnet_epochs=settings.labnet_epochs[:1], imgnet_epochs=())
     elif len(settings.imgnet_epochs) != len(settings.labnet_epochs):

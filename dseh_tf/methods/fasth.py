@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import scipy.sparse.linalg
@@ -62,6 +63,8 @@ class FastH(Method):
 
     name = "fasth"
     Settings = FastHSettings
+    LEAST: ClassVar = dict.fromkeys(("rounds", "depth", "sweeps", "components", "block_rows", "labelled"), 1)
+    POSITIVE: ClassVar = ("learning_rate",)
 
     def fit(self, dataset: RetrievalDataset, runtime=None) -> ShallowFitted:
         """Reads training features and labels. `results["objective"]`: ||K S - Z Z^T||^2 / ||K S||^2 before, and after

@@ -9,7 +9,6 @@ import tensorflow as tf
 
 from dseh_tf import deep_losses, losses
 from dseh_tf.errors import InputError
-from dseh_tf.methods.base import check_numbers
 from dseh_tf.methods.deep import DeepMethod, DeepSettings
 from dseh_tf.training.semantic_memory import CodeBank
 from dseh_tf.training.trainer import Terms
@@ -51,6 +50,8 @@ class HashNet(DeepMethod):
 
     name = "hashnet"
     Settings = HashNetSettings
+    LEAST: ClassVar = {"continuation_every": 1}
+    POSITIVE: ClassVar = ("class_num", "sigmoid_param")
     PUBLISHED: ClassVar = {
         "nus_wide": _NUS_WIDE,
         "imagenet": replace(_NUS_WIDE, class_num=100.0),
@@ -58,7 +59,6 @@ class HashNet(DeepMethod):
     }
 
     def check(self, settings: HashNetSettings) -> None:
-        check_numbers(settings, {"continuation_every": 1})
         if settings.batch % 2:
             raise InputError(f"batch: found {settings.batch}, expected an even number, for two halves")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import scipy.linalg
@@ -50,6 +51,8 @@ class KSH(Method):
 
     name = "ksh"
     Settings = KSHSettings
+    LEAST: ClassVar = {"anchors": 1, "labelled": 1}
+    POSITIVE: ClassVar = ("width_factor",)
 
     def fit(self, dataset: RetrievalDataset, runtime=None) -> ShallowFitted:
         """Reads training features and labels. `results["objective"]`: ||R||^2 / ||K S||^2 before, and after each

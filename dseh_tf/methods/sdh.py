@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import scipy.linalg
@@ -43,6 +44,8 @@ class SDH(Method):
 
     name = "sdh"
     Settings = SDHSettings
+    LEAST: ClassVar = {"anchors": 1}
+    POSITIVE: ClassVar = ("width",)
 
     def fit(self, dataset: RetrievalDataset, runtime=None) -> ShallowFitted:
         """Reads training features and labels. `results["objective"]`: before, and after each outer iteration."""

@@ -6,6 +6,7 @@ summed over the replicas before they are clipped, masks and batches are slices o
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
@@ -22,6 +23,8 @@ def make_strategy(name: str = "default", replicas: int = 0) -> tf.distribute.Str
     works before TensorFlow has used its devices; InputError otherwise.
     """
     if name == "multi_worker":
+        if not os.environ.get("TF_CONFIG"):
+            raise InputError("strategy: found multi_worker without TF_CONFIG, expected it in the environment of every worker")
         return tf.distribute.MultiWorkerMirroredStrategy()
     if name not in ("default", "mirrored"):
         raise InputError(f"strategy: found {name!r}, expected default, mirrored or multi_worker")

@@ -27,6 +27,7 @@ def call(monkeypatch):
     [
         (InputError("bits: found 0, expected 1"), "error: bits: found 0, expected 1\n"),
         (PermissionError(errno.EACCES, "Permission denied", "data/pixels"), "error: data/pixels: Permission denied\n"),
+        (NotADirectoryError(errno.ENOTDIR, "Not a directory", "runs/x"), "error: runs/x: Not a directory\n"),
         (OSError(errno.ENOSPC, "No space left on device", "codes.npz"), "error: codes.npz: No space left on device\n"),
     ],
 )

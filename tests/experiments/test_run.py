@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 
 from dseh_tf.errors import InputError
 from dseh_tf.retrieval import evaluate, load_codes, load_counts, pack
+from tests.experiments.conftest import parsed
 
 SMALL = ["--set=labnet_width=32", "--set=feature_dim=16", "--rounds=1", "--labnet_epochs=3", "--bits=8"]
 
@@ -97,6 +99,23 @@ def test_whole_run_on_the_embedded_data_set(run, tmp_path, result, capsys):
         (["--method=dnnh", "--set=triplets=0"], "triplets: found 0, expected at least 1"),
         (["--method=cnnh", "--set=block=0"], "block: found 0, expected at least 1"),
         (["--method=hashnet", "--set=continuation_every=0"], "continuation_every: found 0, expected at least 1"),
+        (["--method=dnnh", "--set=threshold=0"], "threshold: found 0.0, expected above 0 and at most 0.5"),
+        (["--method=dpsh", "--set=momentum=-3.0"], "momentum: found -3.0, expected at least 0"),
+        (["--method=dpsh", "--set=learning_rate=0"], "learning_rate: found 0.0, expected a positive number"),
+        (["--set=labnet_clip=-1"], "labnet_clip: found -1.0, expected at least 0"),
+        (["--set=quantization_weight=1e999"], "quantization_weight: found inf, expected at least 0"),
+        (["--method=ksh", "--set=anchors=0"], "anchors: found 0, expected at least 1"),
+        (["--method=sdh", "--set=width=0"], "width: found 0.0, expected a positive number"),
+        (["--method=itq_cca", "--set=ridge=-1"], "ridge: found -1.0, expected at least 0"),
+        (["--method=itq", "--set=iterations=-3"], "iterations: found -3, expected at least 0"),
+        (["--method=fasth", "--set=rounds=0"], "rounds: found 0, expected at least 1"),
+        (["--method=itq", "--preset_dataset=nope"], "preset_dataset: found 'nope', expected one of nus_wide"),
+        (["--backbone_scaling=127.5,2"], "backbone_scaling: found 127.5,2, but compact scales by itself"),
+        (["--split_seed=3"], "split_seed: found 3, but multi_digits comes with its split"),
+        (["--split=greedy-image"], "split: found greedy-image, but multi_digits comes with its split"),
+        (["--strategy=multi_worker"], "strategy: found multi_worker without TF_CONFIG"),
+        (["--image_size=4"], "image_size: found 4, expected at least 8 for compact"),
+        (["--validation=.9999"], "validation: found 0.9999, which leaves none of 2000 training rows to train on"),
         (["--dataset=image_lists"], "lists_dir: found none"),
         (["--backbone=nope.keras", "--dataset=multi_digits"], "nope.keras: found no such file"),
     ],
@@ -136,6 +155,29 @@ def test_other_lists_in_the_same_folder(run, label_lists, tmp_path):
     run(*common, f"--lists_dir={moved}")
     with pytest.raises(InputError, match=r"config\.json: lists: found"):
         run(*common, f"--lists_dir={other}")
+
+
+def test_another_network_in_the_same_file(run, label_lists, tmp_path):
+    """The path of a trunk says less than what lies there; runs that did not note it go on."""
+    from experiments import backbone_flags
+
+    trunk = tmp_path / "trunk.keras"
+    trunk.write_bytes(b"one")
+    flags = [f"--workdir={tmp_path / 'run'}", "--dataset=image_lists", f"--lists_dir={label_lists}", f"--backbone={trunk}"]
+    with parsed(*flags):
+        known = backbone_flags.file_digests(backbone_flags.trunk())
+    assert known == {"backbone": hashlib.sha256(b"one").hexdigest()[:16]}
+    with pytest.raises(InputError, match=r"0\.jpg: no such file"):  # begun, and no photographs there
+        run(*flags)
+    (tmp_path / "run" / "checkpoints").mkdir()
+    trunk.write_bytes(b"two")
+    with pytest.raises(InputError, match=r"config\.json: trunk_files: found backbone='7692c3ad3540bb80', expected backbone="):
+        run(*flags)
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    del config["trunk_files"]
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match=r"0\.jpg: no such file"):
+        run(*flags)
 
 
 def test_features_of_another_data_set(run, label_lists, tmp_path):

@@ -117,6 +117,17 @@ def test_a_finished_run_that_may_be_another_is_asked(call, label_lists, tmp_path
     assert "failed: image_lists-itq-16-0: bits: found 3, expected 4" in capsys.readouterr().err
 
 
+def test_settings_chosen_on_other_data_are_told(call, tmp_path, capsys):
+    file = tmp_path / "chosen.json"
+    file.write_text(json.dumps({"dataset": "image_lists", "methods": {"itq": {"settings": ["iterations=9"]}}}))
+    command = ["--suite=quick", "--methods=itq", "--bits=8", f"--chosen={file}", f"--runs={tmp_path / 'runs'}"]
+    assert call(*command) == 0
+    assert "chosen.json: its settings were chosen on image_lists; multi_digits is given them too" in capsys.readouterr().out
+    file.write_text(file.read_text().replace("image_lists", "multi_digits"))
+    assert call(*command) == 0
+    assert "chosen on" not in capsys.readouterr().out
+
+
 def test_first_run_of_a_data_set_goes_alone(stub, tmp_path):
     arguments = grid("dseh", "itq", "lsh", "sh") | grid("dseh", "itq", dataset="image_lists")
     slow = {run: (*flags_, "--sleep=0.2") for run, flags_ in arguments.items()}

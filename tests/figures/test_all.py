@@ -1,5 +1,6 @@
 """The programs as a user starts them: everything from run folders, without TensorFlow, and the exit codes."""
 
+import json
 import re
 import subprocess
 import sys
@@ -90,6 +91,13 @@ def test_nothing_to_draw_is_one_line_and_exit_code_2(tmp_path, arguments, messag
     assert not (tmp_path / "out").exists()
 
 
+def test_a_file_in_the_place_of_the_folder(tmp_path):
+    write_run(tmp_path / "runs" / "itq", WORLD, "itq", 16)
+    (tmp_path / "out").write_text("")
+    done = start("figures.map_table", f"--runs={tmp_path / 'runs'}", f"--out={tmp_path / 'out'}")
+    assert (done.returncode, done.stderr) == (2, f"error: {tmp_path / 'out'}: File exists\n")
+
+
 class Page(HTMLParser):
     """Collects tags, and whether they close in order."""
 
@@ -176,8 +184,14 @@ def test_the_report_keeps_folders_of_the_machine_to_itself(tmp_path):
     write_run(tmp_path / "runs" / "bad", WORLD, "lsh", 16)
     (tmp_path / "runs" / "bad" / "counts.npz").unlink()
     config = tmp_path / "runs" / "good" / "config.json"
-    config.write_text(config.read_text().replace('"settings"', f'"data_dir": "{tmp_path}/data", "settings"'))
+    told = {
+        "data_dir": f"{tmp_path}/data",
+        "trunk": {"backbone": f"{tmp_path}/lite0.keras", "image_size": 48, "weights": f"{tmp_path}/w.mat"},
+        "data": {"imagenet_classes": f"{tmp_path}/classes.txt", "seed": 0},
+    }
+    config.write_text(json.dumps({**json.loads(config.read_text()), **told}))
     (path,) = report.draw(read_runs(tmp_path / "runs"), tmp_path)
     text = path.read_text()
     assert str(tmp_path) not in text
+    assert all(name in text for name in ("lite0.keras", "w.mat", "classes.txt"))
     assert "counts.npz: found no such file" in text
