@@ -18,6 +18,13 @@ MEASURES = {
     "map_l": ("map_labels", "map_l", 4),
     "map_i": ("map", "map_i", 4),
 }
+# The settings that make a variant. What else differs from DSEH's is told: the table would not show one part's worth.
+OWN = {
+    "dseh_s": {"imgnet_feature_weight"},
+    "dseh_ss": {"imgnet_feature_weight", "labnet_feature_weight", "labnet_feature_similarity"},  # the last without effect
+    "dseh_l": {"label_weight"},
+    "dseh_a": {"labnet_epochs", "imgnet_epochs"},
+}
 MEASURE_NOTE = (
     "n_h: distinct hash codes of the training labels; map_l: MAP of LabNet's codes of the query labels; map_i: MAP of ImgNet's "
     "codes. A run on labels only has no map_i."
@@ -32,7 +39,7 @@ def build(runs: Runs) -> list[tables.Table]:
         for bits in _lengths(variants.of(dataset=dataset)):
             here = variants.of(dataset=dataset, bits=bits)
             theirs = published.ABLATION.get(dataset, {}) if bits == published.ABLATION_BITS else {}
-            notes = [MEASURE_NOTE, TIE_NOTE, *_database_notes(here)]
+            notes = [MEASURE_NOTE, TIE_NOTE, *_database_notes(here), *_other_differences(here)]
             notes += [f"Published: {published.DSEH_TABLE_2}."] if theirs else []
             title = f"Variants of DSEH on {style.dataset_title(dataset)}, {bits} bits"
             columns = [_column(heading, bits, theirs) for heading in MEASURES]
@@ -73,6 +80,21 @@ def _database_notes(runs: Runs) -> list[str]:
         f"{words.get(name, f'map_l against {name}')} ({len(group)} run{'s' if len(group) > 1 else ''})."
         for name, group in sorted(found.items())
     ]
+
+
+def _other_differences(runs: Runs) -> list[str]:
+    """Settings besides its own part that a variant does not share with DSEH under the same preset and seed."""
+    notes = []
+    for method, own in OWN.items():
+        names: set[str] = set()
+        for run in runs.of(method=method):
+            for whole in runs.of(method="dseh", preset=run.preset, seed=run.seed):
+                theirs, ours = (each.config.get("settings", {}) for each in (whole, run))
+                names |= {name for name in {*theirs, *ours} - own if theirs.get(name) != ours.get(name)}
+        if names:
+            title, told = style.method_style(method).title, ", ".join(sorted(names))
+            notes.append(f"{title} differs from DSEH in more than its own part: {told}.")
+    return notes
 
 
 def draw(runs: Runs, out: Path) -> list[Path]:

@@ -48,8 +48,8 @@ class SuiteRun:
 class Suite:
     """What a table needs where the command line does not say otherwise.
 
-    methods: in the table's order. flags: what a method's runs are given besides, by method. every_method: the registry's
-    other methods follow, DSEH's ablations aside.
+    methods: in the table's order. flags: what runs are given besides, by method, or by <data set>:<method>. every_method:
+    the registry's other methods follow, DSEH's ablations aside.
     """
 
     datasets: tuple[str, ...]
@@ -83,7 +83,9 @@ class Suite:
             if name not in DATASETS and not name.startswith("tfds:"):
                 raise InputError(f"--datasets: found {name!r}, expected one of {', '.join(DATASETS)}, tfds:NAME")
         return [
-            SuiteRun(dataset, method, length, seed, tuple(self.flags.get(method, ())))
+            SuiteRun(
+                dataset, method, length, seed, (*self.flags.get(method, ()), *self.flags.get(f"{dataset}:{method}", ()))
+            )
             for dataset in datasets or self.datasets
             for method in methods
             for length in bits or self.bits

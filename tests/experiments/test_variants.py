@@ -17,3 +17,28 @@ def test_labels_alone(run, label_lists, tmp_path, result):
         assert {"map_labels", "distinct_label_codes"} <= set(found[method])
     assert found["dseh_s"]["map_labels"] == found["dseh"]["map_labels"] == found["dseh_a"]["map_labels"]
     assert len({found[m]["map_labels"] for m in ("dseh", "dseh_ss", "dseh_l")}) == 3
+
+
+def test_in_the_suite_one_part_makes_the_difference():
+    """Also on ImageNet, whose row of the release has no J1 in LabNet, under both presets."""
+    import ast
+    from dataclasses import asdict
+
+    from dseh_tf.methods import METHODS
+    from experiments import suites
+    from figures.ablation_table import OWN
+
+    table2 = suites.load("table2")
+    rows = {"nus_wide_21": "nus_wide", "imagenet_100": "imagenet", "ms_coco": "ms_coco"}
+    for preset in ("release", "paper"):
+        for dataset in table2.datasets:
+            settings = {}
+            for run in table2.runs(table2.methods, [dataset], seeds=[0]):
+                given = (item.removeprefix("--set=").partition("=") for item in run.extra)
+                given = {name: ast.literal_eval(value) for name, _, value in given}
+                method = METHODS[run.method](32, preset=preset, preset_dataset=rows[dataset], **given)
+                settings[run.method] = asdict(method.settings)
+            whole = settings.pop("dseh")
+            for method, found in settings.items():
+                unlike = {name for name in whole if found[name] != whole[name]}
+                assert unlike and unlike <= OWN[method], (preset, dataset, method)

@@ -88,6 +88,18 @@ def test_ablation_table(runs, runs_root):
     assert cells(table, "DSEH-A", "ours")["map_i"] == "no run"
 
 
+def test_a_variant_that_differs_in_more_than_its_part_is_told(tmp_path):
+    settings = {"label_weight": 1.0, "labnet_feature_weight": 0.0, "imgnet_feature_weight": 1.0}
+    changes = {"dseh": {}, "dseh_l": {"label_weight": 0.0}, "dseh_s": {"imgnet_feature_weight": 0.0, "labnet_feature_weight": 1.0}}
+    for method, changed in changes.items():
+        write_run(tmp_path / method, WORLD, method, 32)
+        config = tmp_path / method / "config.json"
+        config.write_text(json.dumps({**json.loads(config.read_text()), "settings": {**settings, **changed}}))
+    (table,) = ablation_table.build(read_runs(tmp_path))
+    told = [note for note in table.notes if "more than its own part" in note]
+    assert told == ["DSEH-S differs from DSEH in more than its own part: labnet_feature_weight."]
+
+
 @pytest.mark.parametrize("build", [map_table.build, ablation_table.build, top5k_table.build])
 def test_every_table_of_map_tells_its_tie_rule_and_what_was_noted(tmp_path, build):
     for seed in (0, 1):
