@@ -68,6 +68,7 @@ _LABEL_REPORT = flags.DEFINE_integer(
 )
 _EVALUATE_ROUNDS = flags.DEFINE_bool("evaluate_rounds", True, "Evaluate after every round, not only at the end.")
 _JIT = flags.DEFINE_bool("jit_compile", False, "Compile the training steps with XLA.")
+_BFLOAT16 = flags.DEFINE_bool("bfloat16", False, "Trunks compute in bfloat16; hash layers, losses and banks in float32.")
 _PROGRESS = flags.DEFINE_bool("progress", True, "Progress bars.")
 
 # The types of settings that a value of --set is checked against.
@@ -111,6 +112,7 @@ def _run(workdir: Path, method: Any, config: dict[str, Any], started: float) -> 
         evaluate_rounds=_EVALUATE_ROUNDS.value,
         progress=_PROGRESS.value,
         jit_compile=_JIT.value,
+        bfloat16=_BFLOAT16.value,
         pixel_cache=Path(data_flags.DATA_DIR.value) / "pixels",
     )
     logging.info(
@@ -243,6 +245,8 @@ def _config(method: Any) -> dict[str, Any]:
     if data_flags.DATASET.value == "image_folder" and data_flags.IMAGES_ROOT.value:
         config["folder"] = str(Path(data_flags.IMAGES_ROOT.value).resolve())
         config["images"] = {"kind": "folder", "root": config["folder"]}
+    if _BFLOAT16.value:
+        config["bfloat16"] = True
     if ":" in _METHOD.value:
         config["method_class"] = _METHOD.value
     if method.has_rows:

@@ -209,7 +209,7 @@ class Training:
         s, strategy = method.settings, runtime.strategy
         self.method, self.labels = method, dataset.train.labels.astype(np.float32)
         self.inputs = training_inputs(dataset.train, method.trunk, runtime)
-        with strategy.scope():
+        with runtime.networks():
             backbone = None if dataset.has_features else method.trunk.build(method.seed, s.dropout)
             features = dataset.train.features.shape[1] if dataset.has_features else None
             self.network = build_network(method, backbone, features)

@@ -122,7 +122,7 @@ class _Training:
         self.images = method.phases == "all"
         self.strategy = runtime.strategy
         self.labels = dataset.train.labels.astype(np.float32)
-        with self.strategy.scope():
+        with runtime.networks():
             self.labnet = build_labnet(dataset.classes, self.bits, s, self.seed)
             self.labnet_optimizer = build_optimizer(s.optimizer, self.labnet.trainable_variables, s.momentum)
             tracked: dict[str, Any] = {"labnet": self.labnet, "labnet_optimizer": self.labnet_optimizer}

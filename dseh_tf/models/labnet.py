@@ -13,13 +13,14 @@ def build_labnet(classes: int, bits: int, settings: DSEHSettings, seed: int = 0)
 
     classes -> labnet_width, ReLU, LRN -> feature_dim, feature_activation -> bits, tanh -> classes, label_head.
     Input: float32 [b, classes], 0 and 1. Output: {"feature": [b, feature_dim], "code": [b, bits] in (-1, 1),
-    "label": [b, classes]}, float32. seed: of the initial weights.
+    "label": [b, classes]}, float32 within and without, whatever the policy. seed: of the initial weights.
     """
     size = settings.labnet_weight_size
     labels = keras.Input((classes,), name="labels")
-    x = new_layer(settings.labnet_width, "fc1", 10 * seed + 1, size, activation="relu")(labels)
-    x = LocalResponseNormalization(name="lrn")(x)
-    feature = new_layer(settings.feature_dim, "feature", 10 * seed + 3, size, activation=settings.feature_activation)(x)
+    x = new_layer(settings.labnet_width, "fc1", 10 * seed + 1, size, activation="relu", dtype="float32")(labels)
+    x = LocalResponseNormalization(name="lrn", dtype="float32")(x)
+    activation = settings.feature_activation
+    feature = new_layer(settings.feature_dim, "feature", 10 * seed + 3, size, activation=activation, dtype="float32")(x)
     code = new_layer(bits, "code", 10 * seed + 5, size, activation="tanh", dtype="float32")(feature)
     label = new_layer(classes, "label", 10 * seed + 7, size, activation=settings.label_head, dtype="float32")(code)
     return keras.Model(labels, {"feature": feature, "code": code, "label": label}, name="labnet")

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import keras
 import tensorflow as tf
 
 
 @dataclass
 class Runtime:
-    """Surroundings of a training run; they do not change what is computed.
+    """Surroundings of a training run; but for jit_compile and bfloat16 they do not change what is computed.
 
     strategy: devices. checkpoints, tensorboard: folders, or None to write neither. checkpoint_steps: a checkpoint
     every so many steps of a phase, and at its end. label_report_epochs: count codes and evaluate LabNet every so many
     of its epochs (0: at the end of its phase only). evaluate_rounds: evaluate ImgNet after every round, not only at
-    the end. progress: bars on standard error. jit_compile: XLA for the training steps, where there is one replica; the
-    one choice that changes numbers, for XLA draws other dropout masks. encode_batch: rows a forward pass when encoding.
+    the end. progress: bars on standard error. jit_compile: XLA for the training steps, where there is one replica; it
+    draws other dropout masks. bfloat16: trunks compute in it, their weights stay float32; LabNet, hash layers, losses and
+    banks are float32 throughout. encode_batch: rows a forward pass when encoding.
     pixel_cache: folder for decoded training images that do not fit into memory; None for `data/pixels`.
     """
 
@@ -28,5 +32,18 @@ class Runtime:
     evaluate_rounds: bool = True
     progress: bool = True
     jit_compile: bool = False
+    bfloat16: bool = False
     encode_batch: int = 256
     pixel_cache: Path | None = None
+
+    @contextmanager
+    def networks(self) -> Iterator[None]:
+        """Where networks and optimisers are built: on the strategy's devices, in its precision."""
+        before = keras.config.dtype_policy()
+        if self.bfloat16:
+            keras.config.set_dtype_policy("mixed_bfloat16")
+        try:
+            with self.strategy.scope():
+                yield
+        finally:
+            keras.config.set_dtype_policy(before)

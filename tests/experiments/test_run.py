@@ -157,6 +157,15 @@ def test_other_lists_in_the_same_folder(run, label_lists, tmp_path):
         run(*common, f"--lists_dir={other}")
 
 
+def test_another_precision_is_another_run(run, label_lists, tmp_path):
+    flags = ["--dataset=image_lists", f"--lists_dir={label_lists}", f"--workdir={tmp_path / 'run'}"]
+    with pytest.raises(InputError, match=r"0\.jpg: no such file"):  # begun, and no photographs there
+        run(*flags, "--bfloat16")
+    (tmp_path / "run" / "checkpoints").mkdir()
+    with pytest.raises(InputError, match=r"config\.json: bfloat16: found True, expected None"):
+        run(*flags)
+
+
 def test_another_network_in_the_same_file(run, label_lists, tmp_path):
     """The path of a trunk says less than what lies there; runs that did not note it go on."""
     from experiments import backbone_flags
