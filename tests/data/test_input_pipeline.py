@@ -95,5 +95,5 @@ def test_a_large_memory_map_is_read_by_rows(tf, tmp_path, monkeypatch):
 def test_batches_that_do_not_fit(tf):
     with pytest.raises(InputError, match="imgnet batch: found 41, expected at most the 40 training rows"):
         _rows(batch_size=41)
-    with pytest.raises(InputError, match="imgnet batch: found 8 rows for 3 replicas, expected a multiple"):
+    with pytest.raises(InputError, match=r"imgnet batch: found 8 rows for 3 replicas \(--replicas\), expected a multiple"):
         _batches(tf, _rows(), replicas=3)
