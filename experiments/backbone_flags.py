@@ -39,6 +39,11 @@ _IMAGE_SIZE = flags.DEFINE_integer(
 TRAIN = flags.DEFINE_bool(
     "train_backbone", False, "Fine-tune a pretrained backbone; else its features are extracted once."
 )
+_TRAIN_FROM = flags.DEFINE_string(
+    "train_backbone_from",
+    None,
+    "With --train_backbone: its first layer to be fine-tuned, by name; those before it stay frozen.",
+)
 
 _IMAGE_SIZES = {"multi_digits": 48}
 
@@ -47,6 +52,8 @@ def trunk() -> Trunk:
     """The trunk as the flags say."""
     from dseh_tf.methods.image_encoder import Trunk
 
+    if _TRAIN_FROM.value is not None and not TRAIN.value:
+        raise InputError(f"train_backbone_from: found {_TRAIN_FROM.value!r} without --train_backbone, expected both")
     scaling = None
     if _SCALING.value:
         if not BACKBONE.value.endswith(".keras"):
@@ -64,6 +71,7 @@ def trunk() -> Trunk:
         scaling,
         mirror=data_flags.DATASET.value != "multi_digits",
         weights=_WEIGHTS.value,
+        train_from=_TRAIN_FROM.value,
     )
 
 
@@ -79,7 +87,7 @@ def trunk_of_features(summary: Mapping[str, Any], folder: str) -> Trunk:
         mirror=summary["mirrored"],
         weights=summary.get("backbone_weights"),
     )
-    asked = {"backbone": found.backbone, "image_size": found.image_size, "train_backbone": False}
+    asked = {"backbone": found.backbone, "image_size": found.image_size, "train_backbone": False, "train_backbone_from": None}
     for name, value in asked.items():
         flag = flags.FLAGS[name]
         if flag.present and flag.value != value:

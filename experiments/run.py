@@ -254,7 +254,8 @@ def _config(method: Any) -> dict[str, Any]:
     if method.has_presets:
         config |= {"preset": method.preset, "preset_dataset": method.preset_dataset, "phases": method.phases}
     if not (method.has_presets and method.phases == "labnet"):
-        config["trunk"] = dataclasses.asdict(_trunk())
+        trunk = dataclasses.asdict(_trunk())
+        config["trunk"] = {name: value for name, value in trunk.items() if name != "train_from" or value is not None}
         if _FEATURES.value is not None:
             config["features"] = read_summary(Path(_FEATURES.value))
         else:

@@ -290,7 +290,8 @@ def _inputs(run: Run) -> dict[str, Any]:
     """What a run's network reads, beside its settings: the split, the trunk, and which weights its features are of."""
     trunk, features = run.config.get("trunk", {}), run.config.get("features", {})
     split = {f"data.{name}": value for name, value in run.config.get("data", {}).items()}
-    return {**split, "backbone": _trunk_name(run), "train_backbone": trunk.get("train"), "features": features.get("fingerprint")}
+    trained = {"train_backbone": trunk.get("train"), "train_backbone_from": trunk.get("train_from")}
+    return {**split, "backbone": _trunk_name(run), **trained, "features": features.get("fingerprint")}
 
 
 def _trunk_name(run: Run) -> str:

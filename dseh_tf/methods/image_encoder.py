@@ -26,7 +26,7 @@ class Trunk:
     """Which network stands below a method's own layers, as `build_backbone` takes it.
 
     mirror: training images are mirrored with probability 1/2.
-    weights: of CNN-F or a network of `keras.applications`.
+    weights: of CNN-F or a network of `keras.applications`. train_from: with `train`, the layer fine-tuning begins at.
     kind: "features" where it is frozen and its features were extracted, else "compact", "cnn_f" or "finetuned" (another
     pretrained trunk).
     """
@@ -37,6 +37,7 @@ class Trunk:
     scaling: tuple[float, float] | None = None
     mirror: bool = True
     weights: str | None = None
+    train_from: str | None = None
 
     @property
     def kind(self) -> str:
@@ -48,7 +49,7 @@ class Trunk:
 
     def build(self, seed: int, dropout: float = 0.5) -> Backbone:
         return build_backbone(
-            self.backbone, self.image_size, self.train, self.scaling, seed, self.weights, dropout
+            self.backbone, self.image_size, self.train, self.scaling, seed, self.weights, dropout, self.train_from
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,15 +61,35 @@ def build_backbone(
     seed: int = 0,
     weights: str | None = None,
     dropout: float = 0.5,
+    train_from: str | None = None,
 ) -> Backbone:
     """The trunk called `name`: `compact`, `cnn_f`, a network of `keras.applications`, or the path of a `.keras` file.
 
     train: fine-tune a pretrained trunk (`compact` is always trained). scaling: (mean, scale) applied to pixels before a
     file's model, (x - mean) * scale, where it does not scale by itself. seed: of weights that are drawn. weights: the
     `.mat` file of CNN-F; "imagenet" (default) or a file for `keras.applications`; "random" for both. dropout: CNN-F's.
-    Raises InputError for an unknown name, weights that are missing or do not fit, a missing or unreadable file, or a
-    model that does not turn images into one vector each.
+    train_from: the first of the pretrained trunk's layers to be fine-tuned; those before it stay frozen. Raises
+    InputError for an unknown name, weights that are missing or do not fit, a missing or unreadable file, a model that
+    does not turn images into one vector each, or a layer that the trunk has not.
     """
+    backbone = _named(name, image_size, train, scaling, seed, weights, dropout)
+    if train_from is not None:
+        if name == "compact" or not train:
+            why = "is trained from scratch" if name == "compact" else "is frozen without train_backbone"
+            raise InputError(f"train_backbone_from: found {train_from!r}, but the backbone {name} {why}")
+        freeze_before(backbone.model, train_from)
+    return backbone
+
+
+def _named(
+    name: str,
+    image_size: int,
+    train: bool,
+    scaling: tuple[float, float] | None,
+    seed: int,
+    weights: str | None,
+    dropout: float,
+) -> Backbone:
     # Here, since both modules need what this one defines.
     from dseh_tf.models.applications import APPLICATIONS, application
     from dseh_tf.models.cnn_f import cnn_f
@@ -139,6 +160,33 @@ def from_file(path: Path, image_size: int, train: bool, scaling: tuple[float, fl
     if len(x.shape) != 2:
         raise InputError(f"backbone: {path}: found output {tuple(x.shape)}, expected one vector an image")
     return Backbone(path.stem, keras.Model(inputs, x, name="trunk"), image_size, pretrained=True, trained=train)
+
+
+def freeze_before(model: keras.Model, layer: str) -> None:
+    """Freezes the layers that come before the one called `layer`, in the networks inside the model too.
+
+    Layers come in the order Keras has them in: none before its inputs. Raises InputError where no layer with weights
+    has that name, naming the last that do.
+    """
+    layers = list(_inner_layers(model))
+    names = [each.name for each in layers]
+    if layer not in names:
+        raise InputError(
+            f"train_backbone_from: found {layer!r}, expected a layer with weights, the last of which are {', '.join(names[-12:])}"
+        )
+    for each in layers[: names.index(layer)]:
+        each.trainable = False
+
+
+def _inner_layers(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
+    """The layers with weights of their own, those of networks inside included."""
+    if isinstance(layer, InferenceMode):
+        yield from _inner_layers(layer.network)
+    elif isinstance(layer, keras.Model):
+        for each in layer.layers:
+            yield from _inner_layers(each)
+    elif layer.weights:
+        yield layer
 
 
 @keras.saving.register_keras_serializable("dseh_tf")

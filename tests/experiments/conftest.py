@@ -96,3 +96,19 @@ def stub(tmp_path, monkeypatch) -> tuple[str, ...]:
     monkeypatch.setattr(suite_runner, "_PAUSE", 0.01)
     monkeypatch.setattr(suite, "registered_methods", lambda: REGISTERED)
     return suite_runner.PROGRAM
+
+
+@pytest.fixture(scope="session")
+def lists(tmp_path_factory) -> Path:
+    """Image lists of noise: 160 to train on, 12 queries, one of four labels each. To be read only."""
+    from PIL import Image
+
+    folder = tmp_path_factory.mktemp("lists")
+    rng = np.random.default_rng(0)
+    for name, count in (("train", 160), ("test", 12)):
+        lines = []
+        for i in range(count):
+            Image.fromarray(rng.integers(0, 256, (12, 12, 3), np.uint8)).save(folder / f"{name}{i}.png")
+            lines.append(f"{name}{i}.png " + " ".join("1" if k == i % 4 else "0" for k in range(4)))
+        (folder / f"{name}.txt").write_text("\n".join(lines) + "\n")
+    return folder

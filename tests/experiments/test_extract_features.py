@@ -18,21 +18,6 @@ SMALL = ["--bits=8", "--set=labnet_width=32", "--set=feature_dim=16", "--rounds=
 
 
 @pytest.fixture(scope="module")
-def lists(tmp_path_factory) -> Path:
-    from PIL import Image
-
-    folder = tmp_path_factory.mktemp("lists")
-    rng = np.random.default_rng(0)
-    for name, count in (("train", 160), ("test", 12)):
-        lines = []
-        for i in range(count):
-            Image.fromarray(rng.integers(0, 256, (12, 12, 3), np.uint8)).save(folder / f"{name}{i}.png")
-            lines.append(f"{name}{i}.png " + " ".join("1" if k == i % 4 else "0" for k in range(4)))
-        (folder / f"{name}.txt").write_text("\n".join(lines) + "\n")
-    return folder
-
-
-@pytest.fixture(scope="module")
 def network(tf, tmp_path_factory) -> Path:
     import keras
 

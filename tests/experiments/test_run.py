@@ -94,6 +94,7 @@ def test_whole_run_on_the_embedded_data_set(run, tmp_path, result, capsys):
         (["--method=itq", "--imgnet_epochs=5"], "imgnet_epochs: found 5, but itq has no such setting"),
         (["--method=itq", "--optimizer=adam"], "optimizer: found 'adam', but itq has no such setting"),
         (["--method=itq", "--train_backbone"], "train_backbone: found True, but itq has no network to train"),
+        (["--train_backbone_from=fc7"], "train_backbone_from: found 'fc7' without --train_backbone, expected both"),
         (["--rounds=2", "--set=labnet_epochs=5,4"], "set: found 'labnet_epochs=5,4' beside a flag for labnet_epochs"),
         (["--learning_rate=.5", "--set=imgnet_learning_rate=.1"], "beside a flag for imgnet_learning_rate, expected one of them"),
         (["--method=dnnh", "--set=triplets=0"], "triplets: found 0, expected at least 1"),

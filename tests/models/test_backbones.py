@@ -162,6 +162,49 @@ def test_fine_tuned_application_keeps_its_statistics(tf, images):
         np.testing.assert_array_equal(before, now)
 
 
+@pytest.mark.parametrize(
+    ("name", "weights", "size", "layer", "expected"),
+    [
+        ("file", None, 32, "conv", ["kernel", "bias", "gamma", "beta"]),
+        ("file", None, 32, "norm", ["gamma", "beta"]),
+        ("mobilenet_v2", "random", 32, "Conv_1", ["kernel", "gamma", "beta"]),
+        ("cnn_f", "random", 224, "fc7", ["kernel", "bias"]),
+    ],
+)
+def test_fine_tuning_begins_at_a_layer(tf, tmp_path, rng, name, weights, size, layer, expected):
+    """Of a network inside another too, as a saved one stands in the trunk and a wrapped one in its file."""
+    if name == "file":
+        model, _ = _saved(tmp_path, rng)
+        inputs = keras.Input((None, None, 3))
+        name = str(tmp_path / "wrapped.keras")
+        keras.Model(inputs, model(keras.layers.Rescaling(0.01)(inputs))).save(name)
+    images = rng.integers(0, 256, (2, size, size, 3)).astype(np.float32)
+    trunk = build_backbone(name, size, train=True, weights=weights, train_from=layer, seed=3)
+    whole = build_backbone(name, size, train=True, weights=weights, seed=3)
+    assert [v.name for v in trunk.model.trainable_variables] == expected
+    np.testing.assert_array_equal(trunk.model(images), whole.model(images))
+
+    def gradients(model: keras.Model) -> list[np.ndarray]:
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(model(images) ** 2)
+        return [g.numpy() for g in tape.gradient(loss, [v.value for v in model.trainable_variables])]
+
+    found, of_all = gradients(trunk.model), gradients(whole.model)
+    assert all(np.abs(g).max() > 0 for g in found) and len(of_all) >= len(found)
+    for one, other in zip(found, of_all[-len(found) :], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5 * np.abs(other).max())
+
+
+def test_fine_tuning_begins_at_no_such_layer(tf, tmp_path, rng):
+    _, path = _saved(tmp_path, rng)
+    with pytest.raises(InputError, match=r"train_backbone_from: found 'fc8', .* the last of which are conv, norm$"):
+        build_backbone(path, 32, train=True, train_from="fc8")
+    with pytest.raises(InputError, match=r"found 'norm', but the backbone .* is frozen without train_backbone"):
+        build_backbone(path, 32, train_from="norm")
+    with pytest.raises(InputError, match="found 'conv6', but the backbone compact is trained from scratch"):
+        build_backbone("compact", 32, train=True, train_from="conv6")
+
+
 def test_trunk_of_an_application_is_saved(mobilenet, tmp_path, images):
     mobilenet.model.save(tmp_path / "trunk.keras")
     again = build_backbone(str(tmp_path / "trunk.keras"), 32)
