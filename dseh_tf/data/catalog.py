@@ -146,6 +146,7 @@ def _nus_wide(name: str, classes: int, with_texts: bool, options: DataOptions) -
     columns = official.most_frequent(classes)
     labelled = official.labels[:, columns].any(axis=1)
     pool = np.flatnonzero(labelled & has_tags(official) if options.nus_pool == "tagged" else labelled)
+    again = official.held_again()[pool]
     texts = None
     if with_texts:
         texts = read_tags(official, pool)
@@ -160,7 +161,8 @@ def _nus_wide(name: str, classes: int, with_texts: bool, options: DataOptions) -
         images,
         tuple(official.concepts[column] for column in columns),
         texts,
-        notes={"nus_pool": options.nus_pool, "same_photographs": official.same_photographs()},
+        no_query=again,
+        notes={"nus_pool": options.nus_pool, "held_again": int(again.sum())},
     )
 
 
@@ -317,10 +319,11 @@ def _drawn(
     class_names: tuple[str, ...],
     texts: np.ndarray | None = None,
     query_pool: np.ndarray | None = None,
+    no_query: np.ndarray | None = None,
     notes: dict[str, Any] | None = None,
 ) -> RetrievalDataset:
     """The pool split by its protocol. texts: 0/1 of any dtype [n, t]; they become float32 split by split."""
-    rows = draw(labels, protocol, options.seed, options.split, class_names, query_pool)
+    rows = draw(labels, protocol, options.seed, options.split, class_names, query_pool, no_query)
     splits = {}
     for part in ("train", "query", "database"):
         chosen = getattr(rows, part)

@@ -52,9 +52,11 @@ class NusWide:
         order = np.argsort(-self.labels.sum(axis=0, dtype=np.int64), kind="stable")
         return np.sort(order[:count])
 
-    def same_photographs(self) -> int:
-        """How many images have the Flickr number of an earlier one: the distribution holds some twice."""
-        return len(self.names) - len({_flickr_id(name) for name in self.names.tolist()})
+    def held_again(self) -> np.ndarray:
+        """bool [n]: whether another image has the same Flickr number; the distribution holds some photographs twice."""
+        numbers = np.array([_flickr_id(name) for name in self.names.tolist()])
+        _, photograph, copies = np.unique(numbers, return_inverse=True, return_counts=True)
+        return copies[photograph] > 1
 
 
 def read_nus_wide(data_dir: Path) -> NusWide:

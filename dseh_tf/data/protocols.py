@@ -123,6 +123,7 @@ def draw(
     split: str = "sequential-class",
     class_names: tuple[str, ...] = (),
     query_pool: np.ndarray | None = None,
+    no_query: np.ndarray | None = None,
 ) -> Draw:
     """Draws a split of a pool, a pure function of its arguments.
 
@@ -131,6 +132,8 @@ def draw(
     (zzs1994/DJSRH:datasets.py). "greedy-image": one permutation of all images, each goes to the first of its classes
     with room, training before queries (swuxyj/DeepHash-pytorch:data/nuswide_21/code.py).
     query_pool: bool [n], the images queries come from (ImageNet's validation set); no other split gets them.
+    no_query: bool [n], images that may train and be searched but not ask (NUS-WIDE's photographs that the
+    distribution holds under another id too).
 
     Raises InputError where the pool or a class has too few images, or the pool is not the protocol's.
     """
@@ -144,7 +147,9 @@ def draw(
     rng = np.random.Generator(np.random.Philox(key=[seed, 0xD12A3]))
     may = {"query": np.ones(n, bool), "train": np.ones(n, bool)}
     if query_pool is not None:
-        may = {"query": query_pool, "train": ~query_pool}
+        may = {"query": query_pool.copy(), "train": ~query_pool}
+    if no_query is not None:
+        may["query"] &= ~no_query
     quotas = {"query": protocol.queries}
     if protocol.train is not None:
         quotas["train"] = protocol.train
@@ -156,7 +161,7 @@ def draw(
     _fill(taken, quotas, may, rng)
     _check_filled(taken, quotas, labels, protocol, class_names)
     query = np.sort(np.array(taken["query"], np.int64))
-    out = may["query"].copy() if query_pool is not None else np.zeros(n, bool)
+    out = query_pool.copy() if query_pool is not None else np.zeros(n, bool)
     out[query] = True
     database = np.flatnonzero(~out)
     train = database if protocol.train is None else np.sort(np.array(taken["train"], np.int64))

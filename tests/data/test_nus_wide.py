@@ -123,7 +123,7 @@ def test_names(copy):
     with pytest.raises(InputError, match=r"Imagelist\.txt:10: found ''"):
         read_nus_wide(copy)
     file.write_text("\n".join(["x/0007_" + lines[1].strip().split("_")[1], *lines[1:]]))
-    assert read_nus_wide(copy).same_photographs() == 1
+    assert np.flatnonzero(read_nus_wide(copy).held_again()).tolist() == [0, 1]
 
 
 def test_missing_images(tmp_path):

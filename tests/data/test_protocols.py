@@ -95,6 +95,20 @@ def test_query_pool():
     assert (rows.query >= 300).all() and rows.database.tolist() == list(range(300)) and (rows.train < 300).all()
 
 
+@pytest.mark.parametrize("split", protocols.SPLITS)
+@pytest.mark.parametrize("protocol", [PER_CLASS, Protocol("x", in_all(30), in_all(70))])
+def test_images_that_may_not_ask(split, protocol):
+    labels, copies = _labels(), np.arange(400) % 2 == 0
+    rows = draw(labels, protocol, 3, split, no_query=copies)
+    assert not copies[rows.query].any() and copies[rows.train].any()
+    np.testing.assert_array_equal(np.sort([*rows.query, *rows.database]), np.arange(400))
+    check_split(_dataset(labels, rows), protocol)
+    pool = np.arange(400) < 200
+    rows = draw(labels, replace(protocol, images=None), 3, split, query_pool=pool, no_query=copies)
+    assert pool[rows.query].all() and not copies[rows.query].any()
+    np.testing.assert_array_equal(rows.database, np.arange(200, 400))
+
+
 def test_hashnet_lists_have_the_queries_inside():
     protocol = Protocol("x", in_all(30), in_all(50), images=400, queries_in_database=True)
     dataset = _dataset(_labels(), rows := draw(_labels(), protocol, 0))
