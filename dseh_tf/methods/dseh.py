@@ -130,6 +130,12 @@ class _Training:
                 self.inputs = training_inputs(dataset.train, method.trunk, runtime)
                 backbone = None if dataset.has_features else method.trunk.build(self.seed, s.dropout)
                 width = dataset.train.features.shape[1] if dataset.has_features else None
+                subtracts = backbone is not None and backbone.mean is not None
+                if not s.bank_reinit_mean_subtract and not subtracts:
+                    raise InputError(
+                        "bank_reinit_mean_subtract: found False, but this trunk subtracts no mean image from what trains, "
+                        "expected True, or cnn_f fine-tuned on images"
+                    )
                 self.imgnet = build_imgnet(self.bits, s, self.seed, backbone, width)
                 pretrained, new = split_variables(self.imgnet, backbone)
                 self.imgnet_groups = [

@@ -36,8 +36,9 @@ def trunk_outputs(
 ) -> tuple[keras.KerasTensor, keras.KerasTensor]:
     """A network's input, and what stands below its own layers, [b, d]: the same for every method.
 
-    `backbone` with dropout behind it where it has none inside; or, without one, features [b, `features`], dropout, and
-    where `feature_layer` is not 0 a ReLU layer of so many units with dropout.
+    `backbone` with dropout behind it where it has none inside; or, without one, features [b, `features`] and dropout.
+    Where the backbone is frozen or only its features are there, and `feature_layer` is not 0, a ReLU layer of so many
+    units with dropout.
     """
     if backbone is not None:
         inputs = keras.Input((backbone.image_size, backbone.image_size, 3), name="images")
@@ -46,7 +47,7 @@ def trunk_outputs(
         inputs = x = keras.Input((features,), name="features")
     if backbone is None or not backbone.has_dropout:
         x = GlobalDropout(dropout, salt=8, name="dropout")(x)
-    if backbone is None and feature_layer:
+    if feature_layer and (backbone is None or not backbone.trained):
         init = keras.initializers.HeNormal(10 * seed + 105)
         x = keras.layers.Dense(feature_layer, activation="relu", kernel_initializer=init, name="adapt")(x)
         x = GlobalDropout(dropout, salt=9, name="adapt_dropout")(x)

@@ -205,6 +205,23 @@ def test_killed_and_resumed_to_the_same_codes(tmp_path):
         assert [int(np.load(tmp_path / folder / f"{name}_first.npy")) for folder in ("killed", "alone")] == [21, 3]
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_the_rate_falls(tf, name):
+    """The first rate, and that of two later epochs, through `phase` itself."""
+    from dseh_tf.methods import METHODS
+    from dseh_tf.methods.deep import Training
+    from dseh_tf.training.runtime import Runtime
+
+    dataset = small_dataset()
+    method = METHODS[name](8, learning_rate=0.25, decay=0.5, decay_epochs=3, batch=16, epochs=7)
+    phase = Training(method, dataset, Runtime(progress=False)).phase()
+    assert [phase.learning_rate(epoch) for epoch in (0, 2, 3, 6)] == [0.25, 0.25, 0.125, 0.0625]
+    assert (phase.epochs, phase.epoch_steps) == (7, len(dataset.train) // 16)
+    np.testing.assert_array_equal(phase.rows.flipped["inputs"], dataset.train.flipped_features)
+    alone = replace(dataset, train=replace(dataset.train, flipped_features=None))
+    assert Training(method, alone, Runtime(progress=False)).phase().rows.flipped == {}
+
+
 def test_settings_follow_the_trunk():
     from dseh_tf.methods import METHODS
     from dseh_tf.methods.image_encoder import Trunk

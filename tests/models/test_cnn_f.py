@@ -242,20 +242,21 @@ def test_mean_of_another_size(tmp_path, rng, cnn_f):
         cnn_f(str(path), SMALL)
 
 
-def _imgnet_groups(path, settings):
-    """DSEH's image network on CNN-F, and its variables in groups as `dseh.py` makes them."""
+def _imgnet_groups(path, images):
+    """DSEH's image network on CNN-F, and its variables in groups, under the paper's preset."""
+    from dseh_tf.data import RetrievalDataset
+    from dseh_tf.methods.dseh import DSEH, _Training
     from dseh_tf.methods.image_encoder import Trunk
-    from dseh_tf.models.imgnet import build_imgnet, split_variables
-    from dseh_tf.training.trainer import VariableGroup, build_optimizer
+    from dseh_tf.training.runtime import Runtime
 
-    backbone = Trunk("cnn_f", SMALL, train=True, weights=str(path)).build(seed=0, dropout=settings.dropout)
-    imgnet = build_imgnet(8, settings, 0, backbone)
-    pretrained, new = split_variables(imgnet, backbone)
-    groups = [
-        VariableGroup(build_optimizer("sgd", variables), variables, multiplier)
-        for variables, multiplier in ((new, 1.0), (pretrained, settings.pretrained_multiplier))
-    ]
-    return imgnet, groups
+    labels = np.eye(4, dtype=np.uint8)[np.arange(len(images)) % 4]
+    method = DSEH(
+        8, preset="paper", preset_dataset="nus_wide", trunk=Trunk("cnn_f", SMALL, train=True, weights=str(path)),
+        imgnet_batch=4, labnet_batch=4, labnet_width=16, momentum=0.0,
+    )  # fmt: skip
+    dataset = RetrievalDataset.from_arrays((images, labels), (images, labels))
+    training = _Training(method, method.settings, dataset, Runtime(progress=False))
+    return training.imgnet, training.imgnet_groups
 
 
 def test_pretrained_layers_learn_at_a_tenth_of_the_rate(tmp_path, rng, tf):
@@ -266,11 +267,10 @@ def test_pretrained_layers_learn_at_a_tenth_of_the_rate(tmp_path, rng, tf):
     from dseh_tf.training.trainer import Phase, Trainer
 
     assert RELEASE["nus_wide"].pretrained_multiplier == PAPER["nus_wide"].pretrained_multiplier == 0.1
-    settings = PAPER["nus_wide"]
     path = save(tmp_path / "net.mat", small_cnn_f(rng, fc6=2, filters=4), 117.0)
-    imgnet, groups = _imgnet_groups(path, settings)
-    assert [len(group.variables) for group in groups] == [4, 14]
     images, rate = _images(rng, 4, SMALL), 0.02
+    imgnet, groups = _imgnet_groups(path, images)
+    assert [len(group.variables) for group in groups] == [4, 14]
 
     def loss(batch):
         out = imgnet(batch["inputs"], training=False)  # without masks, so that the gradient is known

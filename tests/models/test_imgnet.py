@@ -46,6 +46,16 @@ def test_the_release_reads_fc8_before_its_activation():
     assert {s.hash_input for s in (*RELEASE.values(), *PAPER.values())} == {"pre_activation"}
 
 
+def test_a_layer_of_its_own_above_whatever_is_frozen(tf):
+    """Features, or a frozen trunk with images; none above a trunk that learns."""
+    settings = replace(SMALL, feature_layer=24)
+    assert _imgnet(settings).get_layer("adapt").kernel.shape == (20, 24)
+    frozen, tuned = (build_backbone("mobilenet_v2", 32, train=t, weights="random") for t in (False, True))
+    assert _imgnet(settings, backbone=frozen).get_layer("adapt").kernel.shape == (1280, 24)
+    for trunk in (tuned, build_backbone("compact", 32)):
+        assert "adapt" not in [layer.name for layer in _imgnet(settings, backbone=trunk).layers]
+
+
 def test_initial_weights(tf):
     model = _imgnet(replace(SMALL, feature_dim=300), bits=64, features=200)
     assert model.get_layer("fc8").kernel.numpy().std() == pytest.approx(0.0088, rel=0.02)

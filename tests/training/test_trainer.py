@@ -37,6 +37,21 @@ def test_gradients_are_clipped_as_one_device_would(tf, replicas, clip, clip_norm
         np.testing.assert_allclose(variable.numpy(), -gradient, rtol=1e-5)
 
 
+@pytest.mark.parametrize(("momentum", "nesterov"), [(0.0, False), (0.9, False), (0.9, True)])
+def test_sgd_by_hand(tf, momentum, nesterov):
+    """Sutskever's momentum: v = m v - r g, and w += v; Nesterov's looks ahead, w += m v - r g."""
+    from dseh_tf.training.trainer import build_optimizer
+
+    weight, speed, rate = tf.Variable([1.0]), 0.0, 0.1
+    optimizer, expected = build_optimizer("sgd", [weight], momentum, nesterov), 1.0
+    optimizer.learning_rate = rate
+    for gradient in (1.0, -0.5, 2.0):
+        optimizer.apply([tf.constant([gradient])], [weight])
+        speed = momentum * speed - rate * gradient
+        expected += momentum * speed - rate * gradient if nesterov else speed
+        assert float(weight[0]) == pytest.approx(expected, rel=1e-6)
+
+
 def test_a_loss_that_is_not_finite_ends_the_run(tf, tmp_path):
     """The step is named, and the last checkpoint is one from before."""
     import keras
