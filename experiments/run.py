@@ -223,7 +223,7 @@ def _rounds(settings: Any) -> dict[str, tuple[int, ...]]:
 
 def _config(method: Any) -> dict[str, Any]:
     """Every resolved setting of the run, as config.json has it."""
-    from dseh_tf.data import image_lists
+    from dseh_tf.data import image_folder, image_lists
     from dseh_tf.data.features import read_summary
 
     config: dict[str, Any] = {
@@ -243,8 +243,9 @@ def _config(method: Any) -> dict[str, Any]:
         }
         config["lists"] = image_lists.digest(Path(data_flags.LISTS_DIR.value))
     if data_flags.DATASET.value == "image_folder" and data_flags.IMAGES_ROOT.value:
-        config["folder"] = str(Path(data_flags.IMAGES_ROOT.value).resolve())
-        config["images"] = {"kind": "folder", "root": config["folder"]}
+        root = Path(data_flags.IMAGES_ROOT.value)
+        config["images"] = {"kind": "folder", "root": str(root.resolve())}
+        config["folder_files"] = image_folder.digest(root)
     if _BFLOAT16.value:
         config["bfloat16"] = True
     if ":" in _METHOD.value:

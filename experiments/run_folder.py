@@ -20,10 +20,11 @@ from dseh_tf.errors import InputError
 
 # How or where a run is executed, not what it computes: may change when it is resumed. Of the programs it is told.
 _PROGRAMS = ("python", "versions", "git_commit", "machine")
-_FREE = ("strategy", "replicas", "lists_dir", "data_dir", "images", *_PROGRAMS)
+# `folder`, an image folder's path, stood for its files once.
+_FREE = ("strategy", "replicas", "lists_dir", "data_dir", "images", "folder", *_PROGRAMS)
 
 # Told by runs since a later version: a run that does not tell it cannot differ in it.
-_ADDED = ("trunk_files",)
+_ADDED = ("trunk_files", "folder_files")
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

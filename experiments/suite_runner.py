@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dseh_tf.data.image_lists import digest
+from dseh_tf.data import image_folder, image_lists
 from dseh_tf.errors import InputError
 from experiments.run_folder import environment, read_json
 from experiments.suite_table import State, Table
@@ -123,7 +123,10 @@ class Runner:
         known = {"git_commit": self._commit}
         lists = [item.partition("=")[2] for item in self.arguments[run] if item.startswith("--lists_dir=")]
         if lists and "lists" in config:
-            known["lists"] = digest(Path(lists[-1]))
+            known["lists"] = image_lists.digest(Path(lists[-1]))
+        roots = [item.partition("=")[2] for item in self.arguments[run] if item.startswith("--images_root=")]
+        if roots and "folder_files" in config:
+            known["folder_files"] = image_folder.digest(Path(roots[-1]))
         return any(config.get(name, value) != value for name, value in known.items())
 
     def _refusal(self, run: SuiteRun) -> str | None:

@@ -62,13 +62,14 @@ class Run:
     def dataset(self) -> str:
         """The data set's name; image lists and folders also by the name of their folder, and by `mark`."""
         name = self.result["dataset"]
-        place = self.config.get({"image_lists": "lists_dir", "image_folder": "folder"}.get(name))
+        folder = self.config.get("folder") or self.config.get("images", {}).get("root")
+        place = {"image_lists": self.config.get("lists_dir"), "image_folder": folder}.get(name)
         return name + (f":{Path(place).name}" if place else "") + self.mark
 
     @property
     def data_identity(self) -> str:
-        """What the rows are besides their data set's name: the lists' digest, the image folder; empty for other data."""
-        return str(self.config.get("lists") or self.config.get("folder") or "")
+        """What the rows are besides their data set's name: the digest of lists or of an image folder; empty for other data."""
+        return str(self.config.get("lists") or self.config.get("folder_files") or self.config.get("folder") or "")
 
     @property
     def held_out(self) -> bool:

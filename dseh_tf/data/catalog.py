@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from dseh_tf.data import protocols
-from dseh_tf.data.image_checks import without_bad_images
+from dseh_tf.data.image_checks import check_images, without_bad_images
 from dseh_tf.data.image_folder import read_image_folder
 from dseh_tf.data.image_lists import load_image_lists
 from dseh_tf.data.mirflickr25k import read_mirflickr
@@ -258,7 +258,10 @@ def _image_folder(options: DataOptions) -> RetrievalDataset:
     ids, labels, images, class_names = read_image_folder(Path(options.images_root))
     protocol = Protocol("image_folder", every_class(_tenth(labels)), None)
     protocol = _with_class_numbers(protocol, options)
-    return _drawn(protocol, options, ids, labels, None if options.labels_only else images, class_names)
+    dataset = _drawn(protocol, options, ids, labels, None if options.labels_only else images, class_names)
+    if not options.labels_only and not options.skip_bad_images:
+        check_images(dataset)
+    return dataset
 
 
 def _tfds_classification(name: str, options: DataOptions) -> RetrievalDataset:

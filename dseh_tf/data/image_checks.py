@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 from absl import logging
 from tqdm import tqdm
 
 from dseh_tf.data.decoding import check_header
-from dseh_tf.data.retrieval_dataset import RetrievalDataset, Split
+from dseh_tf.data.retrieval_dataset import FileImages, RetrievalDataset, Split
 from dseh_tf.errors import InputError
 
 PARTS = ("train", "query", "database")
@@ -52,6 +54,29 @@ def without_bad_images(dataset: RetrievalDataset) -> RetrievalDataset:
         splits[part], counts[part] = split.take(good), int((~good).sum())
     logging.info("bad images left out: %s", counts)
     return dataset.replace(**splits, notes={**dataset.notes, "bad_images": counts})
+
+
+def copies_of_queries(dataset: RetrievalDataset) -> list[tuple[str, str]]:
+    """(query's id, id of an image in train or database whose file is the same byte for byte); for file-backed images.
+
+    Only files of a query's size are read. One copy a query.
+    """
+    splits = [getattr(dataset, part) for part in PARTS]
+    if not all(isinstance(split.images, FileImages) for split in splits):
+        return []
+    asked = dict(zip(dataset.query.ids.tolist(), dataset.query.images.paths, strict=True))
+    sizes = {path.stat().st_size for path in asked.values()}
+    known: dict[bytes, str] = {}
+    for split in (dataset.train, dataset.database):
+        for name, path in zip(split.ids.tolist(), split.images.paths, strict=True):
+            if name not in asked and path.stat().st_size in sizes:
+                known.setdefault(_content(path), name)
+    found = ((name, known.get(_content(path))) for name, path in asked.items()) if known else ()
+    return [(name, copy) for name, copy in found if copy is not None]
+
+
+def _content(path: Path) -> bytes:
+    return hashlib.sha256(path.read_bytes()).digest()
 
 
 def _each_image(dataset: RetrievalDataset, look: Callable[[Split, int], str | None]):

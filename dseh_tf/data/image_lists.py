@@ -6,6 +6,7 @@ A line is `path 0 1 0 ...`: a path, then one 0 or 1 a class (thuml/HashNet:pytor
 from __future__ import annotations
 
 import hashlib
+import os
 import posixpath
 import re
 from collections import Counter
@@ -45,7 +46,7 @@ def load_image_lists(
     labels_only: bool = False,
     skip_bad_images: bool = False,
 ) -> RetrievalDataset:
-    """Reads the lists of a folder; ids are the paths as `ImageList` has them, images lie under `images_root` (default: the folder).
+    """Reads the lists of a folder; ids are the paths from `images_root` (default: the folder) on.
 
     `database.txt` is used as it is; where there is none, the database is the training list. `words.txt` or
     `classes.txt`, a name a line, gives the class names where it has as many lines as there are classes.
@@ -69,6 +70,7 @@ def load_image_lists(
     notes: dict[str, object] = {"database": "database.txt" if has_database else "train.txt"}
     if not has_database:
         logging.warning("%s: no database.txt, so the database is the training list", lists_dir)
+    lists = {part: _below(root, entries) for part, entries in lists.items()}
     _check_widths(lists)
     for part in ("database", "train"):
         _check_apart(lists["query"], lists[part])
@@ -156,7 +158,8 @@ def _read_line_by_line(file: Path, text: str) -> ImageList:
     raw = text.split("\n")
     for row, ((number, tokens), count) in enumerate(zip(lines, found, strict=True)):
         if count != width:
-            raise InputError(f"{file}:{number}: found {count} labels, expected {width} as in the other lines")
+            stop = f" behind {tokens[-1 - count]!r}" if count < width and len(tokens) > width else ""
+            raise InputError(f"{file}:{number}: found {count} labels{stop}, expected {width} as in the other lines")
         for token in tokens[-width:]:
             if token not in ("0", "1"):
                 raise InputError(f"{file}:{number}: found label {token!r}, expected 0 or 1")
@@ -193,6 +196,20 @@ def _check_widths(lists: dict[str, ImageList]) -> None:
                 f"{entries.origin(0)}: found {entries.labels.shape[1]} labels, expected {width} as in "
                 f"{lists['train'].file.name}"
             )
+
+
+def _below(root: Path, entries: ImageList) -> ImageList:
+    """The list with paths from `root` on: a full path, or `../pictures/a.jpg`, may be a.jpg of another list."""
+    start = root.absolute()
+
+    def place(path: str) -> str:
+        if not path.startswith(("/", "..")):
+            return path
+        return Path(os.path.relpath(start / path, start)).as_posix()
+
+    placed = replace(entries, paths=tuple(map(place, entries.paths)))
+    _check_ids_once(placed)
+    return placed
 
 
 def _check_apart(query: ImageList, other: ImageList) -> None:

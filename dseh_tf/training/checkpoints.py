@@ -58,10 +58,9 @@ class CheckpointStore:
                 logging.warning("checkpoint %s is cut short (%s): falling back to the one before", folder, fault)
                 continue
             # Every saved value must find its variable: another network or optimiser is an error here, not a surprise.
-            status = tracked.read(str(folder / "state"))
             try:
-                status.assert_existing_objects_matched()
-            except AssertionError as error:
+                tracked.read(str(folder / "state")).assert_existing_objects_matched()
+            except (AssertionError, ValueError) as error:  # the latter where a shape is another
                 raise InputError(
                     f"checkpoint {folder}: found other variables ({str(error).splitlines()[0]}), "
                     "expected those of this configuration"

@@ -98,6 +98,9 @@ def test_fast_and_careful_reader_agree(tmp_path):
         ({"train": ["a.png 0 -1 0", "b.png 1 1 0"]}, "train.txt:1: found label '-1', expected 0 or 1"),
         ({"train": ["a.png 0 0.5 0", "b.png 1 1 0"]}, "train.txt:1: found label '0.5', expected 0 or 1"),
         ({"train": ["a.png", "b.png"]}, "train.txt:1: found no labels"),
+        ({"train": ["a.png 0 nan 0", "b.png 1 1 0", "d.png 1 1 0"]}, "train.txt:1: found 1 labels behind 'nan', expected 3"),
+        ({"train": ["a.png 0 1 0", "b.png 1 1 nan"]}, "train.txt:2: found 0 labels behind 'nan', expected 3"),
+        ({"train": ["a.png 0 1 0", "b.png 1 1"]}, "train.txt:2: found 2 labels, expected 3 as in the other lines"),
         ({"train": ["a.png 0 1 0", "b.png 0 0 0"]}, r"train.txt:2: found b.png without a label \(1 such"),
         ({"train": ["a.png 0 1 0", "b.png 1 1 0", "a.png 0 1 0"]}, r"train.txt:3: found a.png a second time \(first in line 1"),
         ({"test": ["c.png 0 0 1", "d.png 0 1 0"]}, r"test.txt:2: query d.png is in database.txt too \(1 such"),
@@ -162,10 +165,22 @@ def test_corel5k():
     assert sorted(dataset.query.images.read(0).shape) == [3, 128, 192]
 
 
-@pytest.mark.parametrize("spelled", ["./a.png", "x/../a.png", ".//a.png"])
-def test_a_query_is_known_by_any_spelling(tmp_path, spelled):
+@pytest.mark.parametrize("spelled", ["./a.png", "x/../a.png", ".//a.png", "../{folder}/a.png", "{root}/a.png", "{root}/x/../a.png"])
+def test_an_image_is_known_by_any_spelling(tmp_path, spelled):
+    spelled = spelled.format(folder=tmp_path.name, root=tmp_path)
     with pytest.raises(InputError, match=r"test\.txt:1: query a\.png is in"):
         load_image_lists(_write(tmp_path, test=[f"{spelled} 0 0 1"]), labels_only=True)
+    with pytest.raises(InputError, match=r"train\.txt:2: found a\.png a second time \(first in line 1"):
+        load_image_lists(_write(tmp_path, train=["a.png 0 1 0", f"{spelled} 0 1 0"]), labels_only=True)
+
+
+def test_images_outside_their_root_have_a_path_from_it(tmp_path):
+    (tmp_path / "x").mkdir()
+    (tmp_path / "y").mkdir()
+    folder = _write(tmp_path / "x", train=[f"{tmp_path}/y/e.png 0 1 0", "a.png 0 1 0"])
+    (tmp_path / "x" / "b.png").rename(tmp_path / "y" / "e.png")
+    dataset = load_image_lists(folder, labels_only=True)
+    assert dataset.train.ids.tolist() == ["../y/e.png", "a.png"]
 
 
 def test_class_names_that_are_no_text(tmp_path):

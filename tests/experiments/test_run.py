@@ -13,6 +13,7 @@ import pytest
 
 from dseh_tf.errors import InputError
 from dseh_tf.retrieval import evaluate, load_codes, load_counts, pack
+from tests.data import miniatures
 from tests.experiments.conftest import parsed
 
 SMALL = ["--set=labnet_width=32", "--set=feature_dim=16", "--rounds=1", "--labnet_epochs=3", "--bits=8"]
@@ -156,6 +157,20 @@ def test_other_lists_in_the_same_folder(run, label_lists, tmp_path):
     run(*common, f"--lists_dir={moved}")
     with pytest.raises(InputError, match=r"config\.json: lists: found"):
         run(*common, f"--lists_dir={other}")
+
+
+def test_an_image_folder_is_known_by_its_files(run, result, tmp_path, capsys):
+    """It may move; another image in it is another run."""
+    miniatures.write_image_folder(tmp_path / "a", {"cat": 30, "dog": 30})
+    flags = ["--dataset=image_folder", "--method=lsh", "--bits=8", "--image_size=8", f"--workdir={tmp_path / 'run'}"]
+    run(*flags, f"--images_root={tmp_path / 'a'}")
+    before = result(tmp_path / "run")
+    (tmp_path / "a").rename(tmp_path / "b")
+    run(*flags, f"--images_root={tmp_path / 'b'}")
+    assert "this run is finished" in capsys.readouterr().out and result(tmp_path / "run") == before
+    (tmp_path / "b" / "cat" / "7.png").rename(tmp_path / "b" / "dog" / "70.png")
+    with pytest.raises(InputError, match=r"config\.json: folder_files: found '\w{16}', expected '\w{16}'"):
+        run(*flags, f"--images_root={tmp_path / 'b'}")
 
 
 def test_another_precision_is_another_run(run, label_lists, tmp_path):

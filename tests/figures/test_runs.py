@@ -141,6 +141,11 @@ def test_data_of_two_folders_stay_apart(folder, name, field):
     [
         ("image_lists", {"lists_dir": "a/lists", "lists": "11"}, {"lists_dir": "b/lists", "lists": "22"}),
         ("image_folder", {"folder": "a/pictures"}, {"folder": "b/pictures"}),
+        (
+            "image_folder",
+            {"images": {"kind": "folder", "root": "a/pictures"}, "folder_files": "11"},
+            {"images": {"kind": "folder", "root": "a/pictures"}, "folder_files": "22"},
+        ),
     ],
 )
 def test_other_data_of_one_name_stays_apart(folder, name, good, bad):
