@@ -37,7 +37,9 @@ def draw_curves(
     for dataset in ranked.datasets:
         for bits in ranked.of(dataset=dataset).bits:
             here = ranked.of(dataset=dataset, bits=bits)
-            lines = {v: points(pooled_report(here.of(method=v[0], preset=v[1]))) for v in here.variants}
+            groups = {(method, preset): here.of(method=method, preset=preset) for method, preset in here.variants}
+            # Runs with databases of different sizes cannot be pooled; `runs.differences` tells of them.
+            lines = {v: points(pooled_report(group)) for v, group in groups.items() if _one_size(group)}
             lines = {variant: line for variant, line in lines.items() if line is not None}
             if not lines:
                 continue
@@ -51,6 +53,10 @@ def draw_curves(
             style.legend_outside(figure, axes, seeds_told(here))
             paths += style.save(figure, out, style.file_name(name, dataset, bits))
     return paths
+
+
+def _one_size(runs: Runs) -> bool:
+    return len({run.result.get("n_database") for run in runs}) == 1
 
 
 def seeds_told(runs: Runs) -> str:

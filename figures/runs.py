@@ -271,7 +271,8 @@ def differences(runs: list[Run]) -> list[str]:
         names = sorted({name for each in settings for name in each} - {"seed", "workdir"})
         unlike = [n for n in names if len({json.dumps(each.get(n), sort_keys=True) for each in settings}) > 1]
         if unlike:
-            notes.append(f"{dataset}, {method}, {preset}, {bits} bits: runs differ in {', '.join(unlike)}")
+            curves = "; their curves are left out" if "n_database" in unlike else ""
+            notes.append(f"{dataset}, {method}, {preset}, {bits} bits: runs differ in {', '.join(unlike)}{curves}")
     for dataset in dict.fromkeys(run.dataset for run in runs):
         trunks = {_trunk_name(run) for run in runs if run.dataset == dataset and run.has_ranking} - {""}
         if len(trunks) > 1:

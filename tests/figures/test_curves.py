@@ -1,5 +1,7 @@
 """Fig. 3 and Fig. 4: the points that are drawn, against brute force over the codes themselves."""
 
+from dataclasses import replace
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -91,6 +93,17 @@ def test_pooling_keeps_every_query(runs):
     pooled = pooled_report(pair)
     assert pooled.counts.queries == 2 * WORLD.n_query
     assert pooled.map == pytest.approx(np.mean([run.result["map"] for run in pair]))
+
+
+def test_runs_of_different_databases_are_not_pooled(tmp_path, drawn):
+    """Their method has no line, with a note; the others are drawn."""
+    write_run(tmp_path / "0", WORLD, "itq", 12, 0)
+    write_run(tmp_path / "1", replace(WORLD, n_database=WORLD.n_database - 20), "itq", 12, 1)
+    write_run(tmp_path / "2", WORLD, "lsh", 12, 0)
+    found = read_runs(tmp_path)
+    pr_curve.draw(found, None)
+    assert set(drawn["pr_curve_multi_digits_12"]) == {"LSH", "legend"}
+    assert [note for note in found.notes if note.endswith("runs differ in n_database; their curves are left out")]
 
 
 def test_seeds_are_told(runs, tmp_path):
