@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from absl import flags
@@ -93,17 +91,3 @@ def trunk_of_features(summary: Mapping[str, Any], folder: str) -> Trunk:
         if flag.present and flag.value != value:
             raise InputError(f"{name}: found {flag.value!r}, expected {value!r}, as the features in {folder} have it")
     return found
-
-
-def file_digests(trunk: Trunk) -> dict[str, str]:
-    """Of the files a trunk is read from, by what they are: the same path may hold another network when a run goes on."""
-    files = {"backbone": trunk.backbone, "backbone_weights": trunk.weights}
-    digests = {}
-    for name, path in files.items():
-        if path and Path(path).is_file():
-            digest = hashlib.sha256()
-            with Path(path).open("rb") as file:
-                for block in iter(lambda file=file: file.read(1 << 20), b""):
-                    digest.update(block)
-            digests[name] = digest.hexdigest()[:16]
-    return digests

@@ -70,11 +70,14 @@ def _dataset(config: Mapping[str, Any], given: Any) -> RetrievalDataset:
     share = data.pop("validation")
     places["imagenet_classes"] = data.pop("imagenet_classes")
     paths = {name: Path(value) if value else None for name, value in places.items()}
+    trunk = run_data.trunk_of(config)
+    if trunk.kind == "features" and not given.features:
+        run_data.check_trunk_files(config, trunk)
     features = Path(given.features) if given.features else None
     dataset = run_data.load(
         config["dataset"],
         DataOptions(**{**data, **paths}),
-        run_data.trunk_of(config),
+        trunk,
         features,
         seed=config["seed"],
         mirrored=False,

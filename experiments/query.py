@@ -56,7 +56,7 @@ def encode(workdir: Path, paths: tuple[Path, ...]):
     trunk = run_data.trunk_of(config)
     images = Split(np.array(list(map(str, paths))), np.zeros((len(paths), 1), np.uint8), FileImages(paths))
     batches = image_batches(images.images, trunk.image_size, 64)
-    frozen = trunk.build(config["seed"]).model if trunk.kind == "features" else None
+    frozen = run_data.frozen_trunk(config, trunk).model if trunk.kind == "features" else None
 
     def logits(batch: np.ndarray) -> np.ndarray:
         pixels = batch.astype(np.float32)

@@ -260,7 +260,7 @@ def _config(method: Any) -> dict[str, Any]:
         if _FEATURES.value is not None:
             config["features"] = read_summary(Path(_FEATURES.value))
         else:
-            config |= {"trunk_files": backbone_flags.file_digests(_trunk())}
+            config |= {"trunk_files": run_data.trunk_digests(_trunk())}
     free = {
         "strategy": _STRATEGY.value,
         "replicas": _REPLICAS.value,

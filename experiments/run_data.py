@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
     from dseh_tf.methods.image_encoder import Trunk
+    from dseh_tf.models.backbones import Backbone
 
 
 def load(
@@ -53,3 +55,38 @@ def trunk_of(config: Mapping[str, Any]) -> Trunk:
 
     scaling = config["trunk"]["scaling"]
     return Trunk(**{**config["trunk"], "scaling": None if scaling is None else tuple(scaling)})
+
+
+def frozen_trunk(config: Mapping[str, Any], trunk: Trunk) -> Backbone:
+    """The frozen trunk below a run's network, made again. Raises InputError where it is another network by now."""
+    check_trunk_files(config, trunk)
+    backbone = trunk.build(config["seed"])
+    expected = config.get("features", {}).get("fingerprint")
+    if expected is not None and backbone.fingerprint() != expected:
+        raise InputError(f"{trunk.backbone}: found other weights, expected those that the run's features were extracted with")
+    return backbone
+
+
+def check_trunk_files(config: Mapping[str, Any], trunk: Trunk) -> None:
+    """Raises InputError where a file that the run's trunk was read from holds something else by now."""
+    known = config.get("trunk_files", {})
+    now = trunk_digests(trunk) if known else {}
+    for name, digest in known.items():
+        if now.get(name) != digest:
+            file = {"backbone": trunk.backbone, "backbone_weights": trunk.weights}[name]
+            found = "no such file" if name not in now else "another file"
+            raise InputError(f"{file}: found {found}, expected the {name} that the run was made with")
+
+
+def trunk_digests(trunk: Trunk) -> dict[str, str]:
+    """Of the files a trunk is read from, by what they are: the same path may hold another network when a run goes on."""
+    files = {"backbone": trunk.backbone, "backbone_weights": trunk.weights}
+    digests = {}
+    for name, path in files.items():
+        if path and Path(path).is_file():
+            digest = hashlib.sha256()
+            with Path(path).open("rb") as file:
+                for block in iter(lambda file=file: file.read(1 << 20), b""):
+                    digest.update(block)
+            digests[name] = digest.hexdigest()[:16]
+    return digests

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from dseh_tf.errors import InputError
-from dseh_tf.retrieval import load_codes
+from dseh_tf.retrieval import load_codes, pack
 from tests.experiments.conftest import parsed
 from tests.models.matconvnet_files import forward, save, small_cnn_f
 
@@ -125,3 +125,32 @@ def test_bad_flags(extract, lists, tmp_path):
         with pytest.raises(InputError, match=message):
             extract(out, *arguments)
     assert not (tmp_path / "f").exists()
+
+
+def test_a_query_goes_through_the_trunk_of_its_run(extract, run, lists, labels_only, network, tmp_path):
+    """The codes of the run, by images or features; another network in the trunk's file is refused."""
+    import keras
+
+    from experiments.query import encode
+
+    copy, out = tmp_path / "trunk.keras", tmp_path / "features"
+    copy.write_bytes(network.read_bytes())
+    common = ["--dataset=image_lists", "--method=dpsh", "--bits=8", "--set=epochs=1", "--set=batch=16"]
+    trunk = [f"--backbone={copy}", "--image_size=12"]
+    extract(out, "--dataset=image_lists", f"--lists_dir={lists}", *trunk)
+    run(*common, f"--lists_dir={lists}", *trunk, f"--data_dir={tmp_path / 'data'}", f"--workdir={tmp_path / 'images'}")
+    run(*common, f"--lists_dir={labels_only}", f"--features={out}", f"--workdir={tmp_path / 'features_run'}")
+    codes = load_codes(tmp_path / "images" / "codes.npz")
+    asked = tuple(lists / name for name in codes.query_ids[:5])
+    for workdir in (tmp_path / "images", tmp_path / "features_run"):
+        np.testing.assert_array_equal(pack(encode(workdir, asked)), codes.query_codes[:5])
+    other = keras.models.load_model(network, compile=False)
+    other.set_weights([2 * w for w in other.get_weights()])
+    other.save(copy)
+    with pytest.raises(InputError, match=r"trunk\.keras: found another file, expected the backbone that the run was made with"):
+        encode(tmp_path / "images", asked)
+    with pytest.raises(InputError, match=r"trunk\.keras: found other weights, expected those that the run's features were"):
+        encode(tmp_path / "features_run", asked)
+    copy.unlink()
+    with pytest.raises(InputError, match=r"trunk\.keras: found no such file"):
+        encode(tmp_path / "images", asked)

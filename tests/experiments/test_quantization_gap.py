@@ -11,7 +11,7 @@ import pytest
 
 from dseh_tf.errors import InputError
 from tests.experiments.conftest import parsed
-from tests.experiments.test_extract_features import lists, network  # noqa: F401  fixtures
+from tests.experiments.test_extract_features import network  # noqa: F401  a fixture
 
 DPSH = ["--method=dpsh", "--bits=8", "--set=epochs=1", "--dataset=image_lists"]
 
@@ -75,7 +75,7 @@ def test_on_features(run, gap, lists, network, tmp_path, result):  # noqa: F811
         gap(workdir, features=str(features), lists_dir=str(tmp_path / "elsewhere"))
 
 
-def test_on_images_and_held_out_rows(run, gap, lists, tmp_path, result):  # noqa: F811
+def test_on_images_and_held_out_rows(run, gap, lists, tmp_path, result):
     from PIL import Image
 
     workdir = tmp_path / "run"

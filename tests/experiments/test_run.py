@@ -184,13 +184,13 @@ def test_another_precision_is_another_run(run, label_lists, tmp_path):
 
 def test_another_network_in_the_same_file(run, label_lists, tmp_path):
     """The path of a trunk says less than what lies there; runs that did not note it go on."""
-    from experiments import backbone_flags
+    from experiments import backbone_flags, run_data
 
     trunk = tmp_path / "trunk.keras"
     trunk.write_bytes(b"one")
     flags = [f"--workdir={tmp_path / 'run'}", "--dataset=image_lists", f"--lists_dir={label_lists}", f"--backbone={trunk}"]
     with parsed(*flags):
-        known = backbone_flags.file_digests(backbone_flags.trunk())
+        known = run_data.trunk_digests(backbone_flags.trunk())
     assert known == {"backbone": hashlib.sha256(b"one").hexdigest()[:16]}
     with pytest.raises(InputError, match=r"0\.jpg: no such file"):  # begun, and no photographs there
         run(*flags)
