@@ -1,6 +1,8 @@
-"""The one exception for input that a user can put right, and what of the disk's refusals is told in the same way."""
+"""The one exception for input that a user can put right, a check, and what of the disk's refusals is told in the same way."""
 
 import errno
+import operator
+from typing import Any
 
 # What a disk or a path refuses, and no program of ours can mend.
 _REFUSED = (
@@ -13,6 +15,17 @@ class InputError(ValueError):
 
     Programs in `experiments/` and `figures/` print the line to standard error and exit with a non-zero code.
     """
+
+
+def positive(value: Any, name: str) -> int:
+    """The value as an int. Raises InputError, naming it, unless it is a whole number (Python's or numpy's) of at least 1."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise InputError(f"{name}: found {value!r}, expected a whole number") from None
+    if number < 1:
+        raise InputError(f"{name}: found {number}, expected a positive number")
+    return number
 
 
 def refusal(error: OSError) -> str | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from dseh_tf.data import RetrievalDataset, Split
-from dseh_tf.errors import InputError
+from dseh_tf.errors import InputError, positive
 
 if TYPE_CHECKING:
     from dseh_tf.training.runtime import Runtime
@@ -60,15 +60,13 @@ class Method(abc.ABC):
     has_presets: ClassVar[bool] = False
 
     def __init__(self, bits: int, seed: int = 0, **settings: Any) -> None:
-        if bits < 1:
-            raise InputError(f"bits: found {bits}, expected a positive number")
         known = {f.name for f in fields(self.Settings)}
         for name in settings:
             if name not in known:
                 raise InputError(
                     f"{self.name}: found setting {name!r}, expected one of {', '.join(sorted(known)) or 'none'}"
                 )
-        self.bits = bits
+        self.bits = positive(bits, "bits")
         self.seed = seed
         self.settings = self.Settings(**settings)
         check_numbers(self.settings, self.LEAST, positive=self.POSITIVE)

@@ -13,10 +13,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from dseh_tf.errors import InputError
+from dseh_tf.errors import InputError, positive
 
 
 def sign(x: np.ndarray) -> np.ndarray:
@@ -39,7 +40,7 @@ def pack(codes: np.ndarray) -> np.ndarray:
 
     Example: pack([[1, -1, -1, 1, -1, -1, -1, -1, 1]]) = [[0b00001001, 0b00000001]] = [[9, 1]].
     """
-    return as_packed(np.asarray(codes, np.int8) if isinstance(codes, list) else codes, None, "codes")[0]
+    return as_packed(codes, None, "codes")[0]
 
 
 def unpack(packed: np.ndarray, bits: int) -> np.ndarray:
@@ -49,7 +50,7 @@ def unpack(packed: np.ndarray, bits: int) -> np.ndarray:
 
     Example: unpack([[9, 1]], 9) = [[1, -1, -1, 1, -1, -1, -1, -1, 1]].
     """
-    packed, bits = as_packed(np.asarray(packed, np.uint8), bits, "codes")
+    packed, bits = as_packed(as_array(packed, "codes", np.uint8), bits, "codes")
     ones = np.unpackbits(packed, axis=1, count=bits, bitorder="little").view(np.int8)
     return 2 * ones - np.int8(1)
 
@@ -59,18 +60,27 @@ def shown(array: np.ndarray) -> str:
     return f"{array.dtype} {list(array.shape)}"
 
 
+def as_array(values: Any, field: str, dtype: type | None = None) -> np.ndarray:
+    """`np.asarray`. Raises InputError, naming `field`, on lists that make no array: rows of several lengths, or another type."""
+    try:
+        return np.asarray(values, dtype)
+    except (ValueError, OverflowError):
+        kind = "" if dtype is None else f" of {np.dtype(dtype)}"
+        raise InputError(f"{field}: found lists that make no array, expected rows of one length{kind}") from None
+
+
 def as_packed(codes: np.ndarray, bits: int | None, field: str) -> tuple[np.ndarray, int]:
     """(packed uint8 [n, ceil(K / 8)], K) from ±1 codes [n, K], or from packed ones with `bits` = K.
 
     uint8 means packed; every other real type means ±1. Raises InputError, naming `field`.
     """
-    codes = np.asarray(codes)
+    codes = as_array(codes, field)
     if codes.ndim != 2 or codes.dtype.kind not in "iuf" or codes.shape[1] == 0:
         raise InputError(
             f"{field}: found {shown(codes)}, expected int8 ±1 [n, bits] or packed uint8 [n, ceil(bits / 8)]"
         )
-    if bits is not None and bits < 1:
-        raise InputError(f"bits: found {bits}, expected a positive number")
+    if bits is not None:
+        bits = positive(bits, "bits")
     if codes.dtype != np.uint8:
         if bits is not None and codes.shape[1] != bits:
             raise InputError(f"{field}: found codes of {codes.shape[1]} bits, expected {bits}")
@@ -94,7 +104,7 @@ def hamming(query_packed: np.ndarray, database_packed: np.ndarray) -> np.ndarray
 
     Example: hamming([[0b0011]], [[0b0011], [0b0101], [0b1100]]) = [[0, 2, 4]].
     """
-    query, database = np.asarray(query_packed, np.uint8), np.asarray(database_packed, np.uint8)
+    query, database = (as_array(packed, "codes", np.uint8) for packed in (query_packed, database_packed))
     if query.ndim != 2 or database.ndim != 2 or query.shape[1] != database.shape[1]:
         raise InputError(f"codes: found {list(query.shape)} and {list(database.shape)}, expected two matrices as wide")
     query, database = words(query), words(database)

@@ -10,7 +10,7 @@ import numpy as np
 
 from dseh_tf.errors import InputError
 from dseh_tf.retrieval import metrics
-from dseh_tf.retrieval.codes import as_packed, shown
+from dseh_tf.retrieval.codes import as_array, as_packed, shown
 from dseh_tf.retrieval.counting import Counts, Queries, Shard, StableOrder, count
 
 
@@ -185,7 +185,7 @@ class Labels:
 
 
 def _checked_labels(labels: np.ndarray, name: str) -> np.ndarray:
-    labels = np.asarray(labels)
+    labels = as_array(labels, name)
     if labels.ndim == 2 and labels.dtype.kind in "biuf" and labels.shape[1]:
         wrong = (labels != 0) & (labels != 1)
         if wrong.any():

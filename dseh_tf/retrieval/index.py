@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dseh_tf.errors import InputError
-from dseh_tf.retrieval.codes import as_packed, naming, read_npz, shown, words, write_npz
+from dseh_tf.errors import InputError, positive
+from dseh_tf.retrieval.codes import as_array, as_packed, naming, read_npz, shown, words, write_npz
 from dseh_tf.retrieval.counting import BLOCK, block_distances
 from dseh_tf.retrieval.kernels import kernel, over_queries
 
@@ -22,9 +22,7 @@ class HammingIndex:
     """
 
     def __init__(self, bits: int) -> None:
-        if bits < 1:
-            raise InputError(f"bits: found {bits}, expected a positive number")
-        self.bits = bits
+        self.bits = positive(bits, "bits")
         self._codes: list[np.ndarray] = []
         self._ids: list[np.ndarray] = []
 
@@ -36,8 +34,8 @@ class HammingIndex:
 
         Raises InputError on codes of another width, or ids of another number or kind than those there.
         """
-        packed, _ = as_packed(np.asarray(codes), self.bits, "codes")
-        ids = np.asarray(ids)
+        packed, _ = as_packed(codes, self.bits, "codes")
+        ids = as_array(ids, "ids")
         if ids.shape != (len(packed),) or ids.dtype.kind not in "Uiu":
             raise InputError(f"ids: found {shown(ids)}, expected strings or integers [{len(packed)}]")
         if self._ids and (ids.dtype.kind == "U") != (self._ids[0].dtype.kind == "U"):
@@ -49,13 +47,12 @@ class HammingIndex:
         """The k nearest of each code: (ids [queries, k], Hamming distances int64 [queries, k]).
 
         Nearest first; at one distance those added first come first. k is cut to the size of the index.
-        Raises InputError where the index is empty, k is not positive, or the codes are of another width.
+        Raises InputError where the index is empty, k is no positive whole number, or the codes are of another width.
         """
-        packed, _ = as_packed(np.asarray(codes), self.bits, "codes")
+        packed, _ = as_packed(codes, self.bits, "codes")
         if not len(self):
             raise InputError("index: found no code, expected at least one")
-        if k < 1:
-            raise InputError(f"k: found {k}, expected a positive number")
+        k = positive(k, "k")
         stored, ids = self._merged()
         database = np.array(words(stored).T, order="C")
         queries = words(packed)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import digamma
 
-from dseh_tf.errors import InputError
+from dseh_tf.errors import InputError, positive
 from dseh_tf.retrieval.counting import Counts
 from dseh_tf.retrieval.kernels import kernel
 
@@ -35,8 +35,8 @@ def average_precision_at(counts: Counts, k: int, norm: str = "hits") -> np.ndarr
 
     norm: "hits" divides by the number of relevant items within the first k, 0 where there are none (thuml/HashNet:
     pytorch/src/test.py and most others); "relevant" divides by the number of all relevant items. k at or above the
-    size of the database is `average_precision` with both. Raises InputError where k is not positive or norm is
-    another.
+    size of the database is `average_precision` with both. Raises InputError where k is no positive whole
+    number or norm is another.
 
     With "hits" the divisor depends on how the tie at the cut falls: if x relevant items of that block come within k,
     then x is hypergeometric, and given x every choice of their places is as likely. The expectation is summed over x.
@@ -46,8 +46,7 @@ def average_precision_at(counts: Counts, k: int, norm: str = "hits") -> np.ndarr
     """
     if norm not in ("hits", "relevant"):
         raise InputError(f"norm: found {norm!r}, expected 'hits' or 'relevant'")
-    if k < 1:
-        raise InputError(f"k: found {k}, expected a positive number")
+    k = positive(k, "k")
     n = int(counts.total[0].sum())
     if k >= n:
         return average_precision(counts)

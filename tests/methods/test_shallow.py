@@ -116,6 +116,12 @@ def test_clear_errors(method):
         make(method).fit(RetrievalDataset.from_arrays((None, np.arange(4)), (None, np.arange(4))))
 
 
+@pytest.mark.parametrize("bits", [2.5, "8", None])
+def test_bits_that_are_no_whole_number(method, bits):
+    with pytest.raises(InputError, match=f"bits: found {bits!r}, expected a whole number"):
+        make(method, bits=bits)
+
+
 def test_zero_is_plus_one():
     np.testing.assert_array_equal(shallow.signs(np.array([-0.1, 0.0, -0.0, 2.0])), [-1, 1, 1, 1])
 

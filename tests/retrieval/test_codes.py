@@ -48,6 +48,8 @@ def test_hamming(bits):
     ("codes", "bits", "words"),
     [
         (np.zeros((2, 3), np.int8), None, "codes: found the value 0, expected -1 or 1"),
+        ([[1, -1], [1]], None, "codes: found lists that make no array, expected rows of one length$"),
+        ([[1], [1, 2]], 8, "codes: found lists that make no array, expected rows of one length of uint8"),
         (np.array([[1.0, np.nan]]), None, "codes: found the value nan, expected -1 or 1"),
         (np.ones(3, np.int8), None, r"codes: found int8 \[3\], expected int8"),
         (np.ones((2, 3), np.uint8), 12, "codes: found 3 bytes a code, expected 2 for 12 bits"),

@@ -82,10 +82,12 @@ GOOD = naive.random_case(np.random.default_rng(8), 3, 6, 12, 4)
         (0, GOOD[0] * np.float32(np.nan), "query_codes: found the value nan"),
         (0, GOOD[0].astype(object), "query_codes: found object"),
         (0, GOOD[0][0], r"query_codes: found int8 \[12\]"),
+        (0, [[1, 1], [1]], "query_codes: found lists that make no array, expected rows of one length$"),
         (0, GOOD[0][:0], "query_codes: found no row"),
         (0, pack(GOOD[0]), r"query_codes: found packed codes \(uint8\) without their number of bits, expected bits=K"),
         (1, GOOD[1][:0], "database_labels: found 6 rows, expected 0"),
         (1, pack(GOOD[1])[:, :1], "database_codes: found 1 bytes a code, expected 2 for 12 bits"),
+        (2, [[0, 1], [1]], "query_labels: found lists that make no array"),
         (2, GOOD[2][:2], "query_labels: found 2 rows, expected 3"),
         (2, GOOD[2] * 2.5, "query_labels: found the value 2.5, expected 0 or 1"),
         (2, np.full((3, 4), np.nan), "query_labels: found the value nan, expected 0 or 1"),
@@ -102,6 +104,12 @@ def test_bad_input(position, value, words):
     case[position] = value
     with pytest.raises(InputError, match=words):
         evaluate(*case)
+
+
+@pytest.mark.parametrize("bits", [12.0, "12"])
+def test_bits_that_are_no_whole_number(bits):
+    with pytest.raises(InputError, match=f"bits: found {bits!r}, expected a whole number"):
+        evaluate(pack(GOOD[0]), pack(GOOD[1]), GOOD[2], GOOD[3], bits=bits)
 
 
 def test_empty_database():

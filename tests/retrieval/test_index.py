@@ -55,6 +55,7 @@ def test_bad_input(tmp_path):
     codes = np.ones((3, 8), np.int8)
     for ask, words in [
         (lambda: HammingIndex(0), "bits: found 0"),
+        (lambda: HammingIndex(8.0), "bits: found 8.0, expected a whole number"),
         (lambda: index.search(codes, 1), "index: found no code"),
         (lambda: index.save(tmp_path / "x.npz"), "index: found no code"),
         (lambda: index.add(codes[:, :7], [1, 2, 3]), "codes: found codes of 7 bits, expected 8"),
@@ -66,5 +67,6 @@ def test_bad_input(tmp_path):
     index.add(codes, ["a", "b", "c"])
     with pytest.raises(InputError, match="ids: found int64, expected <U1"):
         index.add(codes, [1, 2, 3])
-    with pytest.raises(InputError, match="k: found 0"):
-        index.search(codes, 0)
+    for k, words in [(0, "k: found 0, expected a positive"), (1.5, "k: found 1.5, expected a whole"), ("3", "k: found '3'")]:
+        with pytest.raises(InputError, match=words):
+            index.search(codes, k)
