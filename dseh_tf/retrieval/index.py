@@ -32,13 +32,14 @@ class HammingIndex:
     def add(self, codes: np.ndarray, ids: np.ndarray) -> None:
         """Adds codes (int8 ±1 [n, bits], or packed uint8 [n, ceil(bits / 8)]) under ids [n] (strings or integers).
 
-        Raises InputError on codes of another width, or ids of another number or kind than those there.
+        Raises InputError on codes of another width, ids of another number, or of another kind than those there: strings,
+        signed or unsigned integers.
         """
         packed, _ = as_packed(codes, self.bits, "codes")
         ids = as_array(ids, "ids")
         if ids.shape != (len(packed),) or ids.dtype.kind not in "Uiu":
             raise InputError(f"ids: found {shown(ids)}, expected strings or integers [{len(packed)}]")
-        if self._ids and (ids.dtype.kind == "U") != (self._ids[0].dtype.kind == "U"):
+        if self._ids and ids.dtype.kind != self._ids[0].dtype.kind:  # int64 beside uint64 would make floats of both
             raise InputError(f"ids: found {ids.dtype}, expected {self._ids[0].dtype} as before")
         self._codes.append(packed.copy())
         self._ids.append(ids.copy())

@@ -50,6 +50,18 @@ def test_save_and_load(tmp_path):
         HammingIndex.load(tmp_path / "index.npz")
 
 
+def test_large_ids_stay_as_they_are():
+    """Signed and unsigned ids in one array would be floats, which have 53 bits."""
+    large = 2**60 + np.arange(3)
+    index = HammingIndex(8)
+    index.add(np.ones((3, 8), np.int8), large)
+    index.add(-np.ones((3, 8), np.int8), large.astype(np.int32))
+    with pytest.raises(InputError, match="ids: found uint64, expected int64 as before"):
+        index.add(np.ones((3, 8), np.int8), large.astype(np.uint64))
+    found, _ = index.search(np.ones((1, 8), np.int8), 3)
+    assert found.dtype == np.int64 and found.tolist() == [large.tolist()]
+
+
 def test_bad_input(tmp_path):
     index = HammingIndex(8)
     codes = np.ones((3, 8), np.int8)
