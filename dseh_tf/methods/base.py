@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from dseh_tf.data import RetrievalDataset, Split
+from dseh_tf.data.memory_maps import check_finite
 from dseh_tf.errors import InputError, positive
 
 if TYPE_CHECKING:
@@ -98,6 +99,16 @@ def check_numbers(
             raise InputError(f"{name}: found {value}, expected a positive number")
 
 
+def check_features(features: np.ndarray, ids: np.ndarray, part: str, width: int | None = None) -> None:
+    """Raises InputError where features [n, d] are of another width, or hold a value that is not finite (row and column named).
+
+    part: which rows these are, for the message. width: what a fitted method was trained on.
+    """
+    if width is not None and features.shape[1] != width:
+        raise InputError(f"{part} features: found {features.shape[1]} columns, expected {width}, as in training")
+    check_finite(features, ids, f"{part} features")
+
+
 def input_matrix(split: Split) -> np.ndarray:
     """float32 [n, d]: the split's features, or its images flattened and scaled to 0..1.
 
@@ -117,4 +128,4 @@ def input_matrix(split: Split) -> np.ndarray:
     raise InputError("features: found labels only, expected features or images")
 
 
-__all__ = ["Fitted", "Method", "NoSettings", "check_numbers", "input_matrix"]
+__all__ = ["Fitted", "Method", "NoSettings", "check_features", "check_numbers", "input_matrix"]

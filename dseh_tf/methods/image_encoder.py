@@ -14,7 +14,7 @@ from dseh_tf.data import Split
 from dseh_tf.data.input_pipeline import array_batches
 from dseh_tf.data.pixels import image_batches, load_pixels
 from dseh_tf.errors import InputError
-from dseh_tf.methods.base import Fitted
+from dseh_tf.methods.base import Fitted, check_features
 from dseh_tf.models.backbones import Backbone, build_backbone
 from dseh_tf.retrieval import sign
 from dseh_tf.training.replicas import RowStream, joined
@@ -68,9 +68,12 @@ class TrainingInputs:
 def training_inputs(train: Split, trunk: Trunk, runtime: Runtime | None = None) -> TrainingInputs:
     """The training rows' features where there are any, else their pixels, which `runtime` may have a folder for.
 
-    Raises InputError for labels only.
+    Raises InputError for labels only, and for features that are not finite (row and column named).
     """
     if train.features is not None:
+        check_features(train.features, train.ids, "train")
+        if train.flipped_features is not None:
+            check_features(train.flipped_features, train.ids, "mirrored train", train.features.shape[1])
         return TrainingInputs(train.features, train.flipped_features, train.flipped_features is not None)
     if train.images is None:
         raise InputError(
@@ -108,7 +111,7 @@ class ImageEncoder(Fitted):
             self._forward = RowStream(runtime.strategy, lambda x: network(x, training=False))
 
     def encode(self, split: Split, modality: str = "image") -> np.ndarray:
-        """int8 ±1 [n, K] of the split's features, or of its images."""
+        """int8 ±1 [n, K] of the split's features, or of its images. Raises InputError as `outputs` does."""
         if modality != "image":
             raise InputError(f"modality: found {modality!r}, expected image")
         return np.concatenate([sign(outputs["logits"]) for outputs in self._batches(split)])
@@ -121,7 +124,11 @@ class ImageEncoder(Fitted):
             partial.replace(path)
 
     def outputs(self, split: Split) -> dict[str, np.ndarray]:
-        """The network's outputs, float32, a row each."""
+        """The network's outputs, float32, a row each.
+
+        Raises InputError where the split has not what the network was trained on: features of its width, each finite
+        (row and column named), or images that can be decoded.
+        """
         return joined(self._batches(split))
 
     def _batches(self, split: Split) -> Iterator[dict[str, np.ndarray]]:
@@ -131,6 +138,7 @@ class ImageEncoder(Fitted):
         if self.backbone is None:
             if split.features is None:
                 raise InputError("features: found none, expected those the network was trained on")
+            check_features(split.features, split.ids, "encoded", self.network.input_shape[1])
             batches = array_batches(split.features, size)
         else:
             if split.images is None:

@@ -14,9 +14,8 @@ import scipy.linalg
 import scipy.sparse.linalg
 
 from dseh_tf.data import Split
-from dseh_tf.data.memory_maps import check_finite
 from dseh_tf.errors import InputError
-from dseh_tf.methods.base import Fitted, input_matrix
+from dseh_tf.methods.base import Fitted, check_features, input_matrix
 
 BLOCK_ROWS = 4096
 
@@ -36,9 +35,7 @@ def signs(values: np.ndarray) -> np.ndarray:
 def checked_rows(split: Split, part: str, width: int | None = None) -> np.ndarray:
     """float32 [n, d] of a split; InputError on a value that is not finite (row and column named) or another width."""
     x = input_matrix(split)
-    if width is not None and x.shape[1] != width:
-        raise InputError(f"{part} features: found {x.shape[1]} columns, expected {width}, as in training")
-    check_finite(x, split.ids, f"{part} features")
+    check_features(x, split.ids, part, width)
     return x
 
 
