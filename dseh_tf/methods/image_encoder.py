@@ -68,8 +68,10 @@ class TrainingInputs:
 def training_inputs(train: Split, trunk: Trunk, runtime: Runtime | None = None) -> TrainingInputs:
     """The training rows' features where there are any, else their pixels, which `runtime` may have a folder for.
 
-    Raises InputError for labels only, and for features that are not finite (row and column named).
+    Raises InputError for no row, for labels only, and for features that are not finite (row and column named).
     """
+    if not len(train):
+        raise InputError("train rows: found none, expected at least one")
     if train.features is not None:
         check_features(train.features, train.ids, "train")
         if train.flipped_features is not None:
@@ -134,6 +136,8 @@ class ImageEncoder(Fitted):
     def _batches(self, split: Split) -> Iterator[dict[str, np.ndarray]]:
         if self.network is None:
             raise InputError("encode: found a method trained on labels alone, expected one trained on images")
+        if not len(split):
+            raise InputError("encoded rows: found none, expected at least one")
         size = self.runtime.encode_batch
         if self.backbone is None:
             if split.features is None:

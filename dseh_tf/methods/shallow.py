@@ -33,7 +33,9 @@ def signs(values: np.ndarray) -> np.ndarray:
 
 
 def checked_rows(split: Split, part: str, width: int | None = None) -> np.ndarray:
-    """float32 [n, d] of a split; InputError on a value that is not finite (row and column named) or another width."""
+    """float32 [n, d] of a split; InputError on a value that is not finite (row and column named), another width or no row."""
+    if not len(split):
+        raise InputError(f"{part} rows: found none, expected at least one")
     x = input_matrix(split)
     check_features(x, split.ids, part, width)
     return x

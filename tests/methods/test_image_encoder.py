@@ -35,6 +35,16 @@ def test_training_features_that_are_not_finite_are_named():
         training_inputs(train, Trunk())
 
 
+def test_no_rows(encoder):
+    from dseh_tf.methods.image_encoder import Trunk, training_inputs
+
+    none = clusters().query.take(np.arange(0))
+    with pytest.raises(InputError, match="train rows: found none, expected at least one"):
+        training_inputs(none, Trunk())
+    with pytest.raises(InputError, match="encoded rows: found none, expected at least one"):
+        encoder.encode(none)
+
+
 def test_encoded_features_that_do_not_fit_are_named(encoder):
     query = clusters().query
     assert encoder.encode(query).shape == (60, 6)

@@ -109,6 +109,10 @@ def test_clear_errors(method):
         fitted.encode(clusters(width=3).query)
     with pytest.raises(InputError, match="modality: found 'text'"):
         fitted.encode(data.query, modality="text")
+    none = np.arange(0)
+    assert fitted.encode(data.query.take(none)).shape == (0, 6)
+    with pytest.raises(InputError, match="train rows: found none, expected at least one"):
+        make(method).fit(data.replace(train=data.train.take(none)))
     data.train.features[:] = 1
     with pytest.raises(InputError, match="found 240 equal rows"):
         make(method).fit(data)
