@@ -62,7 +62,8 @@ def alternate(
     """Trains both networks; returns one report a round, as `rounds` of result.json.
 
     memory: LabNet's banks, part of the checkpoint. targets: ImgNet's, LabNet's features and signs of the training
-    labels; derived, so not part of it. Phases that a restored checkpoint holds are not repeated.
+    labels; derived, so not part of it. Phases that a restored checkpoint holds are not repeated. say: takes a line a report;
+    rounds count from 0 there too.
     """
     reports: list[dict[str, Any]] = trainer.notes.setdefault("rounds", [])
     for round_ in range(method.rounds):
@@ -72,7 +73,7 @@ def alternate(
         trainer.run(phase)
         if len(reports) <= round_:
             reports.append({"round": round_, **method.report_labels(round_)})
-            say(f"round {round_ + 1}: " + _line(reports[round_]))
+            say(f"round {round_}: " + _line(reports[round_]))
             trainer.save()
         if not method.images:
             continue
@@ -83,7 +84,7 @@ def alternate(
             found = method.report_images(round_)
             reports[round_] |= {**found, "images": True}
             if found:
-                say(f"round {round_ + 1}: " + _line(found))
+                say(f"round {round_}: " + _line(found))
             trainer.save()
     return [{name: value for name, value in report.items() if name != "images"} for report in reports]
 

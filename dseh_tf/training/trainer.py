@@ -46,7 +46,7 @@ class VariableGroup:
 class Phase:
     """A stretch of training of one network.
 
-    name: "labnet", "imgnet", ...; one name, one `loss` (it is traced once and used in every round).
+    name: "labnet", "imgnet", ...; one name, one `loss` (it is traced once and used in every round). round: from 0.
     loss: a batch (this replica's share, and the "step" of the phase, int64) -> {"total": scalar, other terms}; shares of
     all replicas add up to the loss of the global batch. Everything but "total" is for the eye.
     learning_rate: epoch -> base rate. on_epoch: called behind each epoch with the number of those done.
@@ -199,7 +199,7 @@ class Trainer:
         block = min(50, phase.epoch_steps)
         seed = stream_seed(self.seed, phase.name, phase.round, "dropout")
         bar = tqdm(
-            total=phase.steps, initial=first, desc=f"round {phase.round + 1} {phase.name}", unit="step",
+            total=phase.steps, initial=first, desc=f"round {phase.round} {phase.name}", unit="step",
             disable=not self.runtime.progress, mininterval=0.5, dynamic_ncols=True,
         )  # fmt: skip
         step, saved = first, first

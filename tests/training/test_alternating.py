@@ -71,11 +71,13 @@ def test_phases_take_turns_and_banks_come_back(tf):
     from dseh_tf.training.alternating import alternate
 
     networks, (memory, targets) = Networks(), _memories(tf)
-    reports = alternate(networks, Trainer(networks), memory, targets, seed=0)
+    said: list[str] = []
+    reports = alternate(networks, Trainer(networks), memory, targets, seed=0, say=said.append)
     assert networks.calls == [
         "labnet/0", "signs", "imgnet/0", "banks", "labnet/1", "signs", "imgnet/1", "banks", "labnet/2", "signs", "imgnet/2",
     ]  # fmt: skip
     assert reports == [{"round": r, "map_labels": 0.5, "map": 0.4} for r in range(3)]
+    assert said == [f"round {r}: {found}" for r in range(3) for found in ("map_labels 0.5000", "map 0.4000")]
     np.testing.assert_array_equal(memory.features.numpy(), np.full((4, 3), 7))
     np.testing.assert_array_equal(memory.codes.numpy(), -np.ones((4, 2)))
     np.testing.assert_array_equal(targets.codes.numpy(), [[1, -1], [1, -1], [1, 1], [-1, -1]])  # zero counts as +1
