@@ -43,8 +43,10 @@ class TrainingRows:
 
     def __post_init__(self) -> None:
         if self.batch_size > self.rows:
+            setting = f"{self.phase}_batch" if self.phase in ("labnet", "imgnet") else "batch"
             raise InputError(
-                f"{self.phase} batch: found {self.batch_size}, expected at most the {self.rows} training rows"
+                f"{self.phase} batch: found {self.batch_size}, expected at most the {self.rows} training rows "
+                f"(--set={setting}=...)"
             )
 
     @property

@@ -93,7 +93,9 @@ def test_a_large_memory_map_is_read_by_rows(tf, tmp_path, monkeypatch):
 
 
 def test_batches_that_do_not_fit(tf):
-    with pytest.raises(InputError, match="imgnet batch: found 41, expected at most the 40 training rows"):
-        _rows(batch_size=41)
+    for phase, setting in (("imgnet", "imgnet_batch"), ("labnet", "labnet_batch"), ("dpsh", "batch")):
+        line = rf"{phase} batch: found 41, expected at most the 40 training rows \(--set={setting}=\.\.\.\)"
+        with pytest.raises(InputError, match=line):
+            _rows(batch_size=41, phase=phase)
     with pytest.raises(InputError, match=r"imgnet batch: found 8 rows for 3 replicas \(--replicas\), expected a multiple"):
         _batches(tf, _rows(), replicas=3)
