@@ -9,6 +9,12 @@ _REFUSED = (
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST,
 )  # fmt: skip
 
+_MISPLACED = {
+    errno.EEXIST: "found a file in its place, expected a folder",
+    errno.ENOTDIR: "found a file among the folders above it, expected folders",
+    errno.EISDIR: "found a folder in its place, expected a file",
+}
+
 
 class InputError(ValueError):
     """Bad input, told in one line: which file, which field, what was found, what was expected.
@@ -32,4 +38,4 @@ def refusal(error: OSError) -> str | None:
     """One line on a file or folder that cannot be used as asked; None for an error that is ours."""
     if error.errno not in _REFUSED or error.filename is None:
         return None
-    return f"{error.filename}: {error.strerror}"
+    return f"{error.filename2 or error.filename}: {_MISPLACED.get(error.errno, error.strerror)}"

@@ -9,6 +9,7 @@ methods that train a network on images (it is kept as imgnet.keras).
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 
@@ -24,13 +25,14 @@ def define_flags() -> None:
     flags.DEFINE_integer("top", 10, "So many answers an image.")
 
 
-def main(_: list[str]) -> None:
-    workdir, paths = Path(flags.FLAGS.workdir), tuple(map(Path, flags.FLAGS.images))
+def main(_: list[str], given: Any = flags.FLAGS) -> None:
+    workdir, paths = Path(given.workdir), tuple(map(Path, given.images))
     if not paths:
         raise InputError("images: found none, expected image files separated by commas")
     for path in paths:
         if not path.is_file():
-            raise InputError(f"images: {path}: found no such file, expected an image")
+            found = "a folder" if path.is_dir() else "no such file"
+            raise InputError(f"images: {path}: found {found}, expected an image file")
     codes = load_codes(workdir / "codes.npz")
     index = HammingIndex(codes.bits)
     index.add(codes.database_codes, codes.database_ids)

@@ -27,7 +27,15 @@ def call(monkeypatch):
     [
         (InputError("bits: found 0, expected 1"), "error: bits: found 0, expected 1\n"),
         (PermissionError(errno.EACCES, "Permission denied", "data/pixels"), "error: data/pixels: Permission denied\n"),
-        (NotADirectoryError(errno.ENOTDIR, "Not a directory", "runs/x"), "error: runs/x: Not a directory\n"),
+        (FileExistsError(errno.EEXIST, "File exists", "x"), "error: x: found a file in its place, expected a folder\n"),
+        (
+            NotADirectoryError(errno.ENOTDIR, "Not a directory", "runs/x"),
+            "error: runs/x: found a file among the folders above it, expected folders\n",
+        ),
+        (
+            IsADirectoryError(errno.EISDIR, "Is a directory", ".x.partial", None, "x"),
+            "error: x: found a folder in its place, expected a file\n",
+        ),
         (OSError(errno.ENOSPC, "No space left on device", "codes.npz"), "error: codes.npz: No space left on device\n"),
     ],
 )

@@ -93,9 +93,15 @@ def test_nothing_to_draw_is_one_line_and_exit_code_2(tmp_path, arguments, messag
 
 def test_a_file_in_the_place_of_the_folder(tmp_path):
     write_run(tmp_path / "runs" / "itq", WORLD, "itq", 16)
-    (tmp_path / "out").write_text("")
-    done = start("figures.map_table", f"--runs={tmp_path / 'runs'}", f"--out={tmp_path / 'out'}")
-    assert (done.returncode, done.stderr) == (2, f"error: {tmp_path / 'out'}: File exists\n")
+    out = tmp_path / "out"
+    out.write_text("")
+    for module in ("figures.map_table", "figures.pr_curve"):  # tables and pictures make their folder by themselves
+        done = start(module, f"--runs={tmp_path / 'runs'}", f"--out={out}")
+        assert (done.returncode, done.stderr) == (2, f"error: {out}: found a file in its place, expected a folder\n")
+    done = start("figures.map_table", f"--runs={tmp_path / 'runs'}", f"--out={out / 'below'}")
+    assert (done.returncode, done.stderr) == (
+        2, f"error: {out / 'below'}: found a file among the folders above it, expected folders\n"
+    )  # fmt: skip
 
 
 class Page(HTMLParser):
