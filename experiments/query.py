@@ -2,8 +2,9 @@
 
     python -m experiments.query --workdir=runs/x --images=a.jpg,b.png --top=10
 
-Prints the nearest database items of each image, nearest first; at one distance in the database's order. For runs of
-methods that train a network on images (it is kept as imgnet.keras).
+Prints the nearest database items of each image, nearest first, at one distance in the database's order; then how many items
+of the database stand at the last distance, some of which may be left out. For runs of methods that train a network on
+images (it is kept as imgnet.keras).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from absl import flags
 
 from dseh_tf.data import FileImages, Split
 from dseh_tf.errors import InputError
-from dseh_tf.retrieval import HammingIndex, load_codes, sign
+from dseh_tf.retrieval import HammingIndex, hamming, load_codes, pack, sign
 from experiments import program, run_data, run_folder
 
 
@@ -37,10 +38,16 @@ def main(_: list[str], given: Any = flags.FLAGS) -> None:
     index = HammingIndex(codes.bits)
     index.add(codes.database_codes, codes.database_ids)
     queries = encode(workdir, paths)
-    for path, ids, distances in zip(paths, *index.search(queries, flags.FLAGS.top), strict=True):
+    for path, code, ids, distances in zip(paths, pack(queries), *index.search(queries, given.top), strict=True):
         print(path)
         for name, distance in zip(ids, distances, strict=True):
             print(f"  {distance:3d}  {name}")
+        last = distances[-1]
+        held = int((hamming(code[None], codes.database_codes) == last).sum())
+        print(
+            f"  {held} item{'' if held == 1 else 's'} at distance {last}, {(distances == last).sum()} shown; "
+            "ties in the database's order"
+        )
 
 
 def encode(workdir: Path, paths: tuple[Path, ...]):

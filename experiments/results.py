@@ -17,6 +17,7 @@ from experiments import run_folder
 
 MAP_AT = (50, 1000, 5000)
 PRECISION_AT = tuple(range(100, 1001, 100))
+TIE_RULE = "expected over tied orders"  # of all numbers but map_stable_order: see retrieval/metrics.py
 _SHOWN_QUERIES, _SHOWN_ANSWERS, _SHOWN_SIZE = 12, 10, 96
 
 
@@ -101,13 +102,14 @@ def summary(result: Mapping[str, Any]) -> str:
         )
     if "map" in result:
         lines.append(
-            f"  images   MAP {result['map']:.4f} (expected over tied orders), {result['map_stable_order']:.4f} (database order)"
+            f"  images   MAP {result['map']:.4f} ({TIE_RULE}), {result['map_stable_order']:.4f} (database order)"
         )
         if result["map_at"]:
-            lines.append("           " + ", ".join(f"MAP@{k} {v:.4f}" for k, v in result["map_at"].items()))
+            shown = ", ".join(f"MAP@{k} {v:.4f}" for k, v in result["map_at"].items())
+            lines.append(f"           {shown} ({TIE_RULE}; divided by the hits within)")
         if result["precision_at"]:
             shown = [f"P@{n} {v:.4f}" for n, v in result["precision_at"].items() if n in ("100", "500", "1000")]
-            lines.append("           " + ", ".join(shown))
+            lines.append(f"           {', '.join(shown)} ({TIE_RULE})")
         if result["queries_without_relevant"]:
             lines.append(f"           {result['queries_without_relevant']} queries have no relevant item and count 0")
     timed = [

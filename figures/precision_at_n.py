@@ -36,7 +36,7 @@ def _finish(axes: Axes) -> None:
 
 
 def draw(runs: Runs, out: Path) -> list[Path]:
-    return draw_curves(runs, out, "precision_at_n", "Precision at N", points, _finish)
+    return draw_curves(runs, out, "precision_at_n", "Precision at N (expected over tied orders)", points, _finish)
 
 
 if __name__ == "__main__":

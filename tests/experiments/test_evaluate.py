@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from dseh_tf.retrieval import evaluate, pack, save_codes
+from experiments.results import metrics, summary
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,7 +49,17 @@ def test_prints_the_table_without_tensorflow(workdir):
     done = _evaluate(workdir)
     assert done.returncode == 0, done.stderr
     assert f"MAP {(workdir / 'expected').read_text()} (expected over tied orders)" in done.stdout
+    ahead = [line for line in done.stdout.splitlines() if "MAP@50" in line]
+    assert len(ahead) == 1 and ahead[0].endswith("(expected over tied orders; divided by the hits within)")
     assert len([line for line in done.stdout.splitlines() if line.strip()[:2].strip().isdigit()]) >= 13
+
+
+def test_precision_at_n_tells_its_tie_rule():
+    """One query, all of 150 items tied, 30 of them relevant: 1/5 is expected among any 100, whatever their order."""
+    labels = (np.arange(150) < 30).astype(np.uint8)[:, None]
+    found = metrics(evaluate(np.ones((1, 4), np.int8), np.ones((150, 4), np.int8), labels[:1], labels), 150)
+    told = {"method": "itq", "dataset": "x", "bits": 4, "seed": 0, "n_train": 1, "n_query": 1, "n_database": 150}
+    assert "           P@100 0.2000 (expected over tied orders)" in summary({**told, **found}).splitlines()
 
 
 def test_another_number_of_bits(workdir):

@@ -21,11 +21,12 @@ def runs(runs_root):
 
 @pytest.fixture
 def drawn(monkeypatch):
-    """Lines of every figure saved, by figure name: label -> (x, y, legend title)."""
+    """Lines of every figure saved, by figure name: label -> (x, y), and its title and legend's title."""
     figures = {}
 
     def keep(figure, out, name):
         figures[name] = {line.get_label(): line.get_xydata() for line in figure.axes[0].lines}
+        figures[name]["title"] = figure.axes[0].get_title(loc="left")
         figures[name]["legend"] = figure.legends[0].get_title().get_text()
         plt.close(figure)
         return []
@@ -69,6 +70,7 @@ def test_a_radius_that_retrieves_nothing_is_a_gap():
 def test_precision_at_n_is_the_expectation_over_ties(runs, runs_root, drawn):
     precision_at_n.draw(runs.of(dataset="multi_digits", bits=12, method="itq"), None)
     points = drawn["precision_at_n_multi_digits_12"]["ITQ"]
+    assert "expected over tied orders" in drawn["precision_at_n_multi_digits_12"]["title"]
     # the database has 300 items, so N ends there
     assert points[:, 0].tolist() == [100, 200, 300]
     for n, found in points:
