@@ -7,8 +7,8 @@ DEMO     := runs/demo
 INSTALL  := $(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 SUPPORTED := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))
 
-# TensorFlow's start-up notes say nothing about the run; warnings and errors still show.
-export TF_CPP_MIN_LOG_LEVEL ?= 1
+# TensorFlow's start-up notes say nothing about the run, and its failures come as exceptions.
+export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint env test-env same-python tensorboard clean

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging as python_logging
 import os
 import sys
 from collections.abc import Callable
@@ -10,11 +11,24 @@ from absl import app, logging
 
 from dseh_tf.errors import InputError, refusal
 
+_CHATTY = ("/tensorflow/python/", "/tensorflow_datasets/core/")
+
+
+def worth_telling(record: python_logging.LogRecord) -> bool:
+    """False for what TensorFlow's own files tell below a warning: a line for every checkpoint and every reader."""
+    return record.levelno > python_logging.INFO or not any(part in record.pathname for part in _CHATTY)
+
 
 def run(main: Callable[[list[str]], None]) -> None:
-    """absl's app.run with its logging shown, and without TensorFlow's chatter; bad input or a disk that refuses is one line."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    """absl's app.run with its logging shown; bad input or a disk that refuses is one line.
+
+    TensorFlow's chatter is left out, but for what it writes while it is imported, before it reads its level: two lines on
+    CUDA where there is none.
+    """
+    # Its failures come as exceptions; level 2 still complains of the CUDA that is not there.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.set_verbosity(logging.INFO)
+    logging.get_absl_logger().addFilter(worth_telling)
 
     def guarded(arguments: list[str]) -> None:
         try:

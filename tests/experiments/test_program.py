@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import errno
+import logging
+import os
 
+import absl.logging
 import pytest
 
 from dseh_tf.errors import InputError
@@ -49,6 +52,24 @@ def test_what_is_no_flag(call, capsys):
     with pytest.raises(SystemExit) as stop:
         call(AssertionError("not reached"), "bits=3")
     assert stop.value.code == 2 and "found 'bits=3', expected flags only" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("path", "level", "told"),
+    [
+        ("lib/site-packages/tensorflow/python/checkpoint/functional_saver.py", logging.INFO, False),
+        ("lib/site-packages/tensorflow/python/checkpoint/functional_saver.py", logging.WARNING, True),
+        ("lib/site-packages/tensorflow_datasets/core/reader.py", logging.INFO, False),
+        ("tensorflow/dseh_tf/training/alternating.py", logging.INFO, True),
+    ],
+)
+def test_tensorflows_chatter_is_left_out(call, monkeypatch, path, level, told):
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL")
+    with pytest.raises(SystemExit):
+        call(InputError("bits: found 0, expected 1"))
+    assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "3"
+    record = logging.LogRecord("absl", level, path, 1, "a line", None, None)
+    assert bool(absl.logging.get_absl_logger().filter(record)) == told
 
 
 def test_other_failures_keep_their_traceback(call):
