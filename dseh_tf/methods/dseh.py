@@ -182,7 +182,7 @@ class _Training:
                 with self.trainer.aside():
                     found = self._label_numbers()
                 self.trainer.notes.setdefault("label_epochs", []).append({"round": round_, "epoch": done, **found})
-                logging.info("round %d, epoch %d: %s", round_ + 1, done, found)
+                logging.info("round %d, epoch %d: %s", round_, done, found)
 
         return Phase(
             name="labnet",
