@@ -50,7 +50,7 @@ def draw_curves(
                 axes.plot(x, y, label=here.title(method, preset), zorder=3 + (len(lines) - rank) / 100, **settings)
             axes.set_title(f"{title}\n{style.dataset_title(dataset)}, {bits} bits", loc="left")
             finish(axes)
-            style.legend_outside(figure, axes, seeds_told(here))
+            style.legend_outside(figure, axes, seeds_told(here, list(lines)))
             paths += style.save(figure, out, style.file_name(name, dataset, bits))
     return paths
 
@@ -59,8 +59,8 @@ def _one_size(runs: Runs) -> bool:
     return len({run.result.get("n_database") for run in runs}) == 1
 
 
-def seeds_told(runs: Runs) -> str:
-    """How many seeds stand behind each line: `3 seeds`, or `1 to 3 seeds`."""
-    counts = sorted({len(runs.of(method=method, preset=preset)) for method, preset in runs.variants})
+def seeds_told(runs: Runs, variants: list[tuple[str, str]] | None = None) -> str:
+    """How many seeds stand behind each line, of all variants or of those given: `3 seeds`, or `1 to 3 seeds`."""
+    counts = sorted({len(runs.of(method=method, preset=preset)) for method, preset in variants or runs.variants})
     number = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     return f"{number} seed{'' if counts[-1] == 1 else 's'}"

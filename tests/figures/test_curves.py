@@ -104,7 +104,8 @@ def test_runs_of_different_databases_are_not_pooled(tmp_path, drawn):
     write_run(tmp_path / "2", WORLD, "lsh", 12, 0)
     found = read_runs(tmp_path)
     pr_curve.draw(found, None)
-    assert set(drawn["pr_curve_multi_digits_12"]) == {"LSH", "legend"}
+    assert set(drawn["pr_curve_multi_digits_12"]) == {"LSH", "legend", "title"}
+    assert drawn["pr_curve_multi_digits_12"]["legend"] == "1 seed"
     assert [note for note in found.notes if note.endswith("runs differ in n_database; their curves are left out")]
 
 
