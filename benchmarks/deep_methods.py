@@ -54,7 +54,9 @@ def subject(name: str, trunk: Trunk, batch: int, dataset: RetrievalDataset) -> S
     if name == "dseh":
         method = DSEH(32, trunk=trunk, imgnet_batch=batch)
         images = _Training(method, method._resolved("features" if dataset.has_features else trunk.kind), dataset, runtime)
-        images.targets.fill_normal(0)
+        rng = np.random.default_rng(0)
+        vectors, dim = len(images.distinct.vectors), images.settings.feature_dim
+        images.targets.fill(rng.standard_normal((vectors, dim)), np.sign(rng.standard_normal((vectors, 32))))
         return Subject(images.imgnet, images.imgnet_groups, images.trainer, images.imgnet_phase(0), images.inputs.plain)
     training = Training(METHODS[name](32, trunk=trunk, batch=batch), dataset, runtime)
     return Subject(training.network, training.groups, training.trainer, training.phase(), training.inputs.plain)
@@ -74,7 +76,7 @@ class Bare:
                 stream = DropoutStream(tf.stack([tf.constant(1, tf.int64), tf.cast(index, tf.int64)]), 0, batch)
                 with dropout_stream(stream), tf.GradientTape() as tape:
                     outputs = of.network(images, training=True)
-                    loss = tf.add_n([tf.reduce_sum(value) for value in outputs.values()])
+                    loss = self.loss(outputs)
                 gradients = tape.gradient(loss, [v.value for v in variables])
                 if update:
                     apply_gradients(of.groups, gradients)
@@ -82,6 +84,9 @@ class Bare:
             return total
 
         self.run = run
+
+    def loss(self, outputs: dict[str, tf.Tensor]) -> tf.Tensor:
+        return tf.add_n([tf.reduce_sum(value) for value in outputs.values()])
 
     def steps(self, count: int) -> None:
         self.run(tf.constant(count)).numpy()

@@ -11,6 +11,8 @@ import tensorflow as tf
 
 # Of the bank's rows that `bank_likelihood` works on at a time.
 _BLOCK_BYTES = 3 * 2**20
+_USUAL_WIDTH = 512  # of a bank whose width changes between phases
+
 
 def similarity(labels: tf.Tensor, batch_labels: tf.Tensor) -> tf.Tensor:
     """S_ij = 1 where rows i and j share a label, else 0.
@@ -39,30 +41,61 @@ def pair_likelihood(theta: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
 
 
 def bank_likelihood(
-    bank: tf.Variable | tf.Tensor, outputs: tf.Tensor, similar: tf.Tensor, scale: float, similarity: float
+    bank: tf.Variable | tf.Tensor,
+    outputs: tf.Tensor,
+    similar: tf.Tensor,
+    scale: float,
+    similarity: float,
+    weights: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """`pair_likelihood(inner_products(bank, outputs, scale), similarity * similar)` with its gradient in one reading.
 
-    bank: [n, d], n and d known, a constant: only `outputs` get a gradient. outputs: [b, d]. similar: [n, b] of
-    `similarity`. similarity: what multiplies it. Scalar.
+    theta and the gradient, scale * (sigmoid(theta) - targets)^T bank, both need the whole bank. Here they are computed
+    block by block, while a block is in the cache. A variable that is updated by rows is copied when it is read, so it is
+    read by blocks as well; of a tensor the blocks are views.
 
-    theta and the gradient, scale * (sigmoid(theta) - targets)^T bank, both need the whole bank. Here they are taken a
-    block of rows at a time, while it is in the cache; and as a variable that is updated by rows is copied when it is
-    read, by blocks as well, no step copies the bank.
+    Args:
+        bank: [n, d], n known; a constant: only `outputs` get a gradient.
+        outputs: [b, d].
+        similar: [n, b] of `similarity`.
+        scale: Of the inner products.
+        similarity: What multiplies `similar`.
+        weights: [n], how often each row of the bank counts; None for once.
+
+    Returns:
+        A scalar, the sum over all pairs.
     """
-    rows, width = bank.shape
-    scaled = scale * tf.stop_gradient(outputs)
-    block = max(1, _BLOCK_BYTES // (width * bank.dtype.size))
+    rows = bank.shape[0]
+    scaled = tf.transpose(scale * tf.stop_gradient(outputs))  # [d, b]; the product is faster than with transpose_b
+    block = max(1, _BLOCK_BYTES // ((bank.shape[1] or _USUAL_WIDTH) * bank.dtype.size))
     values, gradients = [], []
     for start in range(0, rows, block):
         stop = min(start + block, rows)
         with tf.control_dependencies(gradients[-2:-1]):  # no more than two blocks at a time
-            part = tf.gather(bank, tf.range(start, stop))  # of a variable these rows alone are read
-        theta = tf.matmul(part, scaled, transpose_b=True)
+            # Of a variable these rows alone are read.
+            part = tf.gather(bank, tf.range(start, stop)) if isinstance(bank, tf.Variable) else bank[start:stop]
+        theta = tf.matmul(part, scaled)
         targets = similarity * similar[start:stop]
-        values.append(pair_likelihood(theta, targets))
-        gradients.append(tf.matmul(tf.sigmoid(theta) - targets, part, transpose_a=True))
+        probability = tf.sigmoid(theta)
+        slope = probability - targets
+        value = tf.reduce_sum(tf.nn.relu(theta) - targets * theta, axis=1) - _log_product(
+            tf.maximum(probability, 1.0 - probability)  # softplus(theta) = relu(theta) - log sigmoid(|theta|)
+        )
+        if weights is not None:
+            value *= weights[start:stop]
+            slope *= weights[start:stop, None]
+        values.append(tf.reduce_sum(value))
+        gradients.append(tf.matmul(slope, part, transpose_a=True))
     return _with_gradient(outputs, tf.add_n(values), scale * tf.add_n(gradients))
+
+
+def _log_product(x: tf.Tensor) -> tf.Tensor:
+    """The sums of log(x) over the columns of x [n, b], of values in [1/2, 1]: the logarithm of products of them.
+
+    A product of 64 is at least 2^-64, which float32 represents, and costs a multiplication where a logarithm costs ten.
+    """
+    products = [tf.reduce_prod(x[:, start : start + 64], axis=1) for start in range(0, x.shape[1], 64)]
+    return tf.add_n([tf.math.log(product) for product in products])
 
 
 @tf.custom_gradient

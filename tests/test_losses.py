@@ -135,6 +135,36 @@ def test_bank_form_equals_plain_form(rng, dtype, scale, similarity, block_rows):
         np.testing.assert_allclose(found[1], expected[1], rtol=TOLERANCE[dtype], atol=10 * TOLERANCE[dtype])
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("scale", "similarity"), SETTINGS)
+def test_weights_count_the_rows_of_the_bank(rng, dtype, scale, similarity, block_rows):
+    """Against the plain form on a bank in which each row is as often as its weight says."""
+    bank, outputs = (rng.standard_normal(shape).astype(dtype) for shape in ((ROWS, WIDTH), (BATCH, WIDTH)))
+    similar = naive_similarity(labels(rng, ROWS), labels(rng, BATCH)).astype(dtype)
+    counts = rng.integers(0, 5, ROWS)
+    rows = np.repeat(np.arange(ROWS), counts)
+    expected = value_and_gradient(lambda x: plain(bank[rows], x, similar[rows], scale, similarity), outputs)
+    weights = tf.constant(counts, dtype)
+    for held in (tf.constant(bank), tf.Variable(bank, trainable=False)):
+        found = value_and_gradient(
+            lambda x, held=held: losses.bank_likelihood(held, x, tf.constant(similar), scale, similarity, weights), outputs
+        )
+        assert found[0] == pytest.approx(expected[0], rel=TOLERANCE[dtype])
+        np.testing.assert_allclose(found[1], expected[1], rtol=TOLERANCE[dtype], atol=10 * TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("batch", [1, 63, 64, 65, 130])
+@pytest.mark.parametrize("size", [1e-3, 1.0, 30.0])
+def test_sums_over_large_batches(rng, batch, size):
+    """Products of many sigmoids, close to 1/2 and close to 1, neither underflow nor lose digits."""
+    bank, outputs = (size * rng.standard_normal(shape).astype(np.float32) for shape in ((ROWS, WIDTH), (batch, WIDTH)))
+    similar = (rng.random((ROWS, batch)) < 0.4).astype(np.float32)
+    theta = 0.5 * bank.astype(np.float64) @ outputs.T
+    expected = float((np.logaddexp(0.0, theta) - 0.8 * similar * theta).sum())
+    found = losses.bank_likelihood(tf.constant(bank), tf.constant(outputs), tf.constant(similar), 0.5, 0.8)
+    assert float(found) == pytest.approx(expected, rel=2e-6)
+
+
 def test_bank_form_reads_what_the_step_has_written(rng, block_rows):
     bank = rng.standard_normal((ROWS, WIDTH))
     outputs, rows = rng.standard_normal((BATCH, WIDTH)), rng.choice(ROWS, BATCH, replace=False)

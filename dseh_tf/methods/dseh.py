@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -21,10 +21,17 @@ from dseh_tf.models.labnet import build_labnet
 from dseh_tf.presets import DSEHSettings
 from dseh_tf.retrieval import evaluate, sign
 from dseh_tf.training.alternating import Outputs, alternate
+from dseh_tf.training.label_targets import LabelTargets, distinct_rows
 from dseh_tf.training.replicas import RowStream, gather, joined
 from dseh_tf.training.runtime import Runtime
 from dseh_tf.training.semantic_memory import SemanticMemory
 from dseh_tf.training.trainer import Phase, Trainer, VariableGroup, build_optimizer
+
+# Of the terms of LabNet's loss and of ImgNet's.
+_WEIGHTS = (
+    ("labnet_feature_weight", "labnet_code_weight", "quantization_weight", "label_weight"),
+    ("imgnet_feature_weight", "imgnet_code_weight"),
+)
 
 
 class DSEH(Method):
@@ -102,6 +109,9 @@ def _checked(settings: DSEHSettings, phases: str) -> DSEHSettings:
     least |= {"labnet_width": 1, "feature_dim": 1}
     positive = ("labnet_learning_rate", "imgnet_learning_rate", "theta_scale", "logit_scale")
     check_numbers(settings, least, ("dropout", "momentum"), positive)
+    for terms in _WEIGHTS:
+        if not any(getattr(settings, name) for name in terms):
+            raise InputError(f"{', '.join(terms)}: found 0 in all, expected another number in one")
     if phases == "labnet":  # later rounds differ from more epochs only by ImgNet's rows in the memory
         settings = replace(settings, labnet_epochs=settings.labnet_epochs[:1], imgnet_epochs=())
     elif len(settings.imgnet_epochs) != len(settings.labnet_epochs):
@@ -122,6 +132,7 @@ class _Training:
         self.images = method.phases == "all"
         self.strategy = runtime.strategy
         self.labels = dataset.train.labels.astype(np.float32)
+        self.distinct = distinct_rows(dataset.train.labels)
         with runtime.networks():
             self.labnet = build_labnet(dataset.classes, self.bits, s, self.seed)
             self.labnet_optimizer = build_optimizer(s.optimizer, self.labnet.trainable_variables, s.momentum)
@@ -149,12 +160,12 @@ class _Training:
         # Not in the scope, which would mirror each replica's copy of the banks onto all replicas.
         self.memory = SemanticMemory(self.strategy, dataset.train.labels, s.feature_dim, self.bits)
         if self.images:
-            self.targets = SemanticMemory(self.strategy, dataset.train.labels, s.feature_dim, self.bits)
+            self.targets = LabelTargets(self.strategy, self.distinct, s.feature_dim, self.bits)
         self.trainer = Trainer(runtime, tracked | self.memory.checkpointed(), self.seed, self.memory.spread)
         self._label_forward = RowStream(self.strategy, lambda x: self.labnet(x, training=False))
 
     def run(self) -> ImageEncoder:
-        targets = self.targets if self.images else self.memory
+        targets = self.targets if self.images else None
         rounds = alternate(self, self.trainer, self.memory, targets, self.seed, logging.info)
         fitted = self.encoder if self.images else ImageEncoder(self.bits, None, None, self.runtime)
         fitted.train_seconds = self.trainer.seconds
@@ -164,7 +175,8 @@ class _Training:
             fitted.results["label_epochs"] = self.trainer.notes["label_epochs"]
         fitted.traces = self.trainer.traces
         fitted.labnet = self.labnet
-        features = {"labnet": self.labnet_outputs().features.astype(np.float16), "train_ids": self.dataset.train.ids}
+        labnet = self.labnet_outputs().features.astype(np.float16)[self.distinct.index]
+        features = {"labnet": labnet, "train_ids": self.dataset.train.ids}
         if self.images:
             features["imgnet"] = self.imgnet_outputs().features.astype(np.float16)
         fitted.arrays["semantic_features"] = features
@@ -230,43 +242,53 @@ class _Training:
         s, labels = self.settings, batch["labels"]
         size = s.labnet_batch
         out = self.labnet(labels, training=True)
-        if s.pair_set == "bank":
-            self.memory.write(batch["rows"], out["feature"], out["code"])
-            features, codes, others = self.memory.features, self.memory.codes, self.memory.labels
-        else:
-            features, codes, others = gather(out["feature"]), gather(out["code"]), gather(labels)
-        similar = losses.similarity(tf.convert_to_tensor(others), labels)
-        norm, pairs = self._pair_norm(size), losses.bank_likelihood if s.pair_set == "bank" else _batch_likelihood
-        terms = {
-            "feature": norm * pairs(features, out["feature"], similar, s.theta_scale, s.labnet_feature_similarity),
-            "code": norm * pairs(codes, out["code"], similar, s.theta_scale, s.labnet_code_similarity),
-            "quantization": losses.quantization(out["code"], s.quantization_reduction) / size,
-            "label": losses.label_regression(out["label"], labels) / (size * labels.shape[1]),
+        weights = {
+            "feature": s.labnet_feature_weight,
+            "code": s.labnet_code_weight,
+            "quantization": s.quantization_weight,
+            "label": s.label_weight,
         }
-        total = (
-            s.labnet_feature_weight * terms["feature"]
-            + s.labnet_code_weight * terms["code"]
-            + s.quantization_weight * terms["quantization"]
-            + s.label_weight * terms["label"]
-        )
-        return {"total": self._batch_factor(size) * total, **terms}
+        pairs = self._labnet_pairs(out, batch)
+        terms = {
+            "feature": lambda: pairs("feature", s.labnet_feature_similarity),
+            "code": lambda: pairs("code", s.labnet_code_similarity),
+            "quantization": lambda: losses.quantization(out["code"], s.quantization_reduction) / size,
+            "label": lambda: losses.label_regression(out["label"], labels) / (size * labels.shape[1]),
+        }
+        return _weighted(weights, terms, self._batch_factor(size))
+
+    def _labnet_pairs(
+        self, out: dict[str, tf.Tensor], batch: dict[str, tf.Tensor]
+    ) -> Callable[[str, float], tf.Tensor]:
+        """LabNet's J1 ("feature") and J2 ("code"), means over their pairs, by output and what multiplies S."""
+        s, labels = self.settings, batch["labels"]
+        if s.pair_set == "bank":
+            read = {name for name in ("feature", "code") if getattr(s, f"labnet_{name}_weight")}
+            banks = self.memory.write(batch["rows"], {name: out[name] for name in read})
+            others, likelihood = self.memory.labels, losses.bank_likelihood
+        else:
+            banks = {name: gather(out[name]) for name in ("feature", "code")}
+            others, likelihood = gather(labels), _batch_likelihood
+        similar = losses.similarity(tf.convert_to_tensor(others), labels)
+        norm = self._pair_norm(s.labnet_batch)
+        return lambda name, similarity: norm * likelihood(banks[name], out[name], similar, s.theta_scale, similarity)
 
     def imgnet_loss(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Equation 14: J1 + eta J2, against LabNet's features and signs."""
-        s, size = self.settings, self.settings.imgnet_batch
+        s, size, rows = self.settings, self.settings.imgnet_batch, batch["rows"]
         out = self.imgnet(batch["inputs"], training=True)
-        similar = losses.similarity(tf.convert_to_tensor(self.targets.labels), batch["labels"])
-        signs = tf.gather(self.targets.codes, batch["rows"])
-        pairs = losses.bank_likelihood(
-            self.targets.features, out["feature"], similar, s.theta_scale, s.imgnet_similarity
-        )
+        weights = {"feature": s.imgnet_feature_weight, "code": s.imgnet_code_weight}
         terms = {
-            "feature": pairs / (len(self.labels) * size),
-            "code": losses.code_cross_entropy(out["logits"], signs, s.logit_scale, s.target_smoothing)
+            "feature": lambda: self.targets.likelihood(
+                rows, batch["labels"], out["feature"], s.theta_scale, s.imgnet_similarity
+            )
+            / (len(self.labels) * size),
+            "code": lambda: losses.code_cross_entropy(
+                out["logits"], self.targets.codes_of(rows), s.logit_scale, s.target_smoothing
+            )
             / (size * self.bits),
         }
-        total = s.imgnet_feature_weight * terms["feature"] + s.imgnet_code_weight * terms["code"]
-        return {"total": self._batch_factor(size) * total, **terms}
+        return _weighted(weights, terms, self._batch_factor(size))
 
     def _pair_norm(self, batch: int) -> float:
         """What LabNet's sums over pairs are multiplied by: 1 / their number."""
@@ -284,10 +306,12 @@ class _Training:
 
     def _label_codes(self, labels: np.ndarray) -> np.ndarray:
         """int8 ±1 [n, K]; the semantic features of a whole database would take ten times the memory of its labels."""
-        return np.concatenate([sign(out["code"]) for out in self._labnet(labels)])
+        rows = distinct_rows(labels)
+        return np.concatenate([sign(out["code"]) for out in self._labnet(rows.vectors)])[rows.index]
 
     def labnet_outputs(self) -> Outputs:
-        out = joined(self._labnet(self.labels))
+        """LabNet on the distinct label vectors of the training rows."""
+        out = joined(self._labnet(self.distinct.vectors))
         return Outputs(out["feature"], out["code"])
 
     def imgnet_outputs(self, for_banks: bool = False) -> Outputs:
@@ -313,7 +337,7 @@ class _Training:
             "map_labels": float(report.map),
             "map_labels_database": where,
             "distinct_label_codes": len(np.unique(train_codes, axis=0)),
-            "distinct_label_vectors": len(np.unique(data.train.labels, axis=0)),
+            "distinct_label_vectors": len(self.distinct.vectors),
         }
 
     def report_labels(self, round_: int) -> dict[str, Any]:
@@ -321,7 +345,7 @@ class _Training:
             found = self._label_numbers()
             write = self.trainer.summaries
             write.scalars({"round/map_l": found["map_labels"], "round/n_h": found["distinct_label_codes"]}, round_)
-            write.histogram("labnet/code", self.labnet_outputs().activations, round_)
+            write.histogram("labnet/code", self.labnet_outputs().activations[self.distinct.index], round_)
         return found
 
     def report_images(self, round_: int) -> dict[str, Any]:
@@ -337,6 +361,14 @@ class _Training:
             write.curve("round/precision_recall", *report.precision_recall(), round_)
             write.histogram("imgnet/logits", self.imgnet_outputs().activations, round_)
         return {"map": float(report.map)}
+
+
+def _weighted(
+    weights: Mapping[str, float], terms: Mapping[str, Callable[[], tf.Tensor]], factor: float
+) -> dict[str, tf.Tensor]:
+    """The terms whose weight is not 0, and "total", `factor` times their weighted sum; the others are not computed."""
+    found = {name: term() for name, term in terms.items() if weights[name]}
+    return {"total": factor * sum(weights[name] * value for name, value in found.items()), **found}
 
 
 def _batch_likelihood(

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from dseh_tf.training.label_targets import LabelTargets
 from dseh_tf.training.semantic_memory import SemanticMemory
 from dseh_tf.training.trainer import Phase, Trainer
 
@@ -40,7 +41,7 @@ class Alternation(Protocol):
     def labnet_phase(self, round_: int) -> Phase: ...
     def imgnet_phase(self, round_: int) -> Phase: ...
     def labnet_outputs(self) -> Outputs:
-        """LabNet on the training labels."""
+        """LabNet on the distinct label vectors of the training rows, in the order of `targets`."""
         ...
 
     def imgnet_outputs(self, for_banks: bool = False) -> Outputs:
@@ -55,15 +56,15 @@ def alternate(
     method: Alternation,
     trainer: Trainer,
     memory: SemanticMemory,
-    targets: SemanticMemory,
+    targets: LabelTargets | None,
     seed: int,
     say: Callable[[str], None] = lambda line: None,
 ) -> list[dict[str, Any]]:
     """Trains both networks; returns one report a round, as `rounds` of result.json.
 
-    memory: LabNet's banks, part of the checkpoint. targets: ImgNet's, LabNet's features and signs of the training
-    labels; derived, so not part of it. Phases that a restored checkpoint holds are not repeated. say: takes a line a report;
-    rounds count from 0 there too.
+    memory: LabNet's banks, part of the checkpoint. targets: ImgNet's, LabNet's features and signs of the distinct label
+    vectors; derived, so not part of it; None for a method without images. Phases that a restored checkpoint holds are
+    not repeated. say: takes a line a report; rounds count from 0 there too.
     """
     reports: list[dict[str, Any]] = trainer.notes.setdefault("rounds", [])
     for round_ in range(method.rounds):

@@ -96,7 +96,14 @@ class PerReplicaVariables:
     For large state that every replica updates by the same rows itself: no mirrored write, no copy between devices.
     """
 
-    def __init__(self, strategy: tf.distribute.Strategy, initial: np.ndarray | tf.Tensor, name: str) -> None:
+    def __init__(
+        self,
+        strategy: tf.distribute.Strategy,
+        initial: np.ndarray | tf.Tensor,
+        name: str,
+        shape: Sequence[int | None] | None = None,
+    ) -> None:
+        """Creates a copy of `initial` for each local replica; `shape` has None where the size may change."""
         devices = local_devices(strategy)
         self._first = 0
         if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
@@ -104,7 +111,7 @@ class PerReplicaVariables:
         self.copies: list[tf.Variable] = []
         for device in devices:
             with tf.device(device):
-                self.copies.append(tf.Variable(initial, trainable=False, name=name))
+                self.copies.append(tf.Variable(initial, trainable=False, name=name, shape=shape))
 
     @property
     def local(self) -> tf.Variable:

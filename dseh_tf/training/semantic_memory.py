@@ -6,6 +6,8 @@ never leaves the device.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import tensorflow as tf
 
@@ -58,14 +60,22 @@ class SemanticMemory(tf.Module):
     def codes(self) -> tf.Variable:
         return self._codes.local
 
-    def write(self, rows: tf.Tensor, features: tf.Tensor, codes: tf.Tensor) -> None:
+    def write(self, rows: tf.Tensor, outputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Variable]:
         """Writes this replica's rows, and those of all others, into every copy (in a replica context).
 
-        rows: int32 [b]. features: [b, d]. codes: [b, K]. Constants afterwards: no gradient flows through the banks.
+        Args:
+            rows: int32 [b].
+            outputs: "feature" [b, d], "code" [b, K] or both. They are constants afterwards: no gradient flows through
+                the banks.
+
+        Returns:
+            The banks written, under the same names.
         """
+        banks = {"feature": self.features, "code": self.codes}
         rows = gather(rows)[:, None]
-        self.features.scatter_nd_update(rows, gather(tf.stop_gradient(features)))
-        self.codes.scatter_nd_update(rows, gather(tf.stop_gradient(codes)))
+        for name, values in outputs.items():
+            banks[name].scatter_nd_update(rows, gather(tf.stop_gradient(values)))
+        return {name: banks[name] for name in outputs}
 
 
 class CodeBank(tf.Module):

@@ -260,7 +260,10 @@ class Trainer:
             stream = DropoutStream(tf.stack([seed, step]), replica_id() * share, batch_size)
             with dropout_stream(stream), tf.GradientTape() as tape:
                 terms = phase.loss({**batch, "step": step})
-            apply_gradients(phase.groups, tape.gradient(terms["total"], [_raw(v) for v in variables]))
+            # A layer that only a term of weight 0 reads is not in the graph; its gradient is 0.
+            zero = tf.UnconnectedGradients.ZERO
+            gradients = tape.gradient(terms["total"], [_raw(v) for v in variables], unconnected_gradients=zero)
+            apply_gradients(phase.groups, gradients)
             self._names[phase.name] = list(terms)
             return tf.stack([tf.cast(value, tf.float32) for value in terms.values()])
 

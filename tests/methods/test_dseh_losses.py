@@ -55,9 +55,13 @@ def test_imgnets_loss(tf, rng, labels, made, pair_set, normalization, factor):
     """Whatever pairs LabNet learns from: ImgNet's are always those of all rows with the batch."""
     weights = {"imgnet_feature_weight": 0.3, "imgnet_code_weight": 0.7}
     training, x = made(pair_set=pair_set, normalization=normalization, **weights)
-    features = np.maximum(rng.standard_normal((ROWS, 12)), 0).astype(np.float32)
-    signs = np.where(rng.random((ROWS, BITS)) < 0.5, -1.0, 1.0)
+    index = training.distinct.index
+    vectors = index.max() + 1
+    assert vectors < ROWS
+    features = np.maximum(rng.standard_normal((vectors, 12)), 0).astype(np.float32)
+    signs = np.where(rng.random((vectors, BITS)) < 0.5, -1.0, 1.0)
     training.targets.fill(features, signs)
+    features, signs = features[index], signs[index]
     rows = rng.permutation(ROWS)[:BATCH].astype(np.int32)
     terms = training.imgnet_loss(
         {"inputs": tf.constant(x[rows]), "labels": tf.constant(labels[rows], tf.float32), "rows": tf.constant(rows)}
@@ -104,6 +108,50 @@ def test_labnets_loss(tf, rng, labels, made, pair_set, reduction, normalization,
     expected = naive_labnet(features[others], codes[others], naive_similarity(labels[others], y), out, y, reduction)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
     assert float(terms["total"]) == pytest.approx(factor * float(weights @ expected), rel=1e-5)
+
+
+WEIGHTS = {
+    "labnet": {
+        "feature": "labnet_feature_weight", "code": "labnet_code_weight", "quantization": "quantization_weight",
+        "label": "label_weight",
+    },
+    "imgnet": {"feature": "imgnet_feature_weight", "code": "imgnet_code_weight"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("pair_set", ["bank", "batch"])
+@pytest.mark.parametrize(("phase", "term"), [(phase, term) for phase, terms in WEIGHTS.items() for term in terms])
+def test_a_term_of_weight_0_is_absent(tf, rng, labels, made, phase, term, pair_set):
+    """The other terms, and every gradient, are those of a weight that is nearly 0."""
+    rows = rng.permutation(ROWS)[:BATCH].astype(np.int32)
+    bank, code_bank = rng.standard_normal((ROWS, 12)), rng.standard_normal((ROWS, BITS))
+    found = []
+    for weight in (0.0, 1e-12):
+        training, x = made(pair_set=pair_set, labnet_weight_size=0.4, **{WEIGHTS[phase][term]: weight})
+        training.memory.fill(bank, code_bank)
+        learnt = training.labnet_outputs()
+        training.targets.fill(learnt.features, learnt.signs)
+        batch = {"inputs": tf.constant(x[rows]), "labels": tf.constant(labels[rows], tf.float32), "rows": tf.constant(rows)}
+        variables = [v.value for v in getattr(training, phase).trainable_variables]
+        with tf.GradientTape() as tape:
+            terms = getattr(training, f"{phase}_loss")(batch)
+        found.append((terms, tape.gradient(terms["total"], variables, unconnected_gradients="zero"), training.memory))
+    (without, slopes, memory), (terms, same_slopes, written) = found
+    assert set(without) == {"total", *WEIGHTS[phase]} - {term}
+    for name in without:
+        assert float(without[name]) == pytest.approx(float(terms[name]), rel=1e-6), name
+    for slope, same in zip(slopes, same_slopes, strict=True):
+        np.testing.assert_allclose(slope, same, rtol=1e-5, atol=1e-9)
+    if phase == "labnet" and pair_set == "bank":
+        for name, here, there in (("feature", memory.features, written.features), ("code", memory.codes, written.codes)):
+            assert np.array_equal(here, there) == (term != name), name  # a bank that nothing reads is not written
+
+
+def test_all_weights_0(tf, made):
+    from dseh_tf.errors import InputError
+
+    with pytest.raises(InputError, match=r"imgnet_feature_weight, imgnet_code_weight: found 0 in all"):
+        made(imgnet_feature_weight=0.0, imgnet_code_weight=0.0)
 
 
 @pytest.mark.parametrize("pair_set", ["bank", "batch"])

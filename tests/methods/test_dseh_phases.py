@@ -131,6 +131,18 @@ def test_map_l_leaves_training_rows_out(made, rng):
     assert found["distinct_label_vectors"] == len({tuple(row) for row in labels[:16].tolist()})
 
 
+def test_clean_passes_over_distinct_label_vectors(made, rng):
+    labels = (rng.random((60, 4)) < 0.4).astype(np.uint8)
+    dataset = RetrievalDataset.from_arrays((None, labels), (None, labels[:8]))
+    training = made(dataset, phases="labnet", labnet_weight_size=0.4)
+    assert len(training.distinct.vectors) < 20
+    plain = training.labnet(labels.astype(np.float32), training=False)
+    found, index = training.labnet_outputs(), training.distinct.index
+    np.testing.assert_allclose(found.features[index], plain["feature"], rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(found.activations[index], plain["code"], rtol=1e-6, atol=1e-7)
+    np.testing.assert_array_equal(training._label_codes(labels), np.where(plain["code"].numpy() >= 0, 1, -1))
+
+
 def test_banks_from_images_without_their_mean(made, photographs, cnn_f):
     """The release's slip: the images keep the mean that training takes off; asked for nowhere else."""
     pixels = photographs.train.images

@@ -61,10 +61,11 @@ class Trainer:
 
 
 def _memories(tf):
+    from dseh_tf.training.label_targets import LabelTargets, distinct_rows
     from dseh_tf.training.semantic_memory import SemanticMemory
 
-    strategy = tf.distribute.get_strategy()
-    return [SemanticMemory(strategy, np.eye(4, dtype=np.uint8), 3, 2) for _ in range(2)]
+    strategy, labels = tf.distribute.get_strategy(), np.eye(4, dtype=np.uint8)
+    return SemanticMemory(strategy, labels, 3, 2), LabelTargets(strategy, distinct_rows(labels), 3, 2)
 
 
 def test_phases_take_turns_and_banks_come_back(tf):
