@@ -25,7 +25,7 @@ def _grid(**choices: tuple[object, ...]) -> tuple[Trial, ...]:
     )
 
 
-# What all deep rivals are tried with; three trials more are their own.
+# What all deep rivals are tried with; the other trials are their own.
 _NETWORK: tuple[Trial, ...] = (
     (), ("dropout=0.5",), ("feature_layer=4096",), ("learning_rate=0.0003",), ("normalize_outputs=True",),
 )  # fmt: skip
@@ -46,6 +46,11 @@ SETTINGS: Mapping[str, tuple[Trial, ...]] = {
     "dpsh": (*_NETWORK, ("eta=5.0",), ("eta=20.0",), ("eta=40.0",)),
     "dhn": (*_NETWORK, ("pair_set=batch",), ("quantization_weight=0.2",), ("quantization_weight=0.4",)),
     "hashnet": (*_NETWORK, ("class_num=1.0",), ("class_num=10.0",), ("continuation_gamma=0.05",)),
+    "greedyhash": (*_NETWORK, ("alpha=0.03",), ("alpha=0.3",), ("batch=64",)),
+    "csq": (*_NETWORK, ("centres=random",), ("quantization_weight=0.1",), ("batch=64",)),
+    "dpn": (*_NETWORK, ("centres=hadamard_or_search",), ("margin=0.5",), ("size_weight=0.01",)),
+    # Its outputs are normalised anyway: one trial more of its own.
+    "orthohash": (*_NETWORK[:4], ("centres=hadamard_or_search",), ("margin=0.4",), ("scale=16.0",), ("batch=64",)),
     "dseh": (
         (), ("dropout=0.5",), ("feature_layer=4096",), ("imgnet_learning_rate=0.0003",), ("hash_input=feature",),
         ("dropout=0.1",), ("hash_input=feature", "dropout=0.2"),

@@ -1,8 +1,8 @@
 """One look for every figure: readable in print and by the colour-blind, the same colour and marker for a method everywhere.
 
 Colours are those of Okabe and Ito (without yellow, which vanishes on white). Families differ by line and marker as
-well, so that a grey print keeps them apart: deep methods solid with filled markers, supervised shallow ones dashed and
-unsupervised ones dotted with hollow markers, variants of DSEH dash-dotted.
+well, so that a grey print keeps them apart: deep methods solid with filled markers, those that learn class by class with long
+dashes, supervised shallow ones dashed and unsupervised ones dotted with hollow markers, variants of DSEH dash-dotted.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ BLUE, VERMILION, PURPLE, GREY = "#0072B2", "#D55E00", "#CC79A7", "#7F7F7F"
 COLOURS = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, BLACK, GREY)
 
 SOLID, DASHED, DOTTED, DASH_DOTTED = "-", (0, (4, 1.6)), (0, (1, 1.2)), (0, (5, 1.4, 1, 1.4))
+LONG_DASHED = (0, (9, 1.6))
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,10 @@ METHOD_STYLES: dict[str, MethodStyle] = {
     "dsah": MethodStyle("DSAH", GREY, "*"),
     "adsh": MethodStyle("ADSH", BLACK, "X"),
     "daph": MethodStyle("DAPH", ORANGE, "H"),
+    "orthohash": MethodStyle("OrthoHash", SKY, "s", LONG_DASHED),
+    "dpn": MethodStyle("DPN", GREY, "D", LONG_DASHED),
+    "csq": MethodStyle("CSQ", BLACK, "^", LONG_DASHED),
+    "greedyhash": MethodStyle("GreedyHash", PURPLE, "v", LONG_DASHED),
     "hashnet": MethodStyle("HashNet", BLUE, "s"),
     "dhn": MethodStyle("DHN", GREEN, "^"),
     "dpsh": MethodStyle("DPSH", PURPLE, "D"),

@@ -164,3 +164,160 @@ def test_code_regression(rng):
     expected = sum((a - b) ** 2 for x, y in zip(u, h, strict=True) for a, b in zip(x, y, strict=True))
     assert float(deep_losses.code_regression(tf.constant(u), tf.constant(h))) == pytest.approx(expected, rel=1e-12)
     np.testing.assert_allclose(_slope(lambda x: deep_losses.code_regression(x, tf.constant(h)), u), 2 * (u - h))
+
+
+# Class centres and classifiers
+
+
+def naive_targets(labels, centres, ties) -> np.ndarray:
+    targets = np.zeros((len(labels), centres.shape[1]))
+    for i, row in enumerate(labels):
+        for k in range(centres.shape[1]):
+            summed = sum(centres[j, k] for j in range(len(row)) if row[j])
+            if row.any():
+                targets[i, k] = ties[k] if summed == 0 else math.copysign(1.0, summed)
+    return targets
+
+
+def naive_centre_likelihood(u, targets) -> float:
+    """Binary cross entropy by its definition, with the two probabilities of each bit."""
+    total = 0.0
+    for row, wanted in zip(u, targets, strict=True):
+        for x, t in zip(row, wanted, strict=True):
+            p = (math.tanh(x) + 1) / 2
+            if t:
+                total -= (t + 1) / 2 * math.log(p) + (1 - (t + 1) / 2) * math.log(1 - p)
+    return total
+
+
+def naive_tanh_distance(u) -> float:
+    return sum((abs(math.tanh(x)) - 1) ** 2 for row in u for x in row)
+
+
+def naive_polarization(u, targets, margin: float) -> float:
+    return sum(
+        max(0.0, margin - t * x) for a, b in zip(u, targets, strict=True) for x, t in zip(a, b, strict=True) if t
+    )
+
+
+def naive_margin_cosines(u, centres, labels, margin: float, scale: float) -> np.ndarray:
+    logits = np.zeros((len(u), len(centres)))
+    for i, row in enumerate(u):
+        for j, centre in enumerate(centres):
+            length = math.sqrt(sum(x * x for x in row)) * math.sqrt(len(centre))
+            cosine = sum(float(a) * float(b) for a, b in zip(row, centre, strict=True)) / length
+            logits[i, j] = scale * (cosine - margin * labels[i][j])
+    return logits
+
+
+def naive_shared_cross_entropy(logits, labels) -> float:
+    total = 0.0
+    for row, own in zip(logits, labels, strict=True):
+        normalizer = math.log(sum(math.exp(x) for x in row))
+        for x, y in zip(row, own, strict=True):
+            if y:
+                total += (normalizer - x) / sum(own)
+    return total
+
+
+def naive_cubic_distance(u) -> float:
+    return sum(abs(abs(x) - 1) ** 3 for row in u for x in row)
+
+
+@pytest.fixture
+def classes(rng) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Labels of the batch (one, two, four and no label), centres of four classes, and what ties become."""
+    labels = np.array([[1, 0, 0, 0], [0, 1, 1, 0], [1, 1, 1, 1], [0, 0, 0, 0], [0, 0, 1, 0], [1, 1, 0, 1]], float)
+    centres = rng.choice([-1.0, 1.0], (4, BITS))
+    centres[:, 0], centres[:, 1] = (1, 1, -1, -1), (-1, -1, 1, 1)  # ties, for ties of either sign
+    return labels, centres, np.array([1.0, -1.0, 1.0, -1.0, 1.0])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_centre_targets(classes, dtype):
+    labels, centres, ties = classes
+    expected = naive_targets(labels, centres, ties)
+    found = deep_losses.centre_targets(*(tf.constant(x.astype(dtype)) for x in (labels, centres, ties)))
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(expected[0], centres[0])  # one label: its centre
+    np.testing.assert_array_equal(expected[1, :2], [1, -1])  # ties
+    np.testing.assert_array_equal(expected[3], np.zeros(BITS))  # no label
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("ours", "naive"),
+    [
+        (deep_losses.centre_likelihood, naive_centre_likelihood),
+        (lambda u, t: deep_losses.polarization(u, t, 0.7), lambda u, t: naive_polarization(u, t, 0.7)),
+    ],
+    ids=["centre_likelihood", "polarization"],
+)
+def test_terms_of_centres(rng, classes, dtype, ours, naive):
+    targets = naive_targets(*classes)
+    u = rng.normal(0, 1.5, (BATCH, BITS))
+    found = float(ours(tf.constant(u.astype(dtype)), tf.constant(targets.astype(dtype))))
+    assert found == pytest.approx(naive(u, targets), rel=TOLERANCE[dtype])
+    if dtype == "float64":
+        slope = _slope(lambda x: ours(x, tf.constant(targets)), u)
+        np.testing.assert_allclose(slope, finite_differences(lambda x: naive(x, targets), u), rtol=1e-5, atol=1e-7)
+        assert np.abs(slope[3]).max() == 0 and np.abs(slope).max() > 0.1  # the row without a label
+
+
+def test_centre_likelihood_of_large_outputs():
+    """Far on the wrong side an entry costs 2 |z|, where 1 - (tanh z + 1) / 2 is 0 and its logarithm infinite."""
+    found = deep_losses.centre_likelihood(tf.constant([[500.0, 500.0]]), tf.constant([[-1.0, 1.0]]))
+    assert float(found) == pytest.approx(1000.0)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("ours", "naive"),
+    [(deep_losses.tanh_distance, naive_tanh_distance), (deep_losses.cubic_distance, naive_cubic_distance)],
+)
+def test_pulls_to_signs(rng, dtype, ours, naive):
+    u = rng.normal(0, 1.5, (BATCH, BITS))
+    assert float(ours(tf.constant(u.astype(dtype)))) == pytest.approx(naive(u), rel=TOLERANCE[dtype])
+    np.testing.assert_allclose(_slope(ours, u), finite_differences(naive, u), rtol=1e-5, atol=1e-7)
+    assert np.isfinite(_slope(ours, np.array([[0.0, 1.0, -1.0]]))).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_margin_cosines_and_their_cross_entropy(rng, classes, dtype):
+    labels, centres, _ = classes
+    u = rng.normal(0, 1.5, (BATCH, BITS))
+
+    def ours(x: tf.Tensor) -> tf.Tensor:
+        return deep_losses.margin_cosines(x, tf.cast(centres, x.dtype), tf.cast(labels, x.dtype), 0.3, 4.0)
+
+    def loss(x: np.ndarray) -> float:
+        return naive_shared_cross_entropy(naive_margin_cosines(x, centres, labels, 0.3, 4.0), labels)
+
+    expected = naive_margin_cosines(u, centres, labels, 0.3, 4.0)
+    found = ours(tf.constant(u.astype(dtype)))
+    np.testing.assert_allclose(found, expected, rtol=50 * TOLERANCE[dtype], atol=TOLERANCE[dtype])
+    entropy = float(deep_losses.shared_cross_entropy(found, tf.constant(labels.astype(dtype))))
+    assert entropy == pytest.approx(loss(u), rel=TOLERANCE[dtype])
+    if dtype == "float64":
+        slope = _slope(lambda x: deep_losses.shared_cross_entropy(ours(x), tf.constant(labels)), u)
+        np.testing.assert_allclose(slope, finite_differences(loss, u), rtol=1e-5, atol=1e-7)
+        assert np.abs(slope[3]).max() == 0  # no label
+
+
+def test_cosines_of_a_row_of_zeros():
+    zeros, centre, label = np.zeros((1, 3)), np.ones((1, 3)), np.ones((1, 1))
+    found = deep_losses.margin_cosines(*(tf.constant(x) for x in (zeros, centre, label)), 0.3, 4.0)
+    assert found.numpy() == pytest.approx(-1.2)
+    assert np.isfinite(_slope(lambda x: tf.reduce_sum(deep_losses.margin_cosines(x, centre, label, 0.3, 4.0)), zeros)).all()
+
+
+def test_shared_cross_entropy_of_large_logits():
+    """The classes' logits differ by 1,000: exp overflows, the loss is that difference shared by two labels."""
+    found = deep_losses.shared_cross_entropy(tf.constant([[1000.0, 0.0, 0.0]]), tf.constant([[1.0, 1.0, 0.0]]))
+    assert float(found) == pytest.approx(500.0)
+
+
+def test_labelled_rows(classes):
+    assert float(deep_losses.labelled_rows(tf.constant(classes[0]))) == BATCH - 1
+    assert float(deep_losses.labelled_rows(tf.zeros([3, 2]))) == 1

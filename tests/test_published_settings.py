@@ -59,6 +59,13 @@ HASHNET = {
 DPSH = {
     "optimizer": "sgd", "learning_rate": 0.05, "decay": 0.1, "decay_epochs": 50, "weight_decay": 1e-5, "epochs": 150,
 }  # fmt: skip
+# CISiPLab/cisip-FIRe, and kamwoh/orthohash, of the same authors.
+FIRE = {
+    "learning_rate": 1e-4, "decay": 0.1, "decay_epochs": 80, "pretrained_multiplier": 0.1, "weight_decay": 5e-4, "epochs": 100,
+}  # fmt: skip
+GREEDYHASH = {
+    "optimizer": "sgd", "momentum": 0.9, "learning_rate": 1e-3, "decay": 0.1, "weight_decay": 5e-4, "batch": 64, "epochs": 200,
+}  # fmt: skip
 RIVALS = {
     ("hashnet", "nus_wide"): {**HASHNET, "class_num": 5.0},
     ("hashnet", "ms_coco"): {**HASHNET, "class_num": 1.0},
@@ -76,6 +83,14 @@ RIVALS = {
         "pretrained_multiplier": 0.1, "bias_multiplier": 2.0, "weight_decay": 2.5e-4, "epochs": 1000, "slice_width": 50,
         "margin": 1.0, "threshold": 0.5, "triplets": 1,
     },
+    ("csq", "nus_wide"): {
+        "optimizer": "rmsprop", "learning_rate": 1e-5, "weight_decay": 1e-5, "batch": 64, "epochs": 150,
+        "centres": "hadamard_or_search", "quantization_weight": 1e-4,
+    },
+    ("dpn", "nus_wide"): {**FIRE, "batch": 64, "centres": "dpn", "margin": 1.0, "size_weight": 0.1},
+    ("orthohash", "nus_wide"): {**FIRE, "batch": 256, "centres": "random", "margin": 0.2, "scale": 8.0},
+    ("greedyhash", "nus_wide"): {**GREEDYHASH, "decay_epochs": 30, "alpha": 0.1},
+    ("greedyhash", "imagenet"): {**GREEDYHASH, "decay_epochs": 80, "alpha": 1.0},
 }  # fmt: skip
 
 

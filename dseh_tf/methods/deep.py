@@ -143,9 +143,16 @@ class DeepMethod(Method):
     def check(self, settings: DeepSettings) -> None:
         """Raises InputError for a setting that is none of its choices."""
 
+    def prepare(self, labels: np.ndarray) -> None:
+        """Called once before the networks are built, for what follows from the classes: labels, float32 [n, c], of all rows."""
+
     def head(self, x: keras.KerasTensor) -> dict[str, keras.KerasTensor]:
         """The method's own layers: [b, d] to {"logits": float32 [b, K]}, whose signs are the codes."""
         return {"logits": new_layer(self.bits, "hash", 10 * self.seed + 103, dtype="float32")(x)}
+
+    def tail(self, outputs: dict[str, keras.KerasTensor]) -> dict[str, keras.KerasTensor]:
+        """Layers above the logits, normalised or not, that a loss needs besides: returns all outputs of the network."""
+        return outputs
 
     def bank(self, labels: np.ndarray, strategy: tf.distribute.Strategy) -> CodeBank | None:
         """What the method remembers of every training row, if anything. labels: float32 [n, c]."""
@@ -158,7 +165,8 @@ class DeepMethod(Method):
     def loss(self, outputs: dict[str, tf.Tensor], batch: dict[str, tf.Tensor], bank: CodeBank | None) -> Terms:
         """{"total": scalar, other terms} of the global batch, as if there were one device.
 
-        outputs: of `head`, [B, ...]. batch: "rows" int32 [B] among the training rows, "labels" float32 [B, c], "step" int64.
+        outputs: of `head` and `tail`, [B, ...].
+        batch: "rows" int32 [B] among the training rows, "labels" float32 [B, c], "step" int64.
         """
 
     # How it is trained
@@ -180,7 +188,7 @@ def build_network(method: DeepMethod, backbone: Backbone | None, features: int |
             center=False, scale=False, epsilon=1e-3, momentum=0.9, synchronized=True, name="hash_norm", dtype="float32"
         )
         outputs = {**outputs, "logits": normalize(outputs["logits"])}
-    return keras.Model(inputs, outputs, name=method.name)
+    return keras.Model(inputs, method.tail(outputs), name=method.name)
 
 
 def variable_groups(network: keras.Model, backbone: Backbone | None, settings: DeepSettings) -> list[VariableGroup]:
@@ -209,6 +217,7 @@ class Training:
         s, strategy = method.settings, runtime.strategy
         self.method, self.labels = method, dataset.train.labels.astype(np.float32)
         self.inputs = training_inputs(dataset.train, method.trunk, runtime)
+        method.prepare(self.labels)
         with runtime.networks():
             backbone = None if dataset.has_features else method.trunk.build(method.seed, s.dropout)
             features = dataset.train.features.shape[1] if dataset.has_features else None

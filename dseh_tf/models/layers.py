@@ -92,6 +92,21 @@ def dropout_stream(stream: DropoutStream) -> Iterator[None]:
 
 
 @keras.saving.register_keras_serializable("dseh_tf")
+class StraightThroughSign(keras.layers.Layer):
+    """The sign, -1 or 1, that of 0 positive; the gradient passes as if it were the identity.
+
+    Su, Zhang, Han, Tian, "Greedy Hash: Towards Fast Optimization for Accurate Hash Coding in CNN", NeurIPS 2018.
+    """
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        signs = tf.where(x >= 0, tf.ones_like(x), -tf.ones_like(x))
+        return tf.stop_gradient(signs) + (x - tf.stop_gradient(x))
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return input_shape
+
+
+@keras.saving.register_keras_serializable("dseh_tf")
 class GlobalDropout(keras.layers.Layer):
     """Dropout that is the same on any number of replicas.
 

@@ -58,6 +58,27 @@ def test_every_method_gets_the_same_number_of_trials_of_settings_it_has():
         assert {item.partition("=")[0] for trial in trials for item in trial} <= known, name
 
 
+def test_trials_of_a_deep_method_are_different_runs():
+    """On features, for which they are made: no trial repeats a default or another trial."""
+    import ast
+
+    from dseh_tf.methods import METHODS
+    from dseh_tf.methods.deep import DeepMethod
+    from dseh_tf.methods.image_encoder import Trunk
+
+    def value(text: str) -> object:
+        try:
+            return ast.literal_eval(text)
+        except ValueError:
+            return text
+
+    for name, trials in SETTINGS.items():
+        if issubclass(METHODS[name], DeepMethod):
+            given = [{item.partition("=")[0]: value(item.partition("=")[2]) for item in trial} for trial in trials]
+            resolved = {METHODS[name](32, trunk=Trunk("x.keras"), **settings).settings for settings in given}
+            assert len(resolved) == len(trials), name
+
+
 @pytest.mark.parametrize(
     ("argument", "message"),
     [

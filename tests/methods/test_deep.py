@@ -15,7 +15,7 @@ from dseh_tf.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("tf")
 
-NAMES = ("cnnh", "dnnh", "dpsh", "dhn", "hashnet")
+NAMES = ("cnnh", "dnnh", "dpsh", "dhn", "hashnet", "greedyhash", "csq", "dpn", "orthohash")
 ROOT = Path(__file__).parents[2]
 # Features of 96 rows: 3 steps an epoch. Dropout and mirrored twins are on.
 SMALL = {"batch": 32, "epochs": 10, "feature_layer": 24}
@@ -249,6 +249,9 @@ def test_settings_follow_the_trunk():
         ("dhn", {"pair_set": "nope"}, "pair_set: found 'nope', expected one of bank, batch"),
         ("hashnet", {"batch": 33}, "batch: found 33, expected an even number"),
         ("cnnh", {"nope": 1}, "cnnh: found setting 'nope'"),
+        ("csq", {"centres": "nope"}, "centres: found 'nope', expected one of hadamard_or_search, random, dpn"),
+        ("dpn", {"margin": 0.0}, "margin: found 0.0, expected a positive number"),
+        ("orthohash", {"normalize_outputs": True}, "normalize_outputs: found True, expected False"),
         ("dnnh", {"preset_dataset": "nope"}, "preset_dataset: found 'nope', expected one of nus_wide"),
     ],
 )
@@ -313,6 +316,73 @@ def test_dnnh_encodes_each_bit_from_its_slice(tf, rng):
     for bit in range(6):
         expected = slices[:, 5 * bit : 5 * bit + 5] @ w["hash/kernel"][bit] + w["hash/bias"][bit]
         np.testing.assert_allclose(network(x)["logits"][:, bit], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_greedyhash_classifies_signs(tf, rng, tmp_path):
+    """Its classifier reads signs, of normalised outputs where they are normalised, and passes its gradient to them as it is."""
+    from dseh_tf.methods import METHODS
+    from dseh_tf.methods.deep import build_network
+    from dseh_tf.methods.image_encoder import load_network
+
+    x = rng.standard_normal((9, 7)).astype(np.float32)
+    for normalized in (False, True):
+        method = METHODS["greedyhash"](6, dropout=0.0, feature_layer=0, normalize_outputs=normalized)
+        method.prepare(np.zeros((9, 4), np.float32))
+        network = build_network(method, None, 7)
+        w = {v.path: v.numpy() for v in network.trainable_variables}
+        assert w["classes/kernel"].shape == (6, 4) and "classes/bias" not in w
+        assert np.abs(w["classes/kernel"]).max() <= 1 / np.sqrt(6)
+        outputs = network(x)
+        signs = np.where(outputs["logits"].numpy() >= 0, 1.0, -1.0)
+        np.testing.assert_allclose(outputs["classes"], signs @ w["classes/kernel"], rtol=1e-5, atol=1e-6)
+        upstream = rng.standard_normal((9, 4)).astype(np.float32)
+        with tf.GradientTape() as tape:
+            score = tf.reduce_sum(upstream * network(x)["classes"])
+        by_output = upstream @ w["classes/kernel"].T
+        scale = 1 / np.sqrt(1 + 1e-3) if normalized else 1.0  # of the statistics at first: mean 0, variance 1
+        found = tape.gradient(score, [v for v in network.trainable_variables if v.path == "hash/kernel"])[0]
+        np.testing.assert_allclose(found, scale * x.T @ by_output, rtol=1e-4, atol=1e-5)
+    network.save(tmp_path / "network.keras")
+    np.testing.assert_array_equal(load_network(tmp_path / "network.keras")(x)["classes"], network(x)["classes"])
+
+
+def test_orthohash_normalises_over_the_batch(tf, rng):
+    """No bias, then mean 0 and variance 1 of every bit while training, a scale and a shift that are learnt."""
+    from dseh_tf.methods import METHODS
+    from dseh_tf.methods.deep import build_network
+
+    network = build_network(METHODS["orthohash"](6, dropout=0.0, feature_layer=0), None, 7)
+    x = rng.standard_normal((30, 7)).astype(np.float32)
+    w = {v.path: v for v in network.trainable_variables}
+    assert set(w) == {"hash/kernel", "hash_norm/gamma", "hash_norm/beta"}
+    w["hash_norm/gamma"].assign(np.arange(1, 7))
+    w["hash_norm/beta"].assign(np.arange(6))
+    u = x.astype(float) @ w["hash/kernel"].numpy().astype(float)
+    expected = (u - u.mean(0)) / np.sqrt(u.var(0) + 1e-5) * np.arange(1, 7) + np.arange(6)
+    np.testing.assert_allclose(network(x, training=True)["logits"], expected, rtol=1e-3, atol=1e-3)
+
+
+def test_centres_are_a_function_of_the_seed(tf):
+    from dseh_tf.methods import METHODS
+    from dseh_tf.methods.centres import class_centres
+
+    labels = np.zeros((3, 5), np.float32)
+    for name, kind in (("csq", "hadamard_or_search"), ("dpn", "dpn"), ("orthohash", "random")):
+        found = []
+        for seed in (0, 0, 1):
+            method = METHODS[name](9, seed=seed)
+            method.prepare(labels)
+            np.testing.assert_array_equal(method.centres, class_centres(5, 9, seed, kind))
+            found.append((*method.centres.ravel(), *method.ties))
+        assert found[0] == found[1] != found[2]
+
+
+def test_more_classes_than_codes(tf):
+    from dseh_tf.methods import METHODS
+    from dseh_tf.training.runtime import Runtime
+
+    with pytest.raises(InputError, match="bits: found 1, expected at least 2 for 4 classes"):
+        METHODS["csq"](1, batch=32).fit(small_dataset(), Runtime(progress=False))
 
 
 def test_images_through_the_compact_trunk(tf):

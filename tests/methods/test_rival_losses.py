@@ -8,7 +8,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.test_deep_losses import naive_hinge, naive_laplacian, naive_sign_distance, naive_weighted
+from tests.test_deep_losses import (
+    naive_centre_likelihood,
+    naive_cubic_distance,
+    naive_hinge,
+    naive_laplacian,
+    naive_margin_cosines,
+    naive_polarization,
+    naive_shared_cross_entropy,
+    naive_sign_distance,
+    naive_tanh_distance,
+    naive_targets,
+    naive_weighted,
+)
 from tests.test_losses import finite_differences, log_one_plus_exp, naive_similarity
 
 pytestmark = pytest.mark.usefixtures("tf")
@@ -90,6 +102,90 @@ def dnnh(case: Case, u) -> float:
     assert valid.sum() > 8
     codes = 1 / (1 + np.exp(-u))
     return naive_hinge(codes, positives, negatives, valid, 2.0) / valid.sum()
+
+
+CENTRES = np.random.default_rng(31).choice([-1.0, 1.0], (CLASSES, BITS))
+TIES = np.array([1.0, -1.0, -1.0, 1.0, 1.0])
+
+
+def with_centres(case: Case) -> tuple[np.ndarray, np.ndarray, int]:
+    """Labels of the batch, one row without any; the targets; and how many rows have a label."""
+    labels = case.labels[case.rows].astype(float)
+    return labels, naive_targets(labels, CENTRES, TIES), int(labels.any(axis=1).sum())
+
+
+def csq(case: Case, u) -> float:
+    _, targets, labelled = with_centres(case)
+    return naive_centre_likelihood(u, targets) / (labelled * BITS) + 0.3 * naive_tanh_distance(u) / (BATCH * BITS)
+
+
+def dpn(case: Case, u) -> float:
+    _, targets, labelled = with_centres(case)
+    return naive_polarization(u, targets, 0.8) / (labelled * BITS) + 0.3 * float((u**2).sum()) / (BATCH * BITS)
+
+
+def orthohash(case: Case, u) -> float:
+    labels, _, labelled = with_centres(case)
+    return naive_shared_cross_entropy(naive_margin_cosines(u, CENTRES, labels, 0.25, 6.0), labels) / labelled
+
+
+def greedyhash(case: Case, u) -> float:
+    """The classifier's outputs aside, which do not depend on z but by the straight-through sign."""
+    labels, _, labelled = with_centres(case)
+    return naive_shared_cross_entropy(case.scores, labels) / labelled + 0.7 * naive_cubic_distance(u) / (BATCH * BITS)
+
+
+@pytest.mark.parametrize("unlabelled", [False, True])
+@pytest.mark.parametrize(
+    ("naive", "name", "settings"),
+    [
+        (csq, "csq", {"quantization_weight": 0.3}),
+        (dpn, "dpn", {"margin": 0.8, "size_weight": 0.3}),
+        (orthohash, "orthohash", {"margin": 0.25, "scale": 6.0}),
+        (greedyhash, "greedyhash", {"alpha": 0.7}),
+    ],
+)
+def test_the_whole_loss_of_classes(naive, name, settings, unlabelled):
+    from dseh_tf.methods import METHODS
+
+    case = Case()
+    case.scores = np.random.default_rng(5).normal(0, 2, (BATCH, CLASSES))
+    if unlabelled:
+        case.labels[case.rows[2]] = 0
+    method = METHODS[name](BITS, seed=3, **settings)
+    method.prepare(case.labels)
+    if name != "greedyhash":
+        assert method.centres.shape == (CLASSES, BITS) and set(np.unique(method.ties)) <= {-1, 1}
+        method.centres, method.ties = CENTRES.astype(np.float32), TIES.astype(np.float32)
+    outputs = {"logits": tf.constant(case.outputs, tf.float32), "classes": tf.constant(case.scores, tf.float32)}
+    batch = {"labels": tf.constant(case.labels[case.rows])}
+    with tf.GradientTape() as tape:
+        tape.watch(outputs)
+        total = method.loss(outputs, batch, None)["total"]
+    assert float(total) == pytest.approx(naive(case, case.outputs), rel=2e-5)
+    gradients = tape.gradient(total, outputs)
+    slope = finite_differences(lambda u: naive(case, u), case.outputs)
+    np.testing.assert_allclose(gradients["logits"], slope, rtol=1e-3, atol=1e-5)
+    assert np.abs(slope).max() > 1e-3
+    if name == "greedyhash":
+        labels, labelled = case.labels[case.rows], with_centres(case)[2]
+        by_class = finite_differences(lambda x: naive_shared_cross_entropy(x, labels) / labelled, case.scores)
+        np.testing.assert_allclose(gradients["classes"], by_class, rtol=1e-3, atol=1e-5)
+
+
+def test_nothing_has_a_label():
+    """Such a batch has a loss, and no gradient that is not finite."""
+    from dseh_tf.methods import METHODS
+
+    for name in ("csq", "dpn", "orthohash", "greedyhash"):
+        method = METHODS[name](BITS)
+        method.prepare(np.zeros((BATCH, CLASSES), np.float32))
+        outputs = {"logits": tf.ones([BATCH, BITS]), "classes": tf.ones([BATCH, CLASSES])}
+        with tf.GradientTape() as tape:
+            tape.watch(outputs)
+            total = method.loss(outputs, {"labels": tf.zeros([BATCH, CLASSES])}, None)["total"]
+        gradients = [g for g in tape.gradient(total, list(outputs.values())) if g is not None]
+        assert np.isfinite(float(total)) and all(np.isfinite(g.numpy()).all() for g in gradients), name
 
 
 @pytest.mark.parametrize(
