@@ -20,11 +20,15 @@ from dseh_tf.models.imgnet import build_imgnet, split_variables
 from dseh_tf.models.labnet import build_labnet
 from dseh_tf.presets import DSEHSettings
 from dseh_tf.retrieval import evaluate, sign
+from dseh_tf.retrieval.health import CodeHealth, code_health, distinct_vectors
 from dseh_tf.training.alternating import Outputs, alternate
+from dseh_tf.training.health_watch import HealthWatch
 from dseh_tf.training.replicas import RowStream, gather, joined
 from dseh_tf.training.runtime import Runtime
 from dseh_tf.training.semantic_memory import SemanticMemory
 from dseh_tf.training.trainer import Phase, Trainer, VariableGroup, build_optimizer
+
+ADVICE = "try a larger labnet_code_similarity and labnet_feature_similarity, or a smaller labnet_learning_rate"
 
 
 class DSEH(Method):
@@ -152,6 +156,9 @@ class _Training:
             self.targets = SemanticMemory(self.strategy, dataset.train.labels, s.feature_dim, self.bits)
         self.trainer = Trainer(runtime, tracked | self.memory.checkpointed(), self.seed, self.memory.spread)
         self._label_forward = RowStream(self.strategy, lambda x: self.labnet(x, training=False))
+        self.watch = HealthWatch(ADVICE)
+        self._vectors = distinct_vectors(dataset.train.labels)
+        self._vector_forward = RowStream(self.strategy, lambda x: self.labnet(x, training=False))  # of its own batch size
 
     def run(self) -> ImageEncoder:
         targets = self.targets if self.images else self.memory
@@ -164,9 +171,12 @@ class _Training:
             fitted.results["label_epochs"] = self.trainer.notes["label_epochs"]
         fitted.traces = self.trainer.traces
         fitted.labnet = self.labnet
+        fitted.advice, fitted.health["labnet"] = ADVICE, self._labnet_health()
         features = {"labnet": self.labnet_outputs().features.astype(np.float16), "train_ids": self.dataset.train.ids}
         if self.images:
-            features["imgnet"] = self.imgnet_outputs().features.astype(np.float16)
+            images = self.imgnet_outputs()
+            fitted.health["train"] = self._imgnet_health(images)
+            features["imgnet"] = images.features.astype(np.float16)
         fitted.arrays["semantic_features"] = features
         self.trainer.summaries.flush()
         return fitted
@@ -183,8 +193,10 @@ class _Training:
                     found = self._label_numbers()
                 self.trainer.notes.setdefault("label_epochs", []).append({"round": round_, "epoch": done, **found})
                 logging.info("round %d, epoch %d: %s", round_, done, found)
+            with self.trainer.aside():
+                self.watch.check(phase, done, self._labnet_health(), label_codes=True)
 
-        return Phase(
+        phase = Phase(
             name="labnet",
             round=round_,
             rows=TrainingRows({"labels": self.labels}, s.labnet_batch, self.seed, "labnet", round_, {}),
@@ -198,6 +210,7 @@ class _Training:
             learning_rate=lambda epoch: s.labnet_learning_rate * self._decay(epoch, round_),
             on_epoch=on_epoch,
         )
+        return phase
 
     def imgnet_phase(self, round_: int) -> Phase:
         s = self.settings
@@ -297,6 +310,19 @@ class _Training:
 
     # Reports
 
+    def _labnet_health(self) -> CodeHealth:
+        """Of LabNet's codes and features of the distinct training label vectors."""
+        size = min(1024, len(self._vectors))
+        out = joined(self._vector_forward(array_batches(self._vectors.astype(np.float32), size), size))
+        return code_health(Outputs(out["feature"], out["code"]).signs, self._vectors, features=out["feature"])
+
+    def _imgnet_health(self, outputs: Outputs) -> CodeHealth:
+        """Of ImgNet's codes and features of the training images."""
+        return code_health(outputs.signs, self.dataset.train.labels, features=outputs.features)
+
+    def _write_health(self, name: str, health: CodeHealth, round_: int) -> None:
+        self.trainer.summaries.scalars({f"health/{name}/{k}": v for k, v in health.scalars().items()}, round_)
+
     def _label_numbers(self) -> dict[str, Any]:
         """n_h and map_l, as Table 2 of the paper has them."""
         data = self.dataset
@@ -322,20 +348,24 @@ class _Training:
             write = self.trainer.summaries
             write.scalars({"round/map_l": found["map_labels"], "round/n_h": found["distinct_label_codes"]}, round_)
             write.histogram("labnet/code", self.labnet_outputs().activations, round_)
+            self._write_health("labnet", self._labnet_health(), round_)
         return found
 
     def report_images(self, round_: int) -> dict[str, Any]:
-        if not self.runtime.evaluate_rounds:
-            return {}
         with self.trainer.aside():
-            data = self.dataset
+            outputs, data = self.imgnet_outputs(), self.dataset
+            health, phase = self._imgnet_health(outputs), self.imgnet_phase(round_)
+            self.watch.check(phase, phase.epochs, health)
+            self._write_health("train", health, round_)
+            if not self.runtime.evaluate_rounds:
+                return {}
             report = evaluate(
                 self.encoder.encode(data.query), self.encoder.encode(data.database), data.query.labels, data.database.labels
             )
             write = self.trainer.summaries
             write.scalars({"round/map_i": report.map}, round_)
             write.curve("round/precision_recall", *report.precision_recall(), round_)
-            write.histogram("imgnet/logits", self.imgnet_outputs().activations, round_)
+            write.histogram("imgnet/logits", outputs.activations, round_)
         return {"map": float(report.map)}
 
 
