@@ -14,6 +14,7 @@ from dseh_tf.retrieval.health import CodeHealth
 
 DEAD_SHARE = 0.9  # of the units of a semantic layer
 COPIES = 0.9  # mean |correlation| of bits that copy each other
+CHANCE = 1e-3  # what random codes show more often than this is no sign of a collapse
 _LEADS = {"codes": "codes have collapsed", "bits": "bits are dead", "units": "units are dead"}
 
 
@@ -37,17 +38,18 @@ class Finding:
 def findings(health: CodeHealth, label_codes: bool = False, sampled: bool = False) -> list[Finding]:
     """The signs of a collapse, in the order in which a warning names them.
 
-    Let c be the number of classes, V of label vectors, and S = (1 + 2^-K) / 2, slightly more than half.
+    Let c be the number of classes, V of label vectors, and S = (1 + 2^-K) / 2, slightly more than half. "Improbable" is
+    what random codes, one per label vector, show less often than once in 1,000 (by the tail of a Poisson distribution).
 
     - few: fewer distinct codes than half of min(c, V, 2^K), or one code for several label vectors. With several labels
       per row, V is no measure: on such data V / 5 codes are healthy. Separating the classes is the least that is asked.
-    - shared (label codes only): two classes of single-label data have the same code although 2^K >= c^2, with which even
-      random codes would hardly collide.
+    - shared (label codes only): an improbable number of classes of single-label data have the code of another one.
+      c (c - 1) / 2^(K + 1) are expected; with 20 classes and 18 bits or more, one is a finding.
     - top: one code holds more than S of the rows, and no class and no label vector does.
-    - copies: the mean |correlation| of bits is above .9 with at least four classes, none of which holds more than .9 of
-      the rows.
-    - constant: more constant bits than chance explains. V random codes have a constant bit with probability 2^(1 - V), so
-      m = K 2^(1 - V) are expected; more than m + 3 sqrt(m) are a finding. With 20 label vectors one bit is.
+    - copies (unless few): the mean |correlation| of bits is above .9 with at least four classes, none of which holds more
+      than .9 of the rows.
+    - constant: an improbable number of constant bits. K 2^(1 - V) are expected: half of the bits with two classes; with
+      20 label vectors and at most 500 bits, one is a finding.
     - nearly_constant: more than half of the bits have one value in 99 % of the rows, and no class or label vector does.
     - units: more than 90 % of the units are dead, and fewer than c are alive: c classes without a common label need as
       many units to be orthogonal in features that are not negative.
@@ -65,17 +67,17 @@ def findings(health: CodeHealth, label_codes: bool = False, sampled: bool = Fals
 def _code_findings(health: CodeHealth, label_codes: bool) -> Iterable[Finding]:
     distinct, classes, vectors = health.distinct_codes, health.classes, health.label_vectors
     possible, share = 2**health.bits, (1 + 2.0**-health.bits) / 2
+    shared = vectors - distinct
     least = min(classes, vectors, possible)
     few = 2 * distinct < least or distinct == 1 < vectors
     if few:
         yield Finding("few", "codes", -distinct, f"{_count(distinct, 'distinct code')} for {vectors:,} label vectors")
-    elif label_codes and health.single_label and distinct < vectors and possible >= classes**2:
-        text = f"{distinct:,} distinct codes for {vectors:,} classes of one label"
-        yield Finding("shared", "codes", vectors - distinct, text)
+    elif label_codes and health.single_label and _improbable(shared, vectors * (vectors - 1) / 2 * 2.0**-health.bits):
+        yield Finding("shared", "codes", shared, f"{distinct:,} distinct codes for {vectors:,} classes of one label")
     if health.top_code_share > share >= health.top_label_share and distinct > 1:
         yield Finding("top", "codes", health.top_code_share, f"one code holds {health.top_code_share:.0%} of the rows")
     mac = health.mean_correlation
-    if mac is not None and mac > COPIES >= health.top_label_share and classes >= 4:
+    if not few and mac is not None and mac > COPIES >= health.top_label_share and classes >= 4:
         yield Finding("copies", "codes", mac, f"bits copy each other (mean correlation {mac:.2f})")
 
 
@@ -83,10 +85,10 @@ def _bit_findings(health: CodeHealth, sampled: bool) -> Iterable[Finding]:
     if health.label_vectors < 2 or health.rows < 2:
         return
     constant, nearly, bits = health.constant_bits, health.nearly_constant_bits, health.bits
-    chance = bits * 2.0 ** (1 - min(health.label_vectors, 1000))
-    if constant > chance + 3 * math.sqrt(chance) and not sampled:
+    expected = bits * 2.0 ** (1 - min(health.label_vectors, 1000))
+    if _improbable(constant, expected) and not sampled:
         yield Finding("constant", "bits", constant, f"{_count(constant, 'constant bit')} of {bits}")
-    elif 2 * nearly > bits and health.top_label_share < 0.99 and nearly > chance + 3 * math.sqrt(chance):
+    elif 2 * nearly > bits and health.top_label_share < 0.99 and _improbable(nearly, expected):
         yield Finding("nearly_constant", "bits", nearly, f"{nearly} of {bits} bits have one value in 99 % of the rows")
 
 
@@ -114,6 +116,12 @@ def warning(found: Iterable[tuple[str, list[Finding]]], advice: str = "") -> str
     lead = next(text for what, text in _LEADS.items() if what in kinds)
     parts = [f"{', '.join(finding.text for finding in several)} ({where})" for where, several in found]
     return f"warning: {lead}: {'; '.join(parts)}" + (f"; {advice}" if advice else "")
+
+
+def _improbable(number: int, expected: float) -> bool:
+    """Whether a Poisson variable of that mean is at least `number` with a probability below `CHANCE`."""
+    below = sum(math.exp(i * math.log(expected) - expected - math.lgamma(i + 1)) for i in range(number)) if expected else 1.0
+    return number > 0 and 1 - below < CHANCE
 
 
 def _count(number: int, noun: str) -> str:
