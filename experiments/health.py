@@ -24,8 +24,8 @@ def record(health: Mapping[str, CodeHealth], advice: str = "") -> dict[str, Any]
 
 def lines(stored: Mapping[str, Any]) -> list[str]:
     """The sections of a record, a line each, and its warning last."""
-    told = [f"  health   {name}: {_line(stored[name])}" for name in SECTIONS if name in stored]
-    return told + ([f"  {stored['warning']}"] if "warning" in stored else [])
+    shown = [f"  health   {name}: {_line(stored[name])}" for name in SECTIONS if name in stored]
+    return shown + ([f"  {stored['warning']}"] if "warning" in stored else [])
 
 
 def _line(numbers: Mapping[str, Any]) -> str:

@@ -35,9 +35,9 @@ from dseh_tf.training.trainer import Phase, Terms, Trainer, VariableGroup, build
 OPTIMIZERS = ("adam", "rmsprop", "sgd")
 ADVICE = "try a smaller learning_rate, or normalize_outputs=True"
 
-# While it trains, the codes of at most so many rows are looked at after these shares of the epochs.
+# During training, the codes of at most this number of rows are checked after these shares of the epochs.
 _WATCHED_ROWS, _WATCHED = 512, (0.1, 0.2, 0.4, 0.7)
-_WATCHED_COST = 0.02  # of all rows that training passes forward; a step back takes longer than one forward
+_WATCHED_COST = 0.02  # checked rows / rows of all epochs: 1 % of the time, as a step takes twice a forward pass or more
 
 
 @dataclass(frozen=True)
@@ -278,7 +278,7 @@ class Training:
         return phase
 
     def _health(self, logits: np.ndarray, labels: np.ndarray) -> CodeHealth:
-        return code_health(np.where(logits >= 0, 1, -1), labels)
+        return code_health(np.where(logits >= 0, np.int8(1), np.int8(-1)), labels)
 
     def share(self, local: dict[str, tf.Tensor]) -> Terms:
         """Each replica's equal share of the loss on the rows of all replicas.
@@ -296,14 +296,21 @@ class Training:
 
 
 def watched_epochs(epochs: int) -> tuple[int, ...]:
-    """After which epochs of a phase the codes of some rows are looked at; its end is looked at anyway."""
+    """The numbers of finished epochs after which the codes of some rows are checked; the end of the phase is checked anyway."""
     return tuple(sorted({round(share * epochs) for share in _WATCHED} - {0, epochs}))
 
 
 def watched_rows(rows: int, epochs: int, times: int, batch: int) -> np.ndarray:
-    """The training rows that are looked at, evenly spaced; none where that would take 1 % of the training time.
+    """The training rows to check, evenly spaced; none if that would take more than 1 % of the training time.
 
-    rows: of the training set. times: how often. batch: of a forward pass, whose last batch is filled up.
+    Args:
+        rows: number of training rows.
+        epochs: of the phase.
+        times: number of checks.
+        batch: rows of a forward pass; its last batch is filled up.
+
+    Returns:
+        int64 [m], m at most 512 and a multiple of `batch`, or all rows.
     """
     most = min(_WATCHED_ROWS, int(_WATCHED_COST * epochs * rows / max(times, 1)) // batch * batch)
     return np.linspace(0, rows - 1, min(most, rows)).astype(np.int64)

@@ -355,7 +355,7 @@ def test_a_network_from_scratch_leaves_the_constant_code(tf, tmp_path):
 
 
 def test_watched_rows_take_one_percent_of_the_training():
-    """A pass forward is a third of a step; what is looked at is at most 2 % of the rows that training passes forward."""
+    """A forward pass takes less than half of a step, so the checked rows may be 2 % of the rows of all epochs."""
     from dseh_tf.methods.deep import watched_epochs, watched_rows
 
     assert watched_epochs(60) == (6, 12, 24, 42) and watched_epochs(1) == () and watched_epochs(4) == (1, 2, 3)

@@ -27,7 +27,7 @@ def health(distinct: int):
 
 
 def said(caplog, watch: HealthWatch, phase: StubPhase, distinct: list[int]) -> list[str]:
-    """The warnings of a phase whose epochs end with so many distinct codes."""
+    """The warnings of a phase whose epochs end with the given numbers of distinct codes."""
     caplog.clear()
     for epoch, count in enumerate(distinct, 1):
         watch.check(phase, epoch, health(count), label_codes=True)
