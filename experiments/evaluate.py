@@ -10,9 +10,9 @@ from pathlib import Path
 from absl import flags
 
 from dseh_tf.errors import InputError
-from dseh_tf.retrieval import evaluate, load_codes
-from experiments import program, run_folder
-from experiments.results import metrics, summary
+from dseh_tf.retrieval import code_health, load_codes
+from experiments import health, program, run_folder
+from experiments.results import metrics, reports, summary
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Run folder with config.json and codes.npz.", required=True)
 
@@ -23,14 +23,22 @@ def main(_: list[str]) -> None:
     if config.get("phases") == "labnet" and not (workdir / "codes.npz").exists():
         raise InputError(f"{workdir}: found a run on labels alone, expected one with codes.npz")
     codes = load_codes(workdir / "codes.npz", bits=config.get("bits"))
-    report = evaluate(
-        codes.query_codes, codes.database_codes, codes.query_labels, codes.database_labels, bits=codes.bits
+    report, unseen = reports(
+        codes.query_codes,
+        codes.database_codes,
+        codes.query_labels,
+        codes.database_labels,
+        codes.database_trained,
+        codes.bits,
     )
     sizes = {"n_query": len(codes.query_ids), "n_database": len(codes.database_ids)}
     known = {name: config[name] for name in ("dataset", "method", "preset", "seed") if name in config}
     finished = (workdir / "result.json").exists()
     before = run_folder.read_json(workdir / "result.json") if finished else {}
-    numbers = metrics(report, sizes["n_database"])
+    numbers = metrics(report, sizes["n_database"], unseen)
+    measured = health.record({"database": code_health(codes.database_codes, codes.database_labels, codes.bits)})
+    stored = before.get("code_health")
+    numbers["code_health"] = {**stored, "database": measured["database"]} if stored else measured
     print(summary({**before, **known, "bits": codes.bits, **sizes, "n_train": before.get("n_train", "?"), **numbers}))
     recall, precision = report.precision_recall()
     print("  radius   recall  precision")

@@ -8,12 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from absl import logging
 
 from dseh_tf.data import RetrievalDataset, Split
 from dseh_tf.data.decoding import resize
-from dseh_tf.retrieval import Report, evaluate, pack, save_codes, save_counts
+from dseh_tf.retrieval import (
+    CodeHealth,
+    Report,
+    code_health,
+    evaluate,
+    evaluate_unseen,
+    pack,
+    save_codes,
+    save_counts,
+)
 from dseh_tf.retrieval.codes import write_npz
-from experiments import run_folder
+from experiments import health, run_folder
 
 MAP_AT = (50, 1000, 5000)
 PRECISION_AT = tuple(range(100, 1001, 100))
@@ -36,6 +46,7 @@ def write_results(
     result: dict[str, Any] = {
         name: config[name] for name in ("dataset", "method", "bits", "preset", "seed") if name in config
     }
+    measured = dict(getattr(fitted, "health", {}))
     if not labels_only:
         start = time.perf_counter()
         query_codes = fitted.encode(dataset.query)
@@ -43,8 +54,9 @@ def write_results(
         if database_codes is None:
             database_codes = fitted.encode(dataset.database)
         encoded = time.perf_counter()
-        report = evaluate(query_codes, database_codes, dataset.query.labels, dataset.database.labels)
-        result |= metrics(report, len(dataset.database))
+        trained = dataset.database_is_train()
+        report, unseen = reports(query_codes, database_codes, dataset.query.labels, dataset.database.labels, trained)
+        result |= metrics(report, len(dataset.database), unseen)
         seconds = {**seconds, "encode_seconds": encoded - start, "evaluate_seconds": time.perf_counter() - encoded}
         save_codes(
             workdir / "codes.npz",
@@ -55,8 +67,10 @@ def write_results(
             query_ids=dataset.query.ids,
             database_ids=dataset.database.ids,
             bits=config["bits"],
+            database_trained=trained,
         )
         save_counts(workdir / "counts.npz", report.counts)
+        measured["database"] = code_health(database_codes, dataset.database.labels)
         if dataset.has_images:
             pictures = thumbnails(dataset, query_codes, database_codes)
             write_npz(workdir / "thumbnails.npz", pictures)
@@ -68,24 +82,48 @@ def write_results(
     if traces:
         write_npz(workdir / "losses.npz", traces)
     result |= fitted.results
+    if measured:
+        result["code_health"] = health.record(measured, getattr(fitted, "advice", ""))
     result |= {"n_train": len(dataset.train), "n_query": len(dataset.query), "n_database": len(dataset.database)}
     result |= {name: round(value, 3) for name, value in seconds.items()}
     result["data"] = dataset.notes
-    _hparams(workdir, config, result)
+    _summaries(workdir, config, result, measured)
     run_folder.write_json(workdir / "result.json", result)
+    if "warning" in result.get("code_health", {}):
+        logging.warning("%s", result["code_health"]["warning"])
     print(summary(result))
     return result
 
 
-def metrics(report: Report, database: int) -> dict[str, Any]:
-    """The numbers of result.json that are read off a report."""
-    return {
+def reports(
+    query_codes: np.ndarray,
+    database_codes: np.ndarray,
+    query_labels: np.ndarray,
+    database_labels: np.ndarray,
+    trained: np.ndarray | None,
+    bits: int | None = None,
+) -> tuple[Report, Report | None]:
+    """The report on the whole database, and that on the rows that were not trained on.
+
+    The second is None where `trained` (bool [n_database], or None if unknown) holds for every row or for none.
+    """
+    if trained is None or trained.all() or not trained.any():
+        return evaluate(query_codes, database_codes, query_labels, database_labels, bits), None
+    return evaluate_unseen(query_codes, database_codes, query_labels, database_labels, trained, bits)
+
+
+def metrics(report: Report, database: int, unseen: Report | None = None) -> dict[str, Any]:
+    """The numbers of result.json that are read off a report; `unseen`: as `reports` returns it."""
+    found = {
         "map": report.map,
         "map_stable_order": report.map_stable_order,
         "map_at": {str(k): report.map_at(k) for k in MAP_AT if k <= database},
         "precision_at": {str(n): report.precision_at(n) for n in PRECISION_AT if n <= database},
         "queries_without_relevant": report.queries_without_relevant,
     }
+    if unseen is not None:
+        found |= {"map_unseen": unseen.map, "n_database_unseen": unseen.database_size}
+    return found
 
 
 def summary(result: Mapping[str, Any]) -> str:
@@ -104,6 +142,9 @@ def summary(result: Mapping[str, Any]) -> str:
         lines.append(
             f"  images   MAP {result['map']:.4f} ({TIE_RULE}), {result['map_stable_order']:.4f} (database order)"
         )
+        if "map_unseen" in result:
+            rows = f"the {result['n_database_unseen']:,} database rows that were not trained on"
+            lines.append(f"           MAP {result['map_unseen']:.4f} ({TIE_RULE}) over {rows}")
         if result["map_at"]:
             shown = ", ".join(f"MAP@{k} {v:.4f}" for k, v in result["map_at"].items())
             lines.append(f"           {shown} ({TIE_RULE}; divided by the hits within)")
@@ -112,6 +153,7 @@ def summary(result: Mapping[str, Any]) -> str:
             lines.append(f"           {', '.join(shown)} ({TIE_RULE})")
         if result["queries_without_relevant"]:
             lines.append(f"           {result['queries_without_relevant']} queries have no relevant item and count 0")
+    lines += health.lines(result.get("code_health", {}))
     timed = [
         f"{name.removesuffix('_seconds')} {value:.1f} s" for name, value in result.items() if name.endswith("_seconds")
     ]
@@ -141,11 +183,17 @@ def thumbnails(dataset: RetrievalDataset, query_codes: np.ndarray, database_code
     }
 
 
-def _hparams(workdir: Path, config: Mapping[str, Any], result: Mapping[str, Any]) -> None:
+def _summaries(
+    workdir: Path, config: Mapping[str, Any], result: Mapping[str, Any], measured: Mapping[str, CodeHealth]
+) -> None:
+    """Final numbers for TensorBoard: hyper-parameters with their scores, and the health of the database's codes."""
     from dseh_tf.training.summaries import Summaries
 
     chosen = {name: config[name] for name in ("dataset", "method", "bits", "seed", "preset") if name in config}
     scores = {name: result[name] for name in ("map", "map_labels", "distinct_label_codes") if name in result}
     summaries = Summaries(workdir / "tensorboard")
     summaries.hparams({**config["settings"], **chosen}, scores)
+    if "database" in measured:
+        last = max(0, len(result.get("rounds", ())) - 1)
+        summaries.scalars({f"health/database/{k}": v for k, v in measured["database"].scalars().items()}, last)
     summaries.flush()

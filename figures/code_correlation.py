@@ -15,31 +15,12 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
+from dseh_tf.retrieval.health import correlation, mean_absolute_correlation
 from figures import cli, style, tables
 from figures.comparison import Column, compare
 from figures.runs import Run, Runs
 
 PANELS_A_ROW = 4
-
-
-def correlation(codes: np.ndarray) -> np.ndarray:
-    """float64 [K, K]: |corr(bit i, bit j)| of codes [n, K] with values 0 and 1; NaN for a constant bit.
-
-    Bits are counted, not averaged in floating point: n <= 2^24 items give exact sums in float64.
-    """
-    bits = codes.astype(np.float64)
-    ones, both = bits.sum(axis=0), bits.T @ bits
-    covariance = len(bits) * both - np.outer(ones, ones)
-    variance = np.diag(covariance)
-    scale = np.sqrt(np.outer(variance, variance))
-    return np.divide(np.abs(covariance), scale, out=np.full_like(scale, np.nan), where=scale > 0)
-
-
-def mean_absolute_correlation(matrix: np.ndarray) -> float:
-    """mAC: the mean off the diagonal, NaN entries left out; NaN where nothing remains."""
-    values = matrix[~np.eye(len(matrix), dtype=bool)]
-    values = values[~np.isnan(values)]
-    return float(values.mean()) if len(values) else float("nan")
 
 
 @cache

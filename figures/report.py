@@ -20,9 +20,11 @@ from figures import (
     ablation_table,
     cli,
     code_correlation,
+    code_health,
     map_table,
     pr_curve,
     precision_at_n,
+    seconds_table,
     semantic_features,
     style,
     tables,
@@ -49,7 +51,8 @@ WIDE_FIGURES = ("Code correlation", "Semantic features", "Training")
 
 def draw(runs: Runs, out: Path) -> list[Path]:
     """Writes `out/report.html`."""
-    sections = [_overview(runs), _tables(runs)]
+    health = code_health.section(runs)
+    sections = [_overview(runs), _tables(runs), health]
     for dataset in runs.datasets:
         here = _picture_runs(runs.of(dataset=dataset))
         title = f"{style.dataset_title(dataset)}, {here.bits[0]} bits"
@@ -61,6 +64,7 @@ def draw(runs: Runs, out: Path) -> list[Path]:
         f'<a href="#{anchor}">{_text(name)}</a>'
         for anchor, name in [
             ("tables", "Tables"),
+            *([("health", "Code health")] if health else []),
             *((_anchor(d), style.dataset_title(d)) for d in runs.datasets),
             ("configuration", "Configuration"),
         ]
@@ -106,7 +110,7 @@ def _reason(reason: str, runs: Runs) -> str:
 
 def _tables(runs: Runs) -> str:
     parts = ['<section><h2 id="tables">Tables</h2>']
-    for build in (map_table.build, ablation_table.build, _top5k, code_correlation.build):
+    for build in (map_table.build, ablation_table.build, _top5k, code_correlation.build, seconds_table.build):
         parts += [f"<h3>{_text(table.title)}</h3>{tables.to_html(table)}" for table in build(runs)]
     return "".join(parts) + "</section>"
 

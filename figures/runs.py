@@ -27,7 +27,7 @@ MARKS = ("config.json", "result.json", "codes.npz", "counts.npz")
 IDENTITY = {"dataset": str, "method": str, "bits": int, "preset": str, "seed": int}
 NUMBERS = (
     "map", "map_stable_order", "map_labels", "distinct_label_codes", "distinct_label_vectors",
-    "n_train", "n_query", "n_database", "train_seconds", "encode_seconds", "evaluate_seconds",
+    "map_unseen", "n_database_unseen", "n_train", "n_query", "n_database", "train_seconds", "encode_seconds", "evaluate_seconds",
 )  # fmt: skip
 CODES = ("query_codes", "database_codes", "query_labels", "database_labels", "query_ids", "database_ids", "bits")
 MAP_TOLERANCE = 1e-6
@@ -247,6 +247,8 @@ def read_run(folder: Path, needs: tuple[str, ...] = ()) -> Run | Problem:
         value = result.get(name, 0)
         if not isinstance(value, int | float) or isinstance(value, bool) or not np.isfinite(value):
             raise InputError(f"{folder / 'result.json'}: {name}: found {value!r}, expected a number")
+    if not isinstance(result.get("code_health", {}), dict):
+        raise InputError(f"{folder / 'result.json'}: code_health: found {result['code_health']!r}, expected named values")
     for name in ("settings", "data", "trunk", "features"):
         if not isinstance(config.get(name, {}), dict):
             raise InputError(f"{folder / 'config.json'}: {name}: found {config[name]!r}, expected named values")

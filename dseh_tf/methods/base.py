@@ -13,6 +13,7 @@ import numpy as np
 from dseh_tf.data import RetrievalDataset, Split
 from dseh_tf.data.memory_maps import check_finite
 from dseh_tf.errors import InputError, positive
+from dseh_tf.retrieval.health import CodeHealth
 
 if TYPE_CHECKING:
     from dseh_tf.training.runtime import Runtime
@@ -29,15 +30,19 @@ class Fitted(abc.ABC):
     database_codes: int8 ±1 [n_database, K] of asymmetric methods, which learn them directly; None elsewhere.
     train_seconds: what training took where the method knows better than the clock around `fit`: over several sessions.
     results: what the method adds to result.json. arrays: what it adds to the run folder, by file and array name.
+    health: how well codes use their bits: "labnet" of a network of labels, "train" of the training images. advice: what
+    to try when they have collapsed.
     """
 
     database_codes: np.ndarray | None = None
     train_seconds: float | None = None
+    advice: str = ""
 
     def __init__(self, bits: int) -> None:
         self.bits = bits
         self.results: dict[str, Any] = {}
         self.arrays: dict[str, dict[str, np.ndarray]] = {}
+        self.health: dict[str, CodeHealth] = {}
 
     @abc.abstractmethod
     def encode(self, split: Split, modality: str = "image") -> np.ndarray:

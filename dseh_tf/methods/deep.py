@@ -25,12 +25,19 @@ from dseh_tf.models.backbones import Backbone
 from dseh_tf.models.imgnet import split_variables, trunk_outputs
 from dseh_tf.models.layers import new_layer
 from dseh_tf.presets import ROWS
+from dseh_tf.retrieval.health import CodeHealth, code_health
+from dseh_tf.training.health_watch import HealthWatch
 from dseh_tf.training.replicas import gather, replica_count
 from dseh_tf.training.runtime import Runtime
 from dseh_tf.training.semantic_memory import CodeBank
 from dseh_tf.training.trainer import Phase, Terms, Trainer, VariableGroup, build_optimizer
 
 OPTIMIZERS = ("adam", "rmsprop", "sgd")
+ADVICE = "try a smaller learning_rate, or normalize_outputs=True"
+
+# During training, the codes of at most this number of rows are checked after these shares of the epochs.
+_WATCHED_ROWS, _WATCHED = 512, (0.1, 0.2, 0.4, 0.7)
+_WATCHED_COST = 0.02  # checked rows / rows of all epochs: 1 % of the time, as a step takes twice a forward pass or more
 
 
 @dataclass(frozen=True)
@@ -230,22 +237,37 @@ class Training:
         tracked |= self.bank.checkpointed() if self.bank else {}
         self.trainer = Trainer(runtime, tracked, method.seed, self.bank.spread if self.bank else lambda: None)
         self._kernels = [v for v in self.network.trainable_variables if len(v.shape) > 1]
+        self.watch = HealthWatch(ADVICE)
 
     def run(self) -> ImageEncoder:
         method = self.method
         if self.bank and not self.trainer.started(method.name, 0):
             method.fill(self.bank, self.labels)
-        self.trainer.run(self.phase())
+        phase = self.phase()
+        self.trainer.run(phase)
         self.encoder.train_seconds = self.trainer.seconds
         logits = self.encoder.forward(self.inputs.plain)["logits"]
+        health = self._health(logits, self.labels)
+        self.watch.check(phase, phase.epochs, health)
+        self.encoder.advice, self.encoder.health["train"] = ADVICE, health
         self.trainer.summaries.histogram(f"{method.name}/logits", logits, 0)
+        self.trainer.summaries.scalars({f"health/train/{k}": v for k, v in health.scalars().items()}, 0)
         self.trainer.summaries.flush()
         self.encoder.traces = self.trainer.traces
         return self.encoder
 
     def phase(self) -> Phase:
         method, s = self.method, self.method.settings
-        return Phase(
+        watched = watched_epochs(s.epochs)
+        sample = watched_rows(len(self.labels), s.epochs, len(watched), self.encoder.runtime.encode_batch)
+
+        def on_epoch(done: int) -> None:
+            if done in watched and len(sample):
+                with self.trainer.aside():
+                    logits = self.encoder.forward(self.inputs.plain[sample])["logits"]
+                    self.watch.check(phase, done, self._health(logits, self.labels[sample]), sampled=True)
+
+        phase = Phase(
             name=method.name,
             round=0,
             rows=TrainingRows(
@@ -260,7 +282,12 @@ class Training:
             loss=self.share,
             groups=self.groups,
             learning_rate=lambda epoch: s.learning_rate * s.decay ** (epoch // s.decay_epochs),
+            on_epoch=on_epoch,
         )
+        return phase
+
+    def _health(self, logits: np.ndarray, labels: np.ndarray) -> CodeHealth:
+        return code_health(np.where(logits >= 0, np.int8(1), np.int8(-1)), labels)
 
     def share(self, local: dict[str, tf.Tensor]) -> Terms:
         """Each replica's equal share of the loss on the rows of all replicas.
@@ -275,3 +302,24 @@ class Training:
             squares = tf.add_n([tf.nn.l2_loss(tf.convert_to_tensor(kernel)) for kernel in self._kernels])
             terms["total"] += s.weight_decay * squares
         return {name: value / replica_count() for name, value in terms.items()}
+
+
+def watched_epochs(epochs: int) -> tuple[int, ...]:
+    """The numbers of finished epochs after which the codes of some rows are checked; the end of the phase is checked anyway."""
+    return tuple(sorted({round(share * epochs) for share in _WATCHED} - {0, epochs}))
+
+
+def watched_rows(rows: int, epochs: int, times: int, batch: int) -> np.ndarray:
+    """The training rows to check, evenly spaced; none if that would take more than 1 % of the training time.
+
+    Args:
+        rows: number of training rows.
+        epochs: of the phase.
+        times: number of checks.
+        batch: rows of a forward pass; its last batch is filled up.
+
+    Returns:
+        int64 [m], m at most 512 and a multiple of `batch`, or all rows.
+    """
+    most = min(_WATCHED_ROWS, int(_WATCHED_COST * epochs * rows / max(times, 1)) // batch * batch)
+    return np.linspace(0, rows - 1, min(most, rows)).astype(np.int64)

@@ -13,6 +13,7 @@ from absl import logging
 from dseh_tf import losses, presets
 from dseh_tf.data import RetrievalDataset
 from dseh_tf.data.input_pipeline import TrainingRows, array_batches
+from dseh_tf.data.label_vectors import distinct_rows
 from dseh_tf.errors import InputError
 from dseh_tf.methods.base import Method, check_numbers
 from dseh_tf.methods.image_encoder import ImageEncoder, Trunk, training_inputs
@@ -20,12 +21,16 @@ from dseh_tf.models.imgnet import build_imgnet, split_variables
 from dseh_tf.models.labnet import build_labnet
 from dseh_tf.presets import DSEHSettings
 from dseh_tf.retrieval import evaluate, sign
+from dseh_tf.retrieval.health import CodeHealth, code_health
 from dseh_tf.training.alternating import Outputs, alternate
-from dseh_tf.training.label_targets import LabelTargets, distinct_rows
+from dseh_tf.training.health_watch import HealthWatch
+from dseh_tf.training.label_targets import LabelTargets
 from dseh_tf.training.replicas import RowStream, gather, joined
 from dseh_tf.training.runtime import Runtime
 from dseh_tf.training.semantic_memory import SemanticMemory
 from dseh_tf.training.trainer import Phase, Trainer, VariableGroup, build_optimizer
+
+ADVICE = "try a larger labnet_code_similarity and labnet_feature_similarity, or a smaller labnet_learning_rate"
 
 # Of the terms of LabNet's loss and of ImgNet's.
 _WEIGHTS = (
@@ -163,6 +168,7 @@ class _Training:
             self.targets = LabelTargets(self.strategy, self.distinct, s.feature_dim, self.bits)
         self.trainer = Trainer(runtime, tracked | self.memory.checkpointed(), self.seed, self.memory.spread)
         self._label_forward = RowStream(self.strategy, lambda x: self.labnet(x, training=False))
+        self.watch = HealthWatch(ADVICE)
 
     def run(self) -> ImageEncoder:
         targets = self.targets if self.images else None
@@ -175,10 +181,14 @@ class _Training:
             fitted.results["label_epochs"] = self.trainer.notes["label_epochs"]
         fitted.traces = self.trainer.traces
         fitted.labnet = self.labnet
-        labnet = self.labnet_outputs().features.astype(np.float16)[self.distinct.index]
+        labels = self.labnet_outputs()
+        fitted.advice, fitted.health["labnet"] = ADVICE, self._labnet_health(labels)
+        labnet = labels.features.astype(np.float16)[self.distinct.index]
         features = {"labnet": labnet, "train_ids": self.dataset.train.ids}
         if self.images:
-            features["imgnet"] = self.imgnet_outputs().features.astype(np.float16)
+            images = self.imgnet_outputs()
+            fitted.health["train"] = self._imgnet_health(images)
+            features["imgnet"] = images.features.astype(np.float16)
         fitted.arrays["semantic_features"] = features
         self.trainer.summaries.flush()
         return fitted
@@ -195,8 +205,10 @@ class _Training:
                     found = self._label_numbers()
                 self.trainer.notes.setdefault("label_epochs", []).append({"round": round_, "epoch": done, **found})
                 logging.info("round %d, epoch %d: %s", round_, done, found)
+            with self.trainer.aside():
+                self.watch.check(phase, done, self._labnet_health(self.labnet_outputs()), label_codes=True)
 
-        return Phase(
+        phase = Phase(
             name="labnet",
             round=round_,
             rows=TrainingRows({"labels": self.labels}, s.labnet_batch, self.seed, "labnet", round_, {}),
@@ -210,6 +222,7 @@ class _Training:
             learning_rate=lambda epoch: s.labnet_learning_rate * self._decay(epoch, round_),
             on_epoch=on_epoch,
         )
+        return phase
 
     def imgnet_phase(self, round_: int) -> Phase:
         s = self.settings
@@ -321,6 +334,17 @@ class _Training:
 
     # Reports
 
+    def _labnet_health(self, outputs: Outputs) -> CodeHealth:
+        """Of LabNet's codes and features of the distinct training label vectors."""
+        return code_health(outputs.signs, self.distinct.vectors, features=outputs.features)
+
+    def _imgnet_health(self, outputs: Outputs) -> CodeHealth:
+        """Of ImgNet's codes and features of the training images."""
+        return code_health(outputs.signs, self.dataset.train.labels, features=outputs.features)
+
+    def _write_health(self, name: str, health: CodeHealth, round_: int) -> None:
+        self.trainer.summaries.scalars({f"health/{name}/{k}": v for k, v in health.scalars().items()}, round_)
+
     def _label_numbers(self) -> dict[str, Any]:
         """n_h and map_l, as Table 2 of the paper has them."""
         data = self.dataset
@@ -345,21 +369,26 @@ class _Training:
             found = self._label_numbers()
             write = self.trainer.summaries
             write.scalars({"round/map_l": found["map_labels"], "round/n_h": found["distinct_label_codes"]}, round_)
-            write.histogram("labnet/code", self.labnet_outputs().activations[self.distinct.index], round_)
+            labels = self.labnet_outputs()
+            write.histogram("labnet/code", labels.activations[self.distinct.index], round_)
+            self._write_health("labnet", self._labnet_health(labels), round_)
         return found
 
     def report_images(self, round_: int) -> dict[str, Any]:
-        if not self.runtime.evaluate_rounds:
-            return {}
         with self.trainer.aside():
-            data = self.dataset
+            outputs, data = self.imgnet_outputs(), self.dataset
+            health, phase = self._imgnet_health(outputs), self.imgnet_phase(round_)
+            self.watch.check(phase, phase.epochs, health)
+            self._write_health("train", health, round_)
+            if not self.runtime.evaluate_rounds:
+                return {}
             report = evaluate(
                 self.encoder.encode(data.query), self.encoder.encode(data.database), data.query.labels, data.database.labels
             )
             write = self.trainer.summaries
             write.scalars({"round/map_i": report.map}, round_)
             write.curve("round/precision_recall", *report.precision_recall(), round_)
-            write.histogram("imgnet/logits", self.imgnet_outputs().activations, round_)
+            write.histogram("imgnet/logits", outputs.activations, round_)
         return {"map": float(report.map)}
 
 

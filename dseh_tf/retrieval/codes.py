@@ -129,6 +129,7 @@ class CodesFile:
     query_codes, database_codes: packed uint8 [n, ceil(bits / 8)]. query_labels, database_labels: uint8 multi-hot [n,
     c].
     query_ids, database_ids: unicode [n], unique.
+    database_trained: bool [n], which database rows are training rows; None in files written before it existed.
     """
 
     query_codes: np.ndarray
@@ -138,6 +139,7 @@ class CodesFile:
     query_ids: np.ndarray
     database_ids: np.ndarray
     bits: int
+    database_trained: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         for part in ("query", "database"):
@@ -160,6 +162,9 @@ class CodesFile:
                 f"database_labels: found {self.database_labels.shape[1]} classes, "
                 f"expected {self.query_labels.shape[1]} as in query_labels"
             )
+        trained, n = self.database_trained, len(self.database_codes)
+        if trained is not None and (trained.dtype != bool or trained.shape != (n,)):
+            raise InputError(f"database_trained: found {shown(trained)}, expected bool [{n}]")
 
 
 def save_codes(
@@ -172,6 +177,7 @@ def save_codes(
     query_ids: np.ndarray,
     database_ids: np.ndarray,
     bits: int,
+    database_trained: np.ndarray | None = None,
 ) -> None:
     """Writes `codes.npz`, whole or not at all. Codes: int8 ±1 [n, bits], or packed. The rest as in `CodesFile`.
 
@@ -185,8 +191,10 @@ def save_codes(
         np.asarray(query_ids),
         np.asarray(database_ids),
         int(bits),
+        None if database_trained is None else np.asarray(database_trained),
     )
-    write_npz(path, {field.name: np.asarray(getattr(content, field.name)) for field in fields(content)})
+    arrays = {field.name: getattr(content, field.name) for field in fields(content)}
+    write_npz(path, {name: np.asarray(value) for name, value in arrays.items() if value is not None})
 
 
 def load_codes(path: Path | str, bits: int | None = None) -> CodesFile:
@@ -194,7 +202,8 @@ def load_codes(path: Path | str, bits: int | None = None) -> CodesFile:
 
     Raises InputError naming the file, the field, what was found and what was expected.
     """
-    arrays = read_npz(path, [field.name for field in fields(CodesFile)])
+    needed = [field.name for field in fields(CodesFile) if field.name != "database_trained"]
+    arrays = read_npz(path, needed, ["database_trained"])
     with naming(path):
         found = arrays["bits"]
         if found.shape != () or found.dtype.kind not in "iu":
@@ -216,8 +225,8 @@ def write_npz(path: Path | str, arrays: dict[str, np.ndarray]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def read_npz(path: Path | str, names: list[str]) -> dict[str, np.ndarray]:
-    """The named arrays of an npz file, nothing unpickled.
+def read_npz(path: Path | str, names: list[str], optional: list[str] | None = None) -> dict[str, np.ndarray]:
+    """The named arrays of an npz file, nothing unpickled; those of `optional` only where the file has them.
 
     Raises InputError on a missing, damaged or incomplete file, and on an array of Python objects.
     """
@@ -229,7 +238,7 @@ def read_npz(path: Path | str, names: list[str]) -> dict[str, np.ndarray]:
         with zipfile.ZipFile(path):  # np.load would take any other content for a pickle
             pass
         with np.load(path, allow_pickle=False) as file:
-            for name in names:
+            for name in [*names, *(name for name in optional or () if name in file.files)]:
                 if name not in file.files:
                     raise InputError(f"{path}: found no array {name!r}, expected {', '.join(names)}")
                 try:

@@ -118,38 +118,91 @@ def evaluate_shards(
     for that, `shards` must be something that can be iterated again (a list, or an object with its own `__iter__`),
     not a generator.
     """
-    packed, bits = as_packed(query_codes, bits, "query_codes")
-    labels = Labels(query_labels)
-    if not len(packed):
-        raise InputError("query_codes: found no row, expected at least one")
-    if len(packed) != len(labels.queries):
-        raise InputError(f"query_labels: found {len(labels.queries)} rows, expected {len(packed)} as in query_codes")
-    queries = Queries.of(packed, labels.queries, bits)
+    asked = _Asked(query_codes, query_labels, bits, threads)
+    counts = asked.counts(shards)
+    read_once = iter(shards) is shards
+    return Report(counts, None if read_once else lambda: asked.stable_order(shards, counts))
 
-    def laid_out() -> Iterator[Shard]:
+
+def evaluate_unseen(
+    query_codes: np.ndarray,
+    database_codes: np.ndarray,
+    query_labels: np.ndarray,
+    database_labels: np.ndarray,
+    trained: np.ndarray,
+    bits: int | None = None,
+    threads: int | None = None,
+) -> tuple[Report, Report]:
+    """As `evaluate`, and beside it the same queries against the database rows that were not trained on.
+
+    The two parts of the database are counted once each and their counts added, so this costs as much as `evaluate`.
+
+    Args:
+        query_codes, database_codes, query_labels, database_labels, bits, threads: as in `evaluate`.
+        trained: bool [n_database], True for the rows that were trained on; at least one row must be False.
+
+    Returns:
+        The report on the whole database, which is that of `evaluate`, and the report on the rows where `trained` is
+        False.
+
+    Raises:
+        InputError: `trained` does not fit or leaves no row, and as `evaluate`.
+    """
+    codes, labels = as_array(database_codes, "database_codes"), as_array(database_labels, "database_labels")
+    trained = as_array(trained, "trained")
+    if trained.dtype != bool or trained.shape != (len(codes),):
+        raise InputError(f"trained: found {shown(trained)}, expected bool [{len(codes)}], one a code")
+    if len(labels) != len(codes):
+        raise InputError(f"database_labels: found {len(labels)} rows, expected {len(codes)}, one a code")
+    if trained.all():
+        raise InputError("trained: found True in every row, expected a row that was not trained on")
+    asked = _Asked(query_codes, query_labels, bits, threads)
+    whole = [(codes, labels)]
+    unseen = counts = asked.counts([(codes[~trained], labels[~trained])])
+    if trained.any():
+        counts = unseen + asked.counts([(codes[trained], labels[trained])])
+    return Report(counts, lambda: asked.stable_order(whole, counts)), Report(unseen)
+
+
+class _Asked:
+    """The queries of an evaluation, checked and laid out once for all shards."""
+
+    def __init__(self, codes: np.ndarray, labels: np.ndarray, bits: int | None, threads: int | None) -> None:
+        packed, self.bits = as_packed(codes, bits, "query_codes")
+        self.labels = Labels(labels)
+        if not len(packed):
+            raise InputError("query_codes: found no row, expected at least one")
+        if len(packed) != len(self.labels.queries):
+            raise InputError(
+                f"query_labels: found {len(self.labels.queries)} rows, expected {len(packed)} as in query_codes"
+            )
+        self.queries = Queries.of(packed, self.labels.queries, self.bits)
+        self.threads = threads
+
+    def counts(self, shards: Iterable[tuple[np.ndarray, np.ndarray]]) -> Counts:
+        counts = None
+        for shard in self._laid_out(shards):
+            part = count(self.queries, shard, self.threads)
+            counts = part if counts is None else counts + part
+        if counts is None:
+            raise InputError("database_codes: found no row, expected at least one")
+        return counts
+
+    def stable_order(self, shards: Iterable[tuple[np.ndarray, np.ndarray]], counts: Counts) -> np.ndarray:
+        """Average precision with ties in database order, float64 [queries]; `counts`: of the same shards."""
+        ranking = StableOrder(counts)
+        for shard in self._laid_out(shards):
+            ranking.add(self.queries, shard, self.threads)
+        return ranking.average_precision()
+
+    def _laid_out(self, shards: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[Shard]:
         for shard_codes, shard_labels in shards:
-            codes, _ = as_packed(shard_codes, bits, "database_codes")
-            columns = labels.database(shard_labels)
+            codes, _ = as_packed(shard_codes, self.bits, "database_codes")
+            columns = self.labels.database(shard_labels)
             if len(columns) != len(codes):
                 raise InputError(f"database_labels: found {len(columns)} rows, expected {len(codes)}, one a code")
             if len(codes):
                 yield Shard.of(codes, columns)
-
-    counts = None
-    for shard in laid_out():
-        part = count(queries, shard, threads)
-        counts = part if counts is None else counts + part
-    if counts is None:
-        raise InputError("database_codes: found no row, expected at least one")
-
-    def stable_order() -> np.ndarray:
-        ranking = StableOrder(counts)
-        for shard in laid_out():
-            ranking.add(queries, shard, threads)
-        return ranking.average_precision()
-
-    read_once = iter(shards) is shards
-    return Report(counts, None if read_once else stable_order)
 
 
 class Labels:

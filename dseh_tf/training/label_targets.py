@@ -6,40 +6,15 @@ A sum over all training rows is therefore a sum over the distinct vectors, weigh
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import tensorflow as tf
 
 from dseh_tf import losses
+from dseh_tf.data.label_vectors import DistinctRows
 from dseh_tf.training.replicas import PerReplicaVariables
 
 # Up to this many distinct vectors (64 MB) S is a table; beyond, its columns are computed from the labels.
 _TABLE_VECTORS = 8192
-
-
-@dataclass(frozen=True)
-class DistinctRows:
-    """The distinct rows of a label matrix.
-
-    Attributes:
-        vectors: uint8 [v, c], sorted.
-        index: int32 [n], the row of `vectors` that each label row equals.
-    """
-
-    vectors: np.ndarray
-    index: np.ndarray
-
-    @property
-    def counts(self) -> np.ndarray:
-        """int64 [v], how many label rows equal each vector."""
-        return np.bincount(self.index, minlength=len(self.vectors))
-
-
-def distinct_rows(labels: np.ndarray) -> DistinctRows:
-    """Finds the distinct rows of `labels` [n, c]."""
-    vectors, index = np.unique(labels, axis=0, return_inverse=True)
-    return DistinctRows(vectors, index.reshape(-1).astype(np.int32))
 
 
 class LabelTargets(tf.Module):

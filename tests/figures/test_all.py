@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dseh_tf.retrieval import code_health
+from experiments import health
 from figures import report, top_ten
 from figures.runs import read_runs
 from tests.figures.conftest import WORLD
@@ -201,3 +203,31 @@ def test_the_report_keeps_folders_of_the_machine_to_itself(tmp_path):
     assert str(tmp_path) not in text
     assert all(name in text for name in ("lite0.keras", "w.mat", "classes.txt"))
     assert "counts.npz: found no such file" in text
+
+
+def test_the_report_marks_collapsed_runs(tmp_path):
+    rng = np.random.default_rng(0)
+    labels = np.eye(5, dtype=np.uint8)[np.arange(100) % 5]
+    measured = {
+        "good": {
+            "labnet": code_health(rng.choice([-1, 1], (5, 16)), labels[:5]),
+            "database": code_health(rng.choice([-1, 1], (100, 16)), labels),
+        },
+        "bad": {"database": code_health(np.ones((100, 16), np.int8), labels)},
+    }
+    for name, method in (("good", "dseh"), ("bad", "itq"), ("old", "lsh")):
+        write_run(tmp_path / "runs" / name, WORLD, method, 16)
+        if name in measured:
+            path = tmp_path / "runs" / name / "result.json"
+            stored = health.record(measured[name], "try <less>")
+            path.write_text(json.dumps({**json.loads(path.read_text()), "code_health": stored}))
+    (path,) = report.draw(read_runs(tmp_path / "runs"), tmp_path)
+    text = path.read_text(encoding="utf-8")
+    assert Page(text).open == []
+    section = text.split('<h2 id="health">')[1].split("</section>")[0]
+    good, bad = section.split("<tbody>")[1].split("</tbody>")[0].split("</tr>")[:2]
+    assert "good" in good and "healthy" in good and "5 / 5" in good and "collapsed" not in good
+    assert good.count("<td>") == bad.count("<td>") == section.count("<th>") - 1
+    assert "<tr class=collapsed>" in bad and "⚠ collapsed" in bad and "1 / 5" in bad and "16 + 0" in bad
+    assert "1 distinct code for 5 label vectors" in section and "try &lt;less&gt;" in section
+    assert "Runs that did not measure their codes: 1." in section

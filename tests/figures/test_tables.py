@@ -9,7 +9,7 @@ import statistics
 import numpy as np
 import pytest
 
-from figures import ablation_table, code_correlation, map_table, published, top5k_table
+from figures import ablation_table, code_correlation, map_table, published, seconds_table, top5k_table
 from figures.runs import read_runs
 from figures.style import METHOD_STYLES
 from figures.tables import Cell, Row, Table, latex_text, number, signed, to_csv, to_html, to_latex, to_markdown
@@ -257,3 +257,32 @@ def test_mac_table_reads_the_packed_codes(runs, runs_root):
         corr = np.abs(np.corrcoef(bits))
         values.append((corr.sum() - 12) / (12 * 11))
     assert record["mean"] == pytest.approx(np.mean(values))
+
+
+def change(folder, **changes):
+    path = folder / "result.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_map_over_rows_that_were_not_trained_on_is_a_second_table(tmp_path):
+    for seed, value in enumerate((0.5, 0.3)):
+        write_run(tmp_path / f"dseh{seed}", WORLD, "dseh", 12, seed)
+        change(tmp_path / f"dseh{seed}", map_unseen=value, n_database_unseen=180)
+    write_run(tmp_path / "itq", WORLD, "itq", 12)
+    first, second = map_table.build(read_runs(tmp_path))
+    assert [row.label for row in first.rows] == ["DSEH", "ITQ"] and [row.label for row in second.rows] == ["DSEH"]
+    assert second.title == "MAP on multi_digits, database rows that were not trained on"
+    assert cells(second, "DSEH", "ours") == {"12 bits": "0.4000 ± 0.1414 (2)"}
+    assert any("180 of 300" in note for note in second.notes) and any("expectation" in note for note in second.notes)
+    assert {record["measure"] for record in second.records} == {"map_unseen"}
+
+
+def test_seconds_table(tmp_path):
+    for seed, seconds in enumerate((10.0, 30.0)):
+        write_run(tmp_path / f"dseh{seed}", WORLD, "dseh", 12, seed)
+        change(tmp_path / f"dseh{seed}", train_seconds=seconds)
+    write_run(tmp_path / "itq", WORLD, "itq", 12)
+    (table,) = seconds_table.build(read_runs(tmp_path))
+    assert [row.label for row in table.rows] == ["DSEH"]
+    assert cells(table, "DSEH", "ours") == {"12 bits": "20.0 ± 14.1 (2)"}
+    assert not any(cell.best for row in table.rows for cell in row.cells)

@@ -422,3 +422,56 @@ def test_a_network_from_scratch_leaves_the_constant_code(tf, tmp_path):
     total = method.fit(dataset, Runtime(progress=False)).traces["dpsh/0/total"]
     assert total[:31].mean() < 0.9  # noise has 1.4
     assert total[-31:].mean() < 0.96 * total[:31].mean()
+
+
+def test_watched_rows_take_one_percent_of_the_training():
+    """A forward pass takes less than half of a step, so the checked rows may be 2 % of the rows of all epochs."""
+    from dseh_tf.methods.deep import watched_epochs, watched_rows
+
+    assert watched_epochs(60) == (6, 12, 24, 42) and watched_epochs(1) == () and watched_epochs(4) == (1, 2, 3)
+    for rows, epochs, batch in ((2000, 60, 256), (10_000, 150, 256), (96, 10, 256), (500, 60, 64), (300, 1, 256)):
+        times = len(watched_epochs(epochs))
+        sample = watched_rows(rows, epochs, times, batch)
+        padded = -(-len(sample) // batch) * batch
+        assert times * padded <= 0.02 * rows * epochs and len(sample) <= 512
+        assert len(set(sample.tolist())) == len(sample) and (sample < rows).all()
+    assert len(watched_rows(2000, 60, 4, 256)) == 512 and len(watched_rows(96, 10, 4, 256)) == 0
+
+
+def test_looking_at_codes_changes_no_step(monkeypatch):
+    """The same steps to the same codes."""
+    from dseh_tf.methods import deep
+    from dseh_tf.training.runtime import Runtime
+
+    looked = []
+    watched_rows = deep.watched_rows
+    monkeypatch.setattr(deep, "watched_rows", lambda *sizes: looked.append(watched_rows(*sizes)) or looked[-1])
+    monkeypatch.setattr(deep, "_WATCHED_COST", 1.0)
+    watched = fit("dpsh", Runtime(progress=False, encode_batch=16))
+    monkeypatch.setattr(deep, "_WATCHED_COST", 0.0)
+    unwatched = fit("dpsh", Runtime(progress=False, encode_batch=16))
+    assert [len(rows) for rows in looked] == [96, 0]
+    for name, values in unwatched.traces.items():
+        np.testing.assert_array_equal(watched.traces[name], values)
+    assert watched.health["train"] == unwatched.health["train"]
+    assert watched.health["train"].rows == 96
+
+
+def test_a_collapse_is_said_while_it_trains(tf, monkeypatch, caplog):
+    """Every output is pushed to +1: one code for all rows."""
+    from dseh_tf.methods import METHODS, deep
+    from dseh_tf.training import health_watch
+    from dseh_tf.training.runtime import Runtime
+
+    class Constant(METHODS["dpsh"]):
+        def loss(self, outputs, batch, bank):
+            return {"total": tf.reduce_mean(tf.square(outputs["logits"] - 5.0))}
+
+    monkeypatch.setattr(deep, "_WATCHED_COST", 1.0)
+    monkeypatch.setattr(health_watch, "_FIRST_STEPS", 3)
+    method = Constant(8, seed=3, **{**SMALL, "learning_rate": 0.05})
+    fitted = method.fit(small_dataset(), Runtime(progress=False, encode_batch=16))
+    lines = [r.getMessage() for r in caplog.records if "collapsed" in r.getMessage()]
+    assert len(lines) == 1 and "1 distinct code for" in lines[0] and "try a smaller learning_rate" in lines[0]
+    assert int(lines[0].split("epoch ")[1].split(")")[0]) in (2, 4, 7)
+    assert fitted.health["train"].constant_bits == 8

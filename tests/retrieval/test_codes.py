@@ -86,6 +86,17 @@ def test_codes_file_round_trip(tmp_path):
     np.testing.assert_array_equal(load_codes(path).query_codes, content()["query_codes"])
 
 
+def test_which_rows_were_trained_on_is_optional(tmp_path):
+    """Files written before it existed do not have it."""
+    path, trained = tmp_path / "codes.npz", np.array([True, False, True, True, False])
+    save_codes(path, **content())
+    with np.load(path) as stored:
+        assert "database_trained" not in stored.files
+    assert load_codes(path).database_trained is None
+    save_codes(path, **content(), database_trained=trained)
+    np.testing.assert_array_equal(load_codes(path).database_trained, trained)
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -103,6 +114,9 @@ def test_codes_file_round_trip(tmp_path):
         ({"query_ids": np.array(["a", "b", "a"])}, "query_ids: found 'a' 2 times, expected once"),
         ({"query_ids": np.array(["a", None, 3], object)}, "query_ids: found no plain array"),
         ({"database_ids": None}, "found no array 'database_ids'"),
+        ({"database_trained": np.ones(4, bool)}, r"database_trained: found bool \[4\], expected bool \[5\]"),
+        ({"database_trained": np.ones(5, int)}, r"database_trained: found int64 \[5\], expected bool \[5\]"),
+        ({"database_trained": np.array([None] * 5)}, "database_trained: found no plain array"),
     ],
 )
 def test_codes_file_that_does_not_fit(tmp_path, changes, words):

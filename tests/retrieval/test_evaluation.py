@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from dseh_tf.errors import InputError
-from dseh_tf.retrieval import evaluate, evaluate_shards, pack
+from dseh_tf.retrieval import evaluate, evaluate_shards, evaluate_unseen, pack
 from tests.retrieval import naive
 
 
@@ -117,3 +117,51 @@ def test_empty_database():
         evaluate(GOOD[0], GOOD[1][:0], GOOD[2], GOOD[3][:0])
     with pytest.raises(InputError, match="database_codes: found no row"):
         evaluate_shards(GOOD[0], GOOD[2], [])
+
+
+@pytest.mark.parametrize("ids", [False, True])
+def test_rows_that_were_not_trained_on(ids):
+    """The report on the whole is that of `evaluate`, ties in database order included; the other is that of the rest alone."""
+    rng = np.random.default_rng(11)
+    query, database, query_labels, database_labels = naive.random_case(rng, 13, 150, 6, 5)
+    if ids:
+        query_labels, database_labels = rng.integers(0, 6, 13), rng.integers(0, 6, 150)
+    trained = rng.random(150) < 0.6
+    whole, unseen = evaluate_unseen(query, database, query_labels, database_labels, trained)
+    expected = evaluate(query, database, query_labels, database_labels)
+    np.testing.assert_array_equal(whole.counts.relevant, expected.counts.relevant)
+    np.testing.assert_array_equal(whole.counts.total, expected.counts.total)
+    assert whole.map == expected.map and whole.map_stable_order == expected.map_stable_order
+    rest = evaluate(query, database[~trained], query_labels, database_labels[~trained])
+    np.testing.assert_array_equal(unseen.counts.relevant, rest.counts.relevant)
+    assert unseen.map == rest.map != whole.map and unseen.database_size == (~trained).sum()
+
+
+def test_no_row_was_trained_on():
+    query, database, query_labels, database_labels = GOOD
+    whole, unseen = evaluate_unseen(query, database, query_labels, database_labels, np.zeros(6, bool))
+    assert whole.map == unseen.map == evaluate(*GOOD).map
+
+
+def test_the_whole_database_is_counted_once(monkeypatch):
+    """Every pair once: the parts add up, instead of a second pass over the whole."""
+    from dseh_tf.retrieval import evaluation
+
+    rows = []
+    count = evaluation.count
+    monkeypatch.setattr(evaluation, "count", lambda q, shard, threads: rows.append(len(shard)) or count(q, shard, threads))
+    evaluate_unseen(*GOOD, np.array([1, 1, 0, 0, 1, 0], bool))
+    assert rows == [3, 3]
+
+
+@pytest.mark.parametrize(
+    ("trained", "words"),
+    [
+        (np.ones(6, bool), "trained: found True in every row"),
+        (np.zeros(5, bool), r"trained: found bool \[5\], expected bool \[6\]"),
+        (np.zeros(6, int), r"trained: found int64 \[6\], expected bool \[6\]"),
+    ],
+)
+def test_which_rows_were_trained_on_must_fit(trained, words):
+    with pytest.raises(InputError, match=words):
+        evaluate_unseen(*GOOD, trained)

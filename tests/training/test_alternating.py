@@ -7,6 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from dseh_tf.data.label_vectors import distinct_rows
+
 
 class Networks:
     """Stands for DSEH: records what the driver asks of it."""
@@ -61,7 +63,7 @@ class Trainer:
 
 
 def _memories(tf):
-    from dseh_tf.training.label_targets import LabelTargets, distinct_rows
+    from dseh_tf.training.label_targets import LabelTargets
     from dseh_tf.training.semantic_memory import SemanticMemory
 
     strategy, labels = tf.distribute.get_strategy(), np.eye(4, dtype=np.uint8)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from dseh_tf.data.label_vectors import distinct_rows
 from tests.test_losses import finite_differences, naive_likelihood, naive_similarity, value_and_gradient
 
 ROWS, BATCH, DIM, BITS, CLASSES = 40, 6, 9, 5, 4
@@ -24,7 +25,7 @@ def made(request, tf, labels, monkeypatch):
 
     if request.param == "labels":
         monkeypatch.setattr(label_targets, "_TABLE_VECTORS", 3)
-    rows = label_targets.distinct_rows(labels)
+    rows = distinct_rows(labels)
     return lambda: label_targets.LabelTargets(tf.distribute.get_strategy(), rows, DIM, BITS)
 
 
@@ -39,8 +40,6 @@ def filled(rng, targets, index, dead=0):
 
 
 def test_distinct_rows(labels):
-    from dseh_tf.training.label_targets import distinct_rows
-
     found = distinct_rows(labels)
     np.testing.assert_array_equal(found.vectors[found.index], labels)
     assert len(found.vectors) == len({tuple(row) for row in labels.tolist()}) < ROWS
@@ -51,8 +50,6 @@ def test_distinct_rows(labels):
 @pytest.mark.parametrize(("scale", "similarity"), [(0.5, 0.999), (1.0, 1.0), (0.5, 5.0)])
 def test_likelihood_of_all_training_rows(tf, rng, labels, made, dead, scale, similarity):
     from dseh_tf import losses
-    from dseh_tf.training.label_targets import distinct_rows
-
     targets, index = made(), distinct_rows(labels).index
     for round_ in range(2):  # the number of dead units may change from round to round
         features, _ = filled(rng, targets, index, dead if round_ else 2)
@@ -78,8 +75,6 @@ def test_likelihood_of_all_training_rows(tf, rng, labels, made, dead, scale, sim
 
 def test_one_trace_serves_every_round(tf, rng, labels, made):
     """A step is traced once; targets of another number of active units come in without a new trace."""
-    from dseh_tf.training.label_targets import distinct_rows
-
     targets, index = made(), distinct_rows(labels).index
     rows = tf.range(BATCH)
     y, outputs = tf.constant(labels[:BATCH], tf.float32), tf.ones((BATCH, DIM))
@@ -98,8 +93,6 @@ def test_one_trace_serves_every_round(tf, rng, labels, made):
 
 
 def test_codes_of_training_rows(tf, rng, labels, made):
-    from dseh_tf.training.label_targets import distinct_rows
-
     targets = made()
     _, codes = filled(rng, targets, distinct_rows(labels).index)
     rows = rng.permutation(ROWS)[:BATCH]

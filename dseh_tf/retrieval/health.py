@@ -1,0 +1,242 @@
+"""Code health: numbers that show whether a set of codes uses its bits. numpy only, in blocks, for millions of rows.
+
+`code_health` measures, `dseh_tf.retrieval.collapse` judges.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from dseh_tf.errors import InputError
+from dseh_tf.retrieval.codes import as_array, as_packed, hamming, shown, words
+
+NEARLY_CONSTANT = 0.99  # a bit with one value in at least this share of the rows
+CORRELATED_ROWS = 1 << 20  # at most this many rows are read for the correlation of bits
+COMPARED_VECTORS = 4096  # for at most this many label vectors the nearest other one is looked for
+_BLOCK_ROWS = 1 << 16  # float32 sums of 0 and 1 are exact up to 2^24
+_BLOCK_PAIRS = 1 << 24
+
+
+@dataclass(frozen=True)
+class CodeHealth:
+    """How well codes use their bits. A number that does not exist (a distance with one label vector) is None.
+
+    The code of a label vector is the majority of each bit over the rows that have this vector: of all codes it has the
+    least mean distance to them. A tie is decided by the first of these rows. (The most frequent code is no alternative:
+    in most data sets the rows of a rare label vector have a code each.) Codes of LabNet have one row per label vector.
+
+    Attributes:
+        rows, bits: size of the codes.
+        classes: number of classes that some row has.
+        single_label: whether each row has exactly one class.
+        label_vectors: number of distinct label vectors.
+        distinct_codes: number of distinct codes among the rows.
+        distinct_vector_codes: number of distinct codes among those of the label vectors.
+        top_code_share: share of the rows that have the most frequent code.
+        top_label_share: share of the rows that have the most frequent class, or the most frequent label vector if
+            that is larger.
+        least_distance, nearest_distance, mean_distance: between codes of different label vectors, in bits: the
+            smallest one; the mean over label vectors of the distance to the nearest other one; the mean over all pairs.
+        compared_vectors: number of label vectors that `least_distance` and `nearest_distance` cover, evenly spaced;
+            each is compared with all others.
+        constant_bits: number of bits with one value in all rows.
+        nearly_constant_bits: number of bits with one value in at least 99 % of the rows, constant ones included.
+        mean_balance, worst_balance: mean and maximum over bits of |mean of the bit as ±1|; 0 is balanced, 1 is constant.
+        mean_correlation: mean |correlation| of two different bits, constant bits left out; None if fewer than two remain.
+        correlated_rows: number of rows that `mean_correlation` was measured on, evenly spaced.
+        units, dead_units: number of features, and of those that are 0 in every row; None without features.
+    """
+
+    rows: int
+    bits: int
+    classes: int
+    single_label: bool
+    label_vectors: int
+    distinct_codes: int
+    distinct_vector_codes: int
+    top_code_share: float
+    top_label_share: float
+    least_distance: int | None
+    nearest_distance: float | None
+    mean_distance: float | None
+    compared_vectors: int
+    constant_bits: int
+    nearly_constant_bits: int
+    mean_balance: float
+    worst_balance: float
+    mean_correlation: float | None
+    correlated_rows: int
+    units: int | None = None
+    dead_units: int | None = None
+
+    def record(self) -> dict[str, Any]:
+        """The numbers that exist, by name, as result.json stores them."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    def scalars(self) -> dict[str, float]:
+        """What a training curve can show: `record` without the facts of the data."""
+        facts = ("rows", "bits", "classes", "single_label", "label_vectors", "top_label_share", "compared_vectors")
+        facts += ("correlated_rows", "units")
+        return {name: float(value) for name, value in self.record().items() if name not in facts}
+
+
+def code_health(
+    codes: np.ndarray, labels: np.ndarray, bits: int | None = None, features: np.ndarray | None = None
+) -> CodeHealth:
+    """Measures codes and, beside them, the semantic features they were read from.
+
+    Args:
+        codes: int8 ±1 [n, K], or packed uint8 [n, ceil(K / 8)] with bits=K.
+        labels: multi-hot [n, c] of 0 and 1.
+        bits: K, needed for packed codes only.
+        features: real [n, d], or None.
+
+    Returns:
+        The numbers. The time is that of a few sorts of n codes, and of at most 4,096 x label vectors distances.
+
+    Raises:
+        InputError: no row, or shapes or values that do not fit.
+
+    Example:
+        codes [[1, 1], [1, 1], [1, -1]] of classes 0, 0, 1: two distinct codes for two label vectors, least, nearest and
+        mean distance 1, one constant bit, mean_balance (1 + 1/3) / 2.
+    """
+    packed, bits = as_packed(codes, bits, "codes")
+    labels = as_array(labels, "labels")
+    n = len(packed)
+    if not n:
+        raise InputError("codes: found no row, expected at least one")
+    if labels.ndim != 2 or len(labels) != n or not labels.shape[1]:
+        raise InputError(f"labels: found {shown(labels)}, expected multi-hot [{n}, classes]")
+    if features is not None and (np.ndim(features) != 2 or len(features) != n):
+        raise InputError(f"features: found {shown(np.asarray(features))}, expected [{n}, units]")
+
+    first, group, sizes = _equal_rows(np.packbits(labels != 0, axis=1))
+    vectors = labels[first] != 0
+    class_shares = sizes @ vectors / n
+    code_sizes = _equal_rows(packed)[2]
+    ones, majority = _bit_counts(packed, bits, first, group, sizes)
+    least, nearest, compared = _nearest(majority)
+    balance = np.abs(2 * ones / n - 1)
+    sample = packed[_spaced(n, CORRELATED_ROWS)]
+    mac = mean_absolute_correlation(correlation(_unpacked(sample, bits)))
+    return CodeHealth(
+        rows=n,
+        bits=bits,
+        classes=int(vectors.any(axis=0).sum()),
+        single_label=bool((vectors.sum(axis=1) == 1).all()),
+        label_vectors=len(first),
+        distinct_codes=len(code_sizes),
+        distinct_vector_codes=len(_equal_rows(majority)[2]),
+        top_code_share=float(code_sizes.max() / n),
+        top_label_share=float(max(class_shares.max(), sizes.max() / n)),
+        least_distance=least,
+        nearest_distance=nearest,
+        mean_distance=_mean_distance(_unpacked(majority, bits)),
+        compared_vectors=compared,
+        constant_bits=int(((ones == 0) | (ones == n)).sum()),
+        nearly_constant_bits=int((np.maximum(ones, n - ones) >= NEARLY_CONSTANT * n).sum()),
+        mean_balance=float(balance.mean()),
+        worst_balance=float(balance.max()),
+        mean_correlation=None if np.isnan(mac) else mac,
+        correlated_rows=len(sample),
+        units=None if features is None else features.shape[1],
+        dead_units=None if features is None else dead_units(features),
+    )
+
+
+def dead_units(features: np.ndarray) -> int:
+    """The number of columns of features [n, d] that are 0 in every row."""
+    return int((~np.any(features, axis=0)).sum())
+
+
+def correlation(codes: np.ndarray) -> np.ndarray:
+    """float64 [K, K]: |corr(bit i, bit j)| of codes [n, K] with values 0 and 1; NaN for a constant bit.
+
+    Bits are counted, not averaged in floating point: the sums are exact for n <= 2^26 rows.
+    """
+    both = np.zeros((codes.shape[1], codes.shape[1]))
+    for start in range(0, len(codes), _BLOCK_ROWS):
+        block = codes[start : start + _BLOCK_ROWS].astype(np.float32)
+        both += block.T @ block
+    ones = np.diag(both)
+    covariance = len(codes) * both - np.outer(ones, ones)
+    variance = np.diag(covariance)
+    scale = np.sqrt(np.outer(variance, variance))
+    return np.divide(np.abs(covariance), scale, out=np.full_like(scale, np.nan), where=scale > 0)
+
+
+def mean_absolute_correlation(matrix: np.ndarray) -> float:
+    """The mean of a `correlation` matrix off the diagonal, NaN entries left out; NaN where nothing remains.
+
+    It is called mAC on the DSAH poster: 0 for independent bits, 1 for copies of one bit.
+    """
+    values = matrix[~np.eye(len(matrix), dtype=bool)]
+    values = values[~np.isnan(values)]
+    return float(values.mean()) if len(values) else float("nan")
+
+
+def _unpacked(packed: np.ndarray, bits: int) -> np.ndarray:
+    """uint8 [n, bits] of 0 and 1."""
+    return np.unpackbits(packed, axis=1, count=bits, bitorder="little")
+
+
+def _spaced(n: int, most: int) -> np.ndarray:
+    """At most `most` of the row numbers 0 to n - 1, evenly spaced."""
+    return np.arange(n) if n <= most else np.linspace(0, n - 1, most).astype(np.int64)
+
+
+def _equal_rows(packed: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Groups of equal rows of uint8 [n, bytes]: the first row of each, the group of each row, the size of each."""
+    keys = words(packed)
+    order = np.lexsort(keys.T)  # stable: the first row of a group comes first
+    new = np.zeros(len(keys), bool)
+    new[0] = True
+    for column in keys.T:
+        ranked = column[order]
+        new[1:] |= ranked[1:] != ranked[:-1]
+    group = np.empty(len(keys), np.int64)
+    group[order] = np.cumsum(new) - 1
+    starts = np.flatnonzero(new)
+    return order[starts], group, np.diff(np.append(starts, len(keys)))
+
+
+def _bit_counts(
+    packed: np.ndarray, bits: int, first: np.ndarray, group: np.ndarray, sizes: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """How many rows have each bit set, int64 [bits], and the majority code of each group, packed."""
+    ones, majority = np.empty(bits, np.int64), np.empty((len(first), bits), bool)
+    for k in range(bits):  # a bit at a time: a million codes of 64 bits, unpacked as numbers, take half a gigabyte
+        column = (packed[:, k // 8] >> (k % 8)) & 1
+        in_group = np.bincount(group, weights=column, minlength=len(first))
+        ones[k] = in_group.sum()
+        majority[:, k] = np.where(2 * in_group == sizes, column[first], 2 * in_group > sizes)
+    return ones, np.packbits(majority, axis=1, bitorder="little")
+
+
+def _nearest(codes: np.ndarray) -> tuple[int | None, float | None, int]:
+    """Least distance, mean distance to the nearest other code, and the number of codes they cover; codes packed."""
+    if len(codes) < 2:
+        return None, None, len(codes)
+    rows = _spaced(len(codes), COMPARED_VECTORS)
+    block = max(1, _BLOCK_PAIRS // len(codes))
+    nearest = []
+    for start in range(0, len(rows), block):
+        asked = rows[start : start + block]
+        distances = hamming(codes[asked], codes)
+        distances[np.arange(len(asked)), asked] = np.iinfo(distances.dtype).max
+        nearest.append(distances.min(axis=1))
+    found = np.concatenate(nearest)
+    return int(found.min()), float(found.mean()), len(rows)
+
+
+def _mean_distance(codes: np.ndarray) -> float | None:
+    """Mean distance of all pairs of codes [n, K] of 0 and 1: each bit adds its pairs of a 0 and a 1."""
+    n = len(codes)
+    if n < 2:
+        return None
+    ones = codes.sum(axis=0, dtype=np.float64)
+    return float((ones * (n - ones)).sum() / (n * (n - 1) / 2))
