@@ -18,7 +18,8 @@ class DSEHSettings:
     Networks
       labnet_width: units of LabNet's first layer. feature_dim: width of both semantic features.
       feature_activation: of both semantic features, "relu", "linear" or "tanh".
-      hash_input: what ImgNet's hash layer reads, "pre_activation" or "feature".
+      hash_input: what ImgNet's hash layer reads, "pre_activation" or "feature" of fc8, or "trunk": what fc8 reads, so that
+        no 512 linear units lie between.
       label_head: activation of LabNet's class outputs, "sigmoid" or "linear".
       dropout: share of units dropped behind fc6 and fc7, or on frozen features, while ImgNet trains.
       feature_layer: units of a ReLU layer of ours between frozen features and fc8, where CNN-F has fc6 and fc7 to adapt;
@@ -31,7 +32,8 @@ class DSEHSettings:
         pairs divided by n (SGD feels the difference, Adam does not).
       labnet_feature_similarity, labnet_code_similarity, imgnet_similarity: what multiplies S in J1, J2 and ImgNet's J1.
     Weights of the terms
-      labnet_feature_weight (alpha, J1), labnet_code_weight (J2), quantization_weight (beta, J3),
+      labnet_feature_weight (alpha, J1), labnet_code_weight (J2), labnet_target_weight (of the solved codes, see below),
+      quantization_weight (beta, J3),
       quantization_reduction: "mean" or "sum" over the bits, label_weight (gamma, J4),
       imgnet_feature_weight (J1 of ImgNet), imgnet_code_weight (eta, J2 of ImgNet).
     ImgNet's code likelihood (eq. 13)
@@ -43,6 +45,12 @@ class DSEHSettings:
       labnet_clip, imgnet_clip: each gradient element is clipped to [-clip, clip]; 0 for no clipping.
       labnet_clip_norm: the length of LabNet's whole gradient is clipped to this; 0 for no clipping.
       labnet_batch, imgnet_batch: global batch sizes. labnet_epochs, imgnet_epochs: one number a round.
+      imgnet_schedule: "steps" is that; "cosine" falls to 0 over each of ImgNet's phases, along half a cosine.
+    Label codes (ours, `dseh_tf.methods.label_codes`)
+      label_codes: "labnet", whose signs teach ImgNet, or "solved": codes of the distinct label vectors that solve a
+        least-squares problem; LabNet learns them as targets, so that unseen label vectors have codes too.
+      code_similarity, code_affinity, code_distance: its terms. The affinity comes from the features that ImgNet's layers
+        read, in the first round only where they were extracted beforehand, later from ImgNet itself.
     Alternation (section 3.4)
       bank_reinit: what the banks hold when LabNet trains again, "imgnet", "keep" or "random".
       bank_reinit_mean_subtract: False feeds ImgNet images without their mean for that, as the release does by mistake.
@@ -66,6 +74,7 @@ class DSEHSettings:
 
     labnet_feature_weight: float = 1.0
     labnet_code_weight: float = 1.0
+    labnet_target_weight: float = 0.0
     quantization_weight: float = 0.01
     quantization_reduction: str = "mean"
     label_weight: float = 1.0
@@ -80,6 +89,7 @@ class DSEHSettings:
     labnet_learning_rate: float = 1e-3
     imgnet_learning_rate: float = 1e-4
     decay_epochs: int = 10
+    imgnet_schedule: str = "steps"
     pretrained_multiplier: float = 0.1
     labnet_clip: float = 1.0
     imgnet_clip: float = 0.0
@@ -88,6 +98,11 @@ class DSEHSettings:
     imgnet_batch: int = 128
     labnet_epochs: tuple[int, ...] = (30, 20, 10)
     imgnet_epochs: tuple[int, ...] = (40, 40, 40)
+
+    label_codes: str = "labnet"
+    code_similarity: float = 0.5
+    code_affinity: float = 0.5
+    code_distance: float = 0.31
 
     bank_reinit: str = "imgnet"
     bank_reinit_mean_subtract: bool = True
@@ -164,7 +179,25 @@ PAPER: dict[str, DSEHSettings] = {
     ),
 }
 
-PRESETS = {"release": RELEASE, "paper": PAPER}
+# Ours: DSEH for any labels. docs/studies/modern.md has what each departure is worth.
+_MODERN = replace(
+    _NUS_WIDE,
+    label_codes="solved",
+    labnet_feature_weight=0.0,
+    labnet_code_weight=0.0,
+    labnet_target_weight=1.0,
+    imgnet_feature_weight=0.0,
+    hash_input="trunk",
+    logit_scale=2.0,
+    imgnet_schedule="cosine",
+    labnet_batch=128,
+    labnet_epochs=(10, 5),
+    imgnet_epochs=(40, 40),
+)
+
+MODERN: dict[str, DSEHSettings] = dict.fromkeys(ROWS, _MODERN)
+
+PRESETS = {"release": RELEASE, "paper": PAPER, "modern": MODERN}
 
 
 def for_other_data(settings: DSEHSettings) -> DSEHSettings:
@@ -189,6 +222,8 @@ def for_trunk(settings: DSEHSettings, trunk: str) -> DSEHSettings:
     """
     if trunk == "features":
         settings = replace(settings, feature_layer=2048, dropout=0.3)
+        if settings.label_codes == "solved":  # the features are there from the start: the first round has it all
+            settings = replace(settings, labnet_epochs=settings.labnet_epochs[:1], imgnet_epochs=settings.imgnet_epochs[:1])
     if trunk == "compact":
         settings = replace(settings, imgnet_batch=32, dropout=0.0)
     if trunk == "cnn_f" or settings.optimizer != "adam":

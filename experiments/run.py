@@ -23,12 +23,17 @@ from experiments import backbone_flags, data_flags, program, run_data, run_folde
 
 _METHOD = flags.DEFINE_string("method", "dseh", "Method, by its name in dseh_tf.methods.METHODS, or as package.module:Class.")
 _BITS = flags.DEFINE_integer("bits", 32, "Length of the hash codes.")
-_PRESET = flags.DEFINE_string("preset", "release", "DSEH's settings: release or paper.")
+_PRESET = flags.DEFINE_string(
+    "preset",
+    None,
+    "DSEH's settings: release, paper or modern. Default: release where the data set, or --preset_dataset, has published "
+    "settings, else modern.",
+)
 _PRESET_DATASET = flags.DEFINE_string(
     "preset_dataset",
     None,
     "Whose row of the preset: nus_wide, imagenet or ms_coco. Default: the data set's own; elsewhere nus_wide's, with S "
-    "smoothed in DSEH's LabNet.",
+    "smoothed in DSEH's LabNet by release and paper.",
 )
 _SEED = flags.DEFINE_integer(
     "seed", 0, "Seed of weights, batches, augmentation and random projections.", lower_bound=0, upper_bound=2_000_000

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dseh_tf.errors import InputError
+
+_BLOCK = 1024
+
 
 @dataclass(frozen=True)
 class DistinctRows:
@@ -24,8 +28,31 @@ class DistinctRows:
         """int64 [v], how many label rows equal each vector."""
         return np.bincount(self.index, minlength=len(self.vectors))
 
+    def similar_pairs(self) -> float:
+        """The number of ordered pairs of rows that share a label; a row with a label pairs with itself too."""
+        counts, vectors = self.counts.astype(np.float64), self.vectors.astype(np.float32)
+        return sum(
+            float(counts[first : first + _BLOCK] @ ((vectors[first : first + _BLOCK] @ vectors.T > 0.5) @ counts))
+            for first in range(0, len(vectors), _BLOCK)
+        )
+
 
 def distinct_rows(labels: np.ndarray) -> DistinctRows:
     """Finds the distinct rows of `labels` [n, c]."""
     vectors, index = np.unique(labels, axis=0, return_inverse=True)
     return DistinctRows(vectors, index.reshape(-1).astype(np.int32))
+
+
+def check_similarities(rows: DistinctRows) -> None:
+    """Raises InputError where labels have no similarity to learn: every two training rows share a label, or no two do."""
+    count = len(rows.index)
+    similar = rows.similar_pairs() - float(rows.counts[rows.vectors.any(axis=1)].sum())
+    if similar >= count * (count - 1):
+        raise InputError(
+            f"train labels: found a common label in every two of the {count} rows, expected rows without one: "
+            "no similarity can be learnt"
+        )
+    if similar <= 0:
+        raise InputError(
+            f"train labels: found no two of the {count} rows with a common label, expected some: no similarity can be learnt"
+        )

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from dseh_tf import losses, presets
+from dseh_tf import deep_losses, losses, presets
 from dseh_tf.data import RetrievalDataset
 from dseh_tf.data.input_pipeline import TrainingRows, array_batches
-from dseh_tf.data.label_vectors import distinct_rows
+from dseh_tf.data.label_vectors import check_similarities, distinct_rows
 from dseh_tf.errors import InputError
 from dseh_tf.methods.base import Method, check_numbers
 from dseh_tf.methods.image_encoder import ImageEncoder, Trunk, training_inputs
-from dseh_tf.models.imgnet import build_imgnet, split_variables
+from dseh_tf.methods.label_codes import CodeTargets, LabelEmbedding, solve_label_codes
+from dseh_tf.models.imgnet import build_imgnet, has_feature, split_variables
 from dseh_tf.models.labnet import build_labnet
 from dseh_tf.presets import DSEHSettings
 from dseh_tf.retrieval import evaluate, sign
@@ -30,11 +32,11 @@ from dseh_tf.training.runtime import Runtime
 from dseh_tf.training.semantic_memory import SemanticMemory
 from dseh_tf.training.trainer import Phase, Trainer, VariableGroup, build_optimizer
 
-ADVICE = "try a larger labnet_code_similarity and labnet_feature_similarity, or a smaller labnet_learning_rate"
+ADVICE = "try --preset=modern, a larger labnet_code_similarity and labnet_feature_similarity, or smaller learning rates"
 
 # Of the terms of LabNet's loss and of ImgNet's.
 _WEIGHTS = (
-    ("labnet_feature_weight", "labnet_code_weight", "quantization_weight", "label_weight"),
+    ("labnet_feature_weight", "labnet_code_weight", "labnet_target_weight", "quantization_weight", "label_weight"),
     ("imgnet_feature_weight", "imgnet_code_weight"),
 )
 
@@ -42,12 +44,15 @@ _WEIGHTS = (
 class DSEH(Method):
     """LabNet and ImgNet, trained in turns.
 
-    preset, preset_dataset: where the settings come from; keyword settings override single ones. Without a
-    preset_dataset they are nus_wide's as `presets.for_other_data` changes them. trunk: ImgNet's network below its own
+    preset: "release", "paper" or "modern". preset_dataset: whose row of it. Without either the preset is `other_data_preset`;
+    with a preset_dataset alone it is "release". `release` and `paper` without a preset_dataset are NUS-WIDE's row as
+    `presets.for_other_data` changes it. Keyword settings override single ones. trunk: ImgNet's network below its own
     layers, used where the data set has images and no features. phases: "all", or "labnet" for the label side of round 0
     alone.
     """
 
+    # Of data without published settings. The ablations of Table 2 are of the release's DSEH.
+    other_data_preset: ClassVar[str] = "modern"
     name = "dseh"
     Settings = DSEHSettings
     trains_network = True
@@ -57,13 +62,14 @@ class DSEH(Method):
         self,
         bits: int,
         seed: int = 0,
-        preset: str = "release",
+        preset: str | None = None,
         preset_dataset: str | None = None,
         trunk: Trunk | None = None,
         phases: str = "all",
         **settings: Any,
     ) -> None:
         super().__init__(bits, seed, **settings)
+        preset = preset or ("release" if preset_dataset else self.other_data_preset)
         if preset not in presets.PRESETS:
             raise InputError(f"preset: found {preset!r}, expected one of {', '.join(presets.PRESETS)}")
         if preset_dataset not in (None, *presets.ROWS):
@@ -85,7 +91,7 @@ class DSEH(Method):
     def _resolved(self, trunk: str) -> DSEHSettings:
         """The preset for that kind of trunk, with the settings that were given."""
         base = presets.PRESETS[self.preset][self.preset_dataset]
-        if not self._published:
+        if not self._published and self.preset != "modern":
             base = presets.for_other_data(base)
         base = presets.for_trunk(base, trunk)
         return _checked(replace(base, **{**self.changes(base), **self._given}), self.phases)
@@ -99,12 +105,14 @@ def _checked(settings: DSEHSettings, phases: str) -> DSEHSettings:
     """The settings as they are used, or InputError for one that is none of its choices."""
     choices = {
         "feature_activation": ("relu", "linear", "tanh"),
-        "hash_input": ("pre_activation", "feature"),
+        "hash_input": ("pre_activation", "feature", "trunk"),
         "label_head": ("sigmoid", "linear"),
         "pair_set": ("bank", "batch"),
         "normalization": ("mean", "rows"),
         "quantization_reduction": ("mean", "sum"),
         "optimizer": ("adam", "sgd"),
+        "imgnet_schedule": ("steps", "cosine"),
+        "label_codes": ("labnet", "solved"),
         "bank_reinit": ("imgnet", "keep", "random"),
     }
     for name, allowed in choices.items():
@@ -113,7 +121,11 @@ def _checked(settings: DSEHSettings, phases: str) -> DSEHSettings:
     least = {"labnet_batch": 1, "imgnet_batch": 1, "decay_epochs": 1}
     least |= {"labnet_width": 1, "feature_dim": 1}
     positive = ("labnet_learning_rate", "imgnet_learning_rate", "theta_scale", "logit_scale")
-    check_numbers(settings, least, ("dropout", "momentum"), positive)
+    check_numbers(settings, least, ("dropout", "momentum", "code_distance"), positive)
+    if settings.labnet_target_weight and settings.label_codes != "solved":
+        raise InputError(
+            f"labnet_target_weight: found {settings.labnet_target_weight} with label_codes={settings.label_codes}, expected solved"
+        )
     for terms in _WEIGHTS:
         if not any(getattr(settings, name) for name in terms):
             raise InputError(f"{', '.join(terms)}: found 0 in all, expected another number in one")
@@ -123,7 +135,17 @@ def _checked(settings: DSEHSettings, phases: str) -> DSEHSettings:
         raise InputError(
             f"imgnet_epochs: found {len(settings.imgnet_epochs)} rounds, expected {len(settings.labnet_epochs)} as labnet_epochs"
         )
+    if settings.rounds > 1 and _reads_banks(settings) and settings.bank_reinit == "imgnet" and not has_feature(settings):
+        raise InputError(
+            "bank_reinit: found imgnet where ImgNet learns no semantic feature (hash_input=trunk, imgnet_feature_weight=0), "
+            "expected keep or random"
+        )
     return settings
+
+
+def _reads_banks(settings: DSEHSettings) -> bool:
+    """Whether a term of LabNet's loss reads its memory banks."""
+    return settings.pair_set == "bank" and bool(settings.labnet_feature_weight or settings.labnet_code_weight)
 
 
 class _Training:
@@ -133,11 +155,13 @@ class _Training:
         s = self.settings = settings
         self.method, self.dataset, self.runtime = method, dataset, runtime
         self.bits, self.seed = method.bits, method.seed
-        self.rounds, self.bank_reinit = s.rounds, s.bank_reinit
+        self.rounds = s.rounds
+        self.bank_reinit = s.bank_reinit if _reads_banks(s) else "keep"
         self.images = method.phases == "all"
         self.strategy = runtime.strategy
         self.labels = dataset.train.labels.astype(np.float32)
         self.distinct = distinct_rows(dataset.train.labels)
+        check_similarities(self.distinct)
         with runtime.networks():
             self.labnet = build_labnet(dataset.classes, self.bits, s, self.seed)
             self.labnet_optimizer = build_optimizer(s.optimizer, self.labnet.trainable_variables, s.momentum)
@@ -163,16 +187,18 @@ class _Training:
                 tracked |= {f"imgnet_optimizer_{i}": g.optimizer for i, g in enumerate(self.imgnet_groups)}
                 self.encoder = ImageEncoder(self.bits, self.imgnet, backbone, runtime)
         # Not in the scope, which would mirror each replica's copy of the banks onto all replicas.
-        self.memory = SemanticMemory(self.strategy, dataset.train.labels, s.feature_dim, self.bits)
-        if self.images:
-            self.targets = LabelTargets(self.strategy, self.distinct, s.feature_dim, self.bits)
-        self.trainer = Trainer(runtime, tracked | self.memory.checkpointed(), self.seed, self.memory.spread)
+        dim, bits = (s.feature_dim, self.bits) if _reads_banks(s) else (0, 0)
+        self.memory = SemanticMemory(self.strategy, dataset.train.labels, dim, bits)
+        self.targets = LabelTargets(self.strategy, self.distinct, s.feature_dim, self.bits)
+        tracked |= self.memory.checkpointed()
+        if s.label_codes == "solved":
+            tracked |= self.targets.checkpointed()
+        self.trainer = Trainer(runtime, tracked, self.seed, self._spread)
         self._label_forward = RowStream(self.strategy, lambda x: self.labnet(x, training=False))
         self.watch = HealthWatch(ADVICE)
 
     def run(self) -> ImageEncoder:
-        targets = self.targets if self.images else None
-        rounds = alternate(self, self.trainer, self.memory, targets, self.seed, logging.info)
+        rounds = alternate(self, self.trainer, self.memory, self.targets, self.seed, logging.info)
         fitted = self.encoder if self.images else ImageEncoder(self.bits, None, None, self.runtime)
         fitted.train_seconds = self.trainer.seconds
         last = {k: v for k, v in rounds[-1].items() if k not in ("round", "map")}
@@ -193,7 +219,28 @@ class _Training:
         self.trainer.summaries.flush()
         return fitted
 
+    def _spread(self) -> None:
+        """After a restore, on every replica."""
+        self.memory.spread()
+        self.targets.spread()
+
     # Phases
+
+    def open_round(self, round_: int) -> None:
+        """Solves the label codes that both networks learn in this round, where `label_codes` says so."""
+        s = self.settings
+        if s.label_codes != "solved":
+            return
+        if round_:
+            features, start = self.imgnet_outputs().features, self.targets.codes_array().astype(np.int8)
+        else:
+            features, start = self.dataset.train.features if self.images else None, None
+        embedded = None
+        if features is not None and s.code_affinity:
+            embedded = LabelEmbedding(features, self.dataset.train.labels)(self.distinct.vectors)
+        wanted = CodeTargets(s.code_similarity, s.code_affinity, s.code_distance)
+        codes = solve_label_codes(self.distinct, self.bits, wanted, embedded, start, self.seed)
+        self.targets.fill_codes(codes)
 
     def labnet_phase(self, round_: int) -> Phase:
         s = self.settings
@@ -241,12 +288,18 @@ class _Training:
             epochs=s.imgnet_epochs[round_],
             loss=self.imgnet_loss,
             groups=self.imgnet_groups,
-            learning_rate=lambda epoch: s.imgnet_learning_rate * self._decay(epoch, round_),
+            learning_rate=lambda epoch: s.imgnet_learning_rate * self._imgnet_decay(epoch, round_),
         )
 
     def _decay(self, epoch: int, round_: int) -> float:
         """10^-(idx / 2), idx = floor(epoch / 10) + round, as lelan-li/DSEH:DSEH.py has it."""
         return 10.0 ** (-0.5 * (epoch // self.settings.decay_epochs + round_))
+
+    def _imgnet_decay(self, epoch: int, round_: int) -> float:
+        if self.settings.imgnet_schedule == "steps":
+            return self._decay(epoch, round_)
+        done = (epoch + 0.5) / self.settings.imgnet_epochs[round_]
+        return 10.0 ** (-0.5 * round_) * 0.5 * (1.0 + math.cos(math.pi * done))
 
     # Losses, each this replica's share of the global batch's
 
@@ -258,6 +311,7 @@ class _Training:
         weights = {
             "feature": s.labnet_feature_weight,
             "code": s.labnet_code_weight,
+            "target": s.labnet_target_weight,
             "quantization": s.quantization_weight,
             "label": s.label_weight,
         }
@@ -265,6 +319,7 @@ class _Training:
         terms = {
             "feature": lambda: pairs("feature", s.labnet_feature_similarity),
             "code": lambda: pairs("code", s.labnet_code_similarity),
+            "target": lambda: deep_losses.code_regression(out["code"], self.targets.codes_of(batch["rows"])) / (size * self.bits),
             "quantization": lambda: losses.quantization(out["code"], s.quantization_reduction) / size,
             "label": lambda: losses.label_regression(out["label"], labels) / (size * labels.shape[1]),
         }
@@ -318,14 +373,20 @@ class _Training:
         return self._label_forward(batches, 1024)
 
     def _label_codes(self, labels: np.ndarray) -> np.ndarray:
-        """int8 ±1 [n, K]; the semantic features of a whole database would take ten times the memory of its labels."""
+        """int8 ±1 [n, K]: LabNet's signs, and of training label vectors the solved codes where there are any."""
         rows = distinct_rows(labels)
-        return np.concatenate([sign(out["code"]) for out in self._labnet(rows.vectors)])[rows.index]
+        # Codes alone: the semantic features of a whole database would take ten times the memory of its labels.
+        codes = np.concatenate([sign(out["code"]) for out in self._labnet(rows.vectors)])
+        if self.settings.label_codes == "solved":
+            solved = dict(zip(map(bytes, self.distinct.vectors), sign(self.targets.codes_array()), strict=True))
+            codes = np.stack([solved.get(bytes(vector), code) for vector, code in zip(rows.vectors, codes, strict=True)])
+        return codes[rows.index]
 
     def labnet_outputs(self) -> Outputs:
-        """LabNet on the distinct label vectors of the training rows."""
+        """LabNet on the distinct label vectors of the training rows; its codes are the solved ones where there are any."""
         out = joined(self._labnet(self.distinct.vectors))
-        return Outputs(out["feature"], out["code"])
+        solved = self.settings.label_codes == "solved"
+        return Outputs(out["feature"], self.targets.codes_array() if solved else out["code"])
 
     def imgnet_outputs(self, for_banks: bool = False) -> Outputs:
         mean = for_banks and not self.settings.bank_reinit_mean_subtract

@@ -20,6 +20,7 @@ class DSEHS(DSEH):
     """
 
     name = "dseh_s"
+    other_data_preset = "release"
 
     def changes(self, settings: DSEHSettings) -> dict[str, Any]:
         labnet = {} if settings.labnet_feature_weight else {"labnet_feature_weight": 1.0, "labnet_feature_similarity": 0.999}
@@ -30,6 +31,7 @@ class DSEHSS(DSEH):
     """DSEH-SS: no semantic features in either network (no J1 in eq. 11 and eq. 14)."""
 
     name = "dseh_ss"
+    other_data_preset = "release"
 
     def changes(self, settings: DSEHSettings) -> dict[str, Any]:
         return {"labnet_feature_weight": 0.0, "imgnet_feature_weight": 0.0}
@@ -39,6 +41,7 @@ class DSEHL(DSEH):
     """DSEH-L: LabNet's codes need not give the labels back (gamma = 0 in eq. 11)."""
 
     name = "dseh_l"
+    other_data_preset = "release"
 
     def changes(self, settings: DSEHSettings) -> dict[str, Any]:
         return {"label_weight": 0.0}
@@ -48,6 +51,7 @@ class DSEHA(DSEH):
     """DSEH-A: one round, so that LabNet never learns from ImgNet."""
 
     name = "dseh_a"
+    other_data_preset = "release"
 
     def changes(self, settings: DSEHSettings) -> dict[str, Any]:
         for name in ("labnet_epochs", "imgnet_epochs"):

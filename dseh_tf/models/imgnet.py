@@ -16,19 +16,36 @@ def build_imgnet(
     backbone: Backbone | None = None,
     features: int | None = None,
 ) -> keras.Model:
-    """The image network of section 3.3 of the paper, as lelan-li/DSEH:net_vggf.py:VggF has it.
+    """Builds the image network of section 3.3 of the paper, as lelan-li/DSEH:net_vggf.py:VggF has it.
 
-    trunk -> fc8 of feature_dim -> feature_activation = semantic feature; hash logits of `bits` from fc8 before (or
-    behind) that activation. The trunk is `backbone` (input [b, size, size, 3], RGB 0..255, any real dtype), or with
-    `features` the input itself, [b, features] from a frozen backbone. Dropout stands behind fc6 and fc7 inside
-    CNN-F, and on the trunk's output elsewhere. Output: {"feature": [b, feature_dim], "logits": [b, bits]}, float32.
+    trunk -> fc8 of feature_dim -> feature_activation = semantic feature; hash logits of `bits` from `hash_input`: fc8
+    before that activation, after it, or the trunk itself. Without an fc8 (`has_feature`) the trunk's output is the
+    semantic feature. Dropout follows fc6 and fc7 inside CNN-F, and the trunk's output elsewhere.
+
+    Args:
+        bits: Code length K.
+        settings: Widths, activation, dropout.
+        seed: Of the initial weights.
+        backbone: The trunk, of input [b, size, size, 3], RGB 0..255, any real dtype; or
+        features: the width of the input itself, [b, features] from a frozen backbone.
+
+    Returns:
+        A model with outputs {"feature": [b, d], "logits": [b, K]}, float32.
     """
     inputs, x = trunk_outputs(settings.dropout, settings.feature_layer, seed, backbone, features)
-    fc8 = new_layer(settings.feature_dim, "fc8", 10 * seed + 101, dtype="float32")(x)
-    feature = keras.layers.Activation(settings.feature_activation, name="feature", dtype="float32")(fc8)
-    hash_input = feature if settings.hash_input == "feature" else fc8
+    if has_feature(settings):
+        fc8 = new_layer(settings.feature_dim, "fc8", 10 * seed + 101, dtype="float32")(x)
+        feature = keras.layers.Activation(settings.feature_activation, name="feature", dtype="float32")(fc8)
+    else:
+        feature = fc8 = keras.layers.Activation("linear", name="feature", dtype="float32")(x)
+    hash_input = {"pre_activation": fc8, "feature": feature, "trunk": x}[settings.hash_input]
     logits = new_layer(bits, "hash", 10 * seed + 103, dtype="float32")(hash_input)
     return keras.Model(inputs, {"feature": feature, "logits": logits}, name="imgnet")
+
+
+def has_feature(settings: DSEHSettings) -> bool:
+    """Whether ImgNet has an fc8: its hash layer reads it, or J1 trains it."""
+    return settings.hash_input != "trunk" or settings.imgnet_feature_weight != 0
 
 
 def trunk_outputs(

@@ -38,6 +38,10 @@ class Alternation(Protocol):
     bank_reinit: str
     images: bool
 
+    def open_round(self, round_: int) -> None:
+        """What happens before LabNet's phase; not repeated where a checkpoint holds a part of that phase."""
+        ...
+
     def labnet_phase(self, round_: int) -> Phase: ...
     def imgnet_phase(self, round_: int) -> Phase: ...
     def labnet_outputs(self) -> Outputs:
@@ -56,14 +60,14 @@ def alternate(
     method: Alternation,
     trainer: Trainer,
     memory: SemanticMemory,
-    targets: LabelTargets | None,
+    targets: LabelTargets,
     seed: int,
     say: Callable[[str], None] = lambda line: None,
 ) -> list[dict[str, Any]]:
     """Trains both networks; returns one report a round, as `rounds` of result.json.
 
     memory: LabNet's banks, part of the checkpoint. targets: ImgNet's, LabNet's features and signs of the distinct label
-    vectors; derived, so not part of it; None for a method without images. Phases that a restored checkpoint holds are
+    vectors. Phases that a restored checkpoint holds are
     not repeated. say: takes a line a report; rounds count from 0 there too.
     """
     reports: list[dict[str, Any]] = trainer.notes.setdefault("rounds", [])
@@ -71,6 +75,7 @@ def alternate(
         phase = method.labnet_phase(round_)
         if not trainer.started(phase.name, round_):
             _open_memory(method, memory, round_, seed)
+            method.open_round(round_)
         trainer.run(phase)
         if len(reports) <= round_:
             reports.append({"round": round_, **method.report_labels(round_)})

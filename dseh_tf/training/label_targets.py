@@ -61,6 +61,22 @@ class LabelTargets(tf.Module):
         self._features.assign(features[:, active].astype(np.float32))
         self._codes.assign(codes.astype(np.float32))
 
+    def fill_codes(self, codes: np.ndarray) -> None:
+        """Replaces the codes alone, ±1 [v, K]."""
+        self._codes.assign(codes.astype(np.float32))
+
+    def codes_array(self) -> np.ndarray:
+        """float32 [v, K], outside of a step."""
+        return self._codes.primary.numpy()
+
+    def checkpointed(self) -> dict[str, tf.Variable]:
+        """The codes, for a method that does not derive them from LabNet."""
+        return {"label_codes": self._codes.primary}
+
+    def spread(self) -> None:
+        """After a restore: every replica's copy equals the first."""
+        self._codes.spread()
+
     # In a replica context
 
     @property
