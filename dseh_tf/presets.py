@@ -101,7 +101,7 @@ class DSEHSettings:
 
     label_codes: str = "labnet"
     code_similarity: float = 0.5
-    code_affinity: float = 0.5
+    code_affinity: float = 0.7
     code_distance: float = 0.31
 
     bank_reinit: str = "imgnet"
@@ -223,7 +223,8 @@ def for_trunk(settings: DSEHSettings, trunk: str) -> DSEHSettings:
     if trunk == "features":
         settings = replace(settings, feature_layer=2048, dropout=0.3)
         if settings.label_codes == "solved":  # the features are there from the start: the first round has it all
-            settings = replace(settings, labnet_epochs=settings.labnet_epochs[:1], imgnet_epochs=settings.imgnet_epochs[:1])
+            epochs = {name: getattr(settings, name)[:1] for name in ("labnet_epochs", "imgnet_epochs")}
+            return replace(settings, **epochs, imgnet_learning_rate=7e-4, pretrained_multiplier=1.0)
     if trunk == "compact":
         settings = replace(settings, imgnet_batch=32, dropout=0.0)
     if trunk == "cnn_f" or settings.optimizer != "adam":

@@ -43,7 +43,7 @@ class CodeTargets:
     """
 
     similarity: float = 0.5
-    affinity: float = 0.5
+    affinity: float = 0.7
     distance: float = 0.31
 
 
