@@ -46,10 +46,11 @@ class DSEHSettings:
       labnet_clip_norm: the length of LabNet's whole gradient is clipped to this; 0 for no clipping.
       labnet_batch, imgnet_batch: global batch sizes. labnet_epochs, imgnet_epochs: one number a round.
       imgnet_schedule: "steps" is that; "cosine" falls to 0 over each of ImgNet's phases, along half a cosine.
+      imgnet_least_steps: a phase of ImgNet has at least this many steps: few training rows get more epochs.
     Label codes (ours, `dseh_tf.methods.label_codes`)
       label_codes: "labnet", whose signs teach ImgNet, or "solved": codes of the distinct label vectors that solve a
         least-squares problem; LabNet learns them as targets, so that unseen label vectors have codes too.
-      code_similarity, code_affinity, code_distance: its terms. The affinity comes from the features that ImgNet's layers
+      code_similarity, code_affinity, code_distance, code_class_balance: its terms. The affinity comes from the features that ImgNet's layers
         read, in the first round only where they were extracted beforehand, later from ImgNet itself.
     Alternation (section 3.4)
       bank_reinit: what the banks hold when LabNet trains again, "imgnet", "keep" or "random".
@@ -90,6 +91,7 @@ class DSEHSettings:
     imgnet_learning_rate: float = 1e-4
     decay_epochs: int = 10
     imgnet_schedule: str = "steps"
+    imgnet_least_steps: int = 0
     pretrained_multiplier: float = 0.1
     labnet_clip: float = 1.0
     imgnet_clip: float = 0.0
@@ -103,6 +105,7 @@ class DSEHSettings:
     code_similarity: float = 0.5
     code_affinity: float = 0.7
     code_distance: float = 0.31
+    code_class_balance: float = 0.5
 
     bank_reinit: str = "imgnet"
     bank_reinit_mean_subtract: bool = True
@@ -224,7 +227,7 @@ def for_trunk(settings: DSEHSettings, trunk: str) -> DSEHSettings:
         settings = replace(settings, feature_layer=2048, dropout=0.3)
         if settings.label_codes == "solved":  # the features are there from the start: the first round has it all
             epochs = {name: getattr(settings, name)[:1] for name in ("labnet_epochs", "imgnet_epochs")}
-            return replace(settings, **epochs, imgnet_learning_rate=7e-4, pretrained_multiplier=1.0)
+            return replace(settings, **epochs, imgnet_least_steps=2000, imgnet_learning_rate=7e-4, pretrained_multiplier=1.0)
     if trunk == "compact":
         settings = replace(settings, imgnet_batch=32, dropout=0.0)
     if trunk == "cnn_f" or settings.optimizer != "adam":

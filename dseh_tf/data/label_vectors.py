@@ -30,11 +30,16 @@ class DistinctRows:
 
     def similar_pairs(self) -> float:
         """The number of ordered pairs of rows that share a label; a row with a label pairs with itself too."""
-        counts, vectors = self.counts.astype(np.float64), self.vectors.astype(np.float32)
-        return sum(
-            float(counts[first : first + _BLOCK] @ ((vectors[first : first + _BLOCK] @ vectors.T > 0.5) @ counts))
-            for first in range(0, len(vectors), _BLOCK)
-        )
+        return similar_pairs(self.vectors, self.counts)
+
+
+def similar_pairs(vectors: np.ndarray, weights: np.ndarray) -> float:
+    """The sum of w_i w_j over ordered pairs (i, j) of label vectors [v, c] that share a label; i = j included."""
+    weights, vectors = weights.astype(np.float64), vectors.astype(np.float32)
+    return sum(
+        float(weights[first : first + _BLOCK] @ ((vectors[first : first + _BLOCK] @ vectors.T > 0.5) @ weights))
+        for first in range(0, len(vectors), _BLOCK)
+    )
 
 
 def distinct_rows(labels: np.ndarray) -> DistinctRows:

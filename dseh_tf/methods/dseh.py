@@ -94,6 +94,8 @@ class DSEH(Method):
         if not self._published and self.preset != "modern":
             base = presets.for_other_data(base)
         base = presets.for_trunk(base, trunk)
+        if "imgnet_epochs" in self._given:  # a number of epochs that is asked for is what it says
+            base = replace(base, imgnet_least_steps=0)
         return _checked(replace(base, **{**self.changes(base), **self._given}), self.phases)
 
     def changes(self, settings: DSEHSettings) -> dict[str, Any]:
@@ -238,7 +240,7 @@ class _Training:
         embedded = None
         if features is not None and s.code_affinity:
             embedded = LabelEmbedding(features, self.dataset.train.labels)(self.distinct.vectors)
-        wanted = CodeTargets(s.code_similarity, s.code_affinity, s.code_distance)
+        wanted = CodeTargets(s.code_similarity, s.code_affinity, s.code_distance, s.code_class_balance)
         codes = solve_label_codes(self.distinct, self.bits, wanted, embedded, start, self.seed)
         self.targets.fill_codes(codes)
 
@@ -285,7 +287,7 @@ class _Training:
                 round_,
                 {"inputs": self.inputs.flipped} if self.inputs.mirrors else {},
             ),
-            epochs=s.imgnet_epochs[round_],
+            epochs=self._imgnet_epochs(round_),
             loss=self.imgnet_loss,
             groups=self.imgnet_groups,
             learning_rate=lambda epoch: s.imgnet_learning_rate * self._imgnet_decay(epoch, round_),
@@ -295,10 +297,15 @@ class _Training:
         """10^-(idx / 2), idx = floor(epoch / 10) + round, as lelan-li/DSEH:DSEH.py has it."""
         return 10.0 ** (-0.5 * (epoch // self.settings.decay_epochs + round_))
 
+    def _imgnet_epochs(self, round_: int) -> int:
+        s = self.settings
+        steps = max(1, len(self.labels) // s.imgnet_batch)
+        return max(s.imgnet_epochs[round_], math.ceil(s.imgnet_least_steps / steps)) if s.imgnet_epochs[round_] else 0
+
     def _imgnet_decay(self, epoch: int, round_: int) -> float:
         if self.settings.imgnet_schedule == "steps":
             return self._decay(epoch, round_)
-        done = (epoch + 0.5) / self.settings.imgnet_epochs[round_]
+        done = (epoch + 0.5) / self._imgnet_epochs(round_)
         return 10.0 ** (-0.5 * round_) * 0.5 * (1.0 + math.cos(math.pi * done))
 
     # Losses, each this replica's share of the global batch's

@@ -6,7 +6,8 @@ codes solve a least-squares problem directly,
 
     minimise  sum_ij w_ij (<h_i, h_j> / K - t_ij)^2  +  r sum_ij v_i v_j max(0, <h_i, h_j> / K - limit)^2
 
-over codes h_i in {-1, +1}^K of the distinct label vectors i. v_i is the share of training rows with vector i, and
+over codes h_i in {-1, +1}^K of the distinct label vectors i. v_i is the weight of vector i (its training rows, those of
+rare classes counting more), and
 
     t_ij = offset + similarity [i and j share a label] + affinity <z_i, z_j>,    |z_i| = 1,
 
@@ -23,7 +24,7 @@ from itertools import combinations
 import numba
 import numpy as np
 
-from dseh_tf.data.label_vectors import DistinctRows
+from dseh_tf.data.label_vectors import DistinctRows, similar_pairs
 
 SWEEPS = 20
 _MOST_RATIO = 100.0  # of the weights of similar and dissimilar pairs
@@ -40,11 +41,14 @@ class CodeTargets:
         similarity: Added to t where two vectors share a label.
         affinity: Weight of the cosine of two vectors' embeddings.
         distance: Least Hamming distance between codes of dissimilar vectors, as a share of the bits.
+        class_balance: b in [0, 1]. A row weighs as the mean over its labels of n_c ** -b, n_c the rows of class c: 0 for all
+            rows alike, 1 for all classes alike where a row has one label.
     """
 
     similarity: float = 0.5
     affinity: float = 0.7
     distance: float = 0.31
+    class_balance: float = 0.5
 
 
 class LabelEmbedding:
@@ -112,7 +116,7 @@ def solve_label_codes(
         start = np.where(rng.random((count, bits)) < 0.5, 1, -1)
     codes = np.ascontiguousarray(start.T.astype(np.float32))  # [K, v]: the inner loops run over the vectors
     z = np.zeros((count, 1), np.float32) if embedded is None else np.ascontiguousarray(embedded, np.float32)
-    share = rows.counts / rows.counts.sum()
+    share = _shares(rows, targets.class_balance)
     words = _words(rows.vectors)
     offset, ratio = _balance(rows, share, z, targets)
     limit = bits - 2 * max(1, round(targets.distance * bits))
@@ -159,6 +163,16 @@ def _without_shared_codes(codes: np.ndarray, rows: DistinctRows) -> np.ndarray:
     return codes
 
 
+def _shares(rows: DistinctRows, balance: float) -> np.ndarray:
+    """The weight of each vector float64 [v], of sum 1; a vector without a label weighs as one of the commonest class."""
+    of_class = np.maximum(rows.counts @ rows.vectors, 1).astype(np.float64)  # rows of each class
+    labels = rows.vectors.sum(axis=1)
+    rarity = rows.vectors @ of_class**-balance / np.maximum(labels, 1)
+    rarity[labels == 0] = of_class.max() ** -balance
+    weights = rows.counts * rarity
+    return weights / weights.sum()
+
+
 def _balance(rows: DistinctRows, share: np.ndarray, z: np.ndarray, targets: CodeTargets) -> tuple[float, float]:
     """(offset, ratio): what makes the weighted mean of t zero, and the weight of similar pairs against dissimilar ones.
 
@@ -166,7 +180,7 @@ def _balance(rows: DistinctRows, share: np.ndarray, z: np.ndarray, targets: Code
     """
     equal = float(np.square(share).sum())
     labelled = rows.vectors.any(axis=1)
-    similar = rows.similar_pairs() / len(rows.index) ** 2 - float(np.square(share[labelled]).sum())
+    similar = similar_pairs(rows.vectors, share) - float(np.square(share[labelled]).sum())
     cosine = float(np.square(z.T @ share).sum()) - float(np.square(share) @ np.square(z).sum(axis=1))
     others = max(1.0 - equal, 1e-12)
     offset = -(equal + targets.similarity * similar + targets.affinity * cosine) / others
