@@ -1,7 +1,8 @@
 """DSEH's settings, every choice on which the paper and the authors' release differ as one named field.
 
 `RELEASE[row]` holds the values of lelan-li/DSEH (main.py, DSEH.py, net_vggf.py at b40990a), `PAPER[row]` those of
-Li et al., "Deep Joint Semantic-Embedding Hashing", IJCAI 2018; row is one of `ROWS`. WORKSPACE.md has them as a table.
+Li et al., "Deep Joint Semantic-Embedding Hashing", IJCAI 2018; row is one of `ROWS`. WORKSPACE.md has them as a table. `MODERN` is ours, the default on data
+without published settings: docs/studies/modern.md says what each of its departures is worth.
 """
 
 from __future__ import annotations
@@ -50,8 +51,8 @@ class DSEHSettings:
     Label codes (ours, `dseh_tf.methods.label_codes`)
       label_codes: "labnet", whose signs teach ImgNet, or "solved": codes of the distinct label vectors that solve a
         least-squares problem; LabNet learns them as targets, so that unseen label vectors have codes too.
-      code_similarity, code_affinity, code_distance, code_class_balance: its terms. The affinity comes from the features that ImgNet's layers
-        read, in the first round only where they were extracted beforehand, later from ImgNet itself.
+      code_similarity, code_affinity, code_distance, code_class_balance: the terms of that problem. The affinity comes
+        from image features: in the first round from extracted ones, where there are any, later from ImgNet itself.
     Alternation (section 3.4)
       bank_reinit: what the banks hold when LabNet trains again, "imgnet", "keep" or "random".
       bank_reinit_mean_subtract: False feeds ImgNet images without their mean for that, as the release does by mistake.

@@ -52,8 +52,7 @@ SETTINGS: Mapping[str, tuple[Trial, ...]] = {
     # Its outputs are normalised anyway: one trial more of its own.
     "orthohash": (*_NETWORK[:4], ("centres=hadamard_or_search",), ("margin=0.4",), ("scale=16.0",), ("batch=64",)),
     "dseh": (
-        (), ("dropout=0.5",), ("feature_layer=4096",), ("imgnet_learning_rate=0.0003",), ("hash_input=feature",),
-        ("dropout=0.1",), ("hash_input=feature", "dropout=0.2"),
-        ("hash_input=feature", "feature_layer=4096"),
+        (), ("dropout=0.2",), ("feature_layer=4096",), ("imgnet_learning_rate=0.001",), ("logit_scale=4.0",),
+        ("code_affinity=0.3",), ("code_affinity=1.0",), ("code_similarity=0.6",),
     ),
 }  # fmt: skip
