@@ -1,8 +1,8 @@
 """DSEH's settings, every choice on which the paper and the authors' release differ as one named field.
 
 `RELEASE[row]` holds the values of lelan-li/DSEH (main.py, DSEH.py, net_vggf.py at b40990a), `PAPER[row]` those of
-Li et al., "Deep Joint Semantic-Embedding Hashing", IJCAI 2018; row is one of `ROWS`. WORKSPACE.md has them as a table. `MODERN` is ours, the default on data
-without published settings: docs/studies/modern.md says what each of its departures is worth.
+Li et al., "Deep Joint Semantic-Embedding Hashing", IJCAI 2018; row is one of `ROWS`. WORKSPACE.md has them as a table.
+`MODERN` is ours, the default on data without published settings; docs/studies/modern.md says what its departures are worth.
 """
 
 from __future__ import annotations

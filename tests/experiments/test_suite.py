@@ -218,7 +218,7 @@ def _alive(pid: int) -> bool:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--suite=table9"], "--suite: found 'table9', expected one of quick, table1, table2"),
+        (["--suite=table9"], "--suite: found 'table9', expected one of corel5k, multi_digits, quick, table1, table2, tiny100"),
         (["--methods=itq,nope"], "--methods: found 'nope', expected one of lsh, sh, itq, itq_cca"),
         (["--datasets=nope"], "--datasets: found 'nope', expected one of multi_digits, image_lists"),
         (["--bits=16,x"], "--bits: found 'x', expected whole numbers from 1 up"),
@@ -244,7 +244,7 @@ def test_unknown_suite_is_one_line_and_exit_code_2(tmp_path):
     command = [sys.executable, "-m", "experiments.suite", "--suite=nope", f"--runs={tmp_path / 'runs'}"]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == 2
-    assert ended.stderr == "error: --suite: found 'nope', expected one of quick, table1, table2\n"
+    assert ended.stderr == "error: --suite: found 'nope', expected one of corel5k, multi_digits, quick, table1, table2, tiny100\n"
 
 
 def test_suite_loads_no_tensorflow():
