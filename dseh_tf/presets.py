@@ -51,8 +51,8 @@ class DSEHSettings:
     Label codes (ours, `dseh_tf.methods.label_codes`)
       label_codes: "labnet", whose signs teach ImgNet, or "solved": codes of the distinct label vectors that solve a
         least-squares problem; LabNet learns them as targets, so that unseen label vectors have codes too.
-      code_similarity, code_affinity, code_distance, code_class_balance: the terms of that problem. The affinity comes
-        from image features: in the first round from extracted ones, where there are any, later from ImgNet itself.
+      code_similarity, code_affinity, code_distance, code_class_balance: the terms of that problem. The affinity is
+        of extracted image features, or of the label vectors where there are none.
     Alternation (section 3.4)
       bank_reinit: what the banks hold when LabNet trains again, "imgnet", "keep" or "random".
       bank_reinit_mean_subtract: False feeds ImgNet images without their mean for that, as the release does by mistake.
@@ -231,6 +231,15 @@ def for_trunk(settings: DSEHSettings, trunk: str) -> DSEHSettings:
             return replace(settings, **epochs, imgnet_least_steps=2000, imgnet_learning_rate=7e-4, pretrained_multiplier=1.0)
     if trunk == "compact":
         settings = replace(settings, imgnet_batch=32, dropout=0.0)
+        if settings.label_codes == "solved":  # a trunk from scratch learns better with the release's layers and rates
+            settings = replace(
+                settings,
+                hash_input="pre_activation",
+                logit_scale=10.0,
+                imgnet_schedule="steps",
+                code_similarity=0.2,
+                code_affinity=1.0,
+            )
     if trunk == "cnn_f" or settings.optimizer != "adam":
         return settings
     return replace(settings, imgnet_learning_rate=1e-3, pretrained_multiplier=0.1 if trunk == "finetuned" else 1.0)

@@ -18,7 +18,7 @@ from dseh_tf.data.label_vectors import check_similarities, distinct_rows
 from dseh_tf.errors import InputError
 from dseh_tf.methods.base import Method, check_numbers
 from dseh_tf.methods.image_encoder import ImageEncoder, Trunk, training_inputs
-from dseh_tf.methods.label_codes import CodeTargets, LabelEmbedding, solve_label_codes
+from dseh_tf.methods.label_codes import CodeTargets, LabelEmbedding, solve_label_codes, unit_rows
 from dseh_tf.models.imgnet import build_imgnet, has_feature, split_variables
 from dseh_tf.models.labnet import build_labnet
 from dseh_tf.presets import DSEHSettings
@@ -229,20 +229,16 @@ class _Training:
     # Phases
 
     def open_round(self, round_: int) -> None:
-        """Solves the label codes that both networks learn in this round, where `label_codes` says so."""
+        """Solves the label codes that both networks learn, once, where `label_codes` says so."""
         s = self.settings
-        if s.label_codes != "solved":
+        if s.label_codes != "solved" or round_:
             return
-        if round_:
-            features, start = self.imgnet_outputs().features, self.targets.codes_array().astype(np.int8)
-        else:
-            features, start = self.dataset.train.features if self.images else None, None
-        embedded = None
-        if features is not None and s.code_affinity:
-            embedded = LabelEmbedding(features, self.dataset.train.labels)(self.distinct.vectors)
+        if self.images and self.dataset.has_features:
+            embedded = LabelEmbedding(self.dataset.train.features, self.dataset.train.labels)(self.distinct.vectors)
+        else:  # no image is known before training: near are vectors with many labels in common
+            embedded = unit_rows(self.distinct.vectors)
         wanted = CodeTargets(s.code_similarity, s.code_affinity, s.code_distance, s.code_class_balance)
-        codes = solve_label_codes(self.distinct, self.bits, wanted, embedded, start, self.seed)
-        self.targets.fill_codes(codes)
+        self.targets.fill_codes(solve_label_codes(self.distinct, self.bits, wanted, embedded, seed=self.seed))
 
     def labnet_phase(self, round_: int) -> Phase:
         s = self.settings

@@ -11,7 +11,8 @@ rare classes counting more), and
 
     t_ij = offset + similarity [i and j share a label] + affinity <z_i, z_j>,    |z_i| = 1,
 
-where z_i is the embedding of vector i in the space of image features (`LabelEmbedding`). `offset` makes the weighted mean
+where z_i is the embedding of vector i in the space of image features (`LabelEmbedding`), or the vector itself where no
+features are known. `offset` makes the weighted mean
 of t zero, which is what balanced bits have. w_ij = v_i v_j, times the ratio of dissimilar to similar pairs where i and j
 are similar, so that both kinds of pairs weigh the same. The second sum, over dissimilar pairs, keeps codes apart.
 """
@@ -82,8 +83,13 @@ class LabelEmbedding:
 
     def __call__(self, labels: np.ndarray) -> np.ndarray:
         """Unit vectors float32 [n, min(c, d)] of label vectors [n, c]; zero for a vector without direction."""
-        z = (labels.astype(np.float64) - self.mean) @ self.weights
-        return (z / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), 1e-12)).astype(np.float32)
+        return unit_rows((labels.astype(np.float64) - self.mean) @ self.weights)
+
+
+def unit_rows(values: np.ndarray) -> np.ndarray:
+    """The rows of `values` [n, d] at length 1, float32; rows of zeros stay zero."""
+    lengths = np.linalg.norm(values.astype(np.float64), axis=1, keepdims=True)
+    return (values / np.maximum(lengths, 1e-12)).astype(np.float32)
 
 
 def solve_label_codes(
@@ -246,4 +252,4 @@ def _sweep(codes, words, z, share, order, similarity, affinity, offset, ratio, l
     return flips
 
 
-__all__ = ["CodeTargets", "LabelEmbedding", "solve_label_codes"]
+__all__ = ["CodeTargets", "LabelEmbedding", "solve_label_codes", "unit_rows"]
