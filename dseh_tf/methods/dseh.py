@@ -96,11 +96,23 @@ class DSEH(Method):
         base = presets.for_trunk(base, trunk)
         if "imgnet_epochs" in self._given:  # a number of epochs that is asked for is what it says
             base = replace(base, imgnet_least_steps=0)
+        base = _over_given_rounds(base, self._given)
         return _checked(replace(base, **{**self.changes(base), **self._given}), self.phases)
 
     def changes(self, settings: DSEHSettings) -> dict[str, Any]:
         """What a variant's settings differ in from `settings`, DSEH's own, by name."""
         return {}
+
+
+def _over_given_rounds(settings: DSEHSettings, given: Mapping[str, Any]) -> DSEHSettings:
+    """Epochs of the preset over as many rounds as given ones: cut, or the last number repeated."""
+    names = ("labnet_epochs", "imgnet_epochs")
+    counts = {len(given[name]) for name in names if name in given}
+    if len(counts) != 1:
+        return settings
+    (count,) = counts
+    preset = {name: getattr(settings, name) for name in names}
+    return replace(settings, **{name: (epochs + epochs[-1:] * count)[:count] for name, epochs in preset.items()})
 
 
 def _checked(settings: DSEHSettings, phases: str) -> DSEHSettings:
@@ -131,6 +143,8 @@ def _checked(settings: DSEHSettings, phases: str) -> DSEHSettings:
     for terms in _WEIGHTS:
         if not any(getattr(settings, name) for name in terms):
             raise InputError(f"{', '.join(terms)}: found 0 in all, expected another number in one")
+    if not settings.labnet_epochs:
+        raise InputError("labnet_epochs: found 0 rounds, expected at least 1")
     if phases == "labnet":  # later rounds differ from more epochs only by ImgNet's rows in the memory
         settings = replace(settings, labnet_epochs=settings.labnet_epochs[:1], imgnet_epochs=())
     elif len(settings.imgnet_epochs) != len(settings.labnet_epochs):
