@@ -11,10 +11,10 @@ rare classes counting more), and
 
     t_ij = offset + similarity [i and j share a label] + affinity <z_i, z_j>,    |z_i| = 1,
 
-where z_i is the embedding of vector i in the space of image features (`LabelEmbedding`), or the vector itself where no
-features are known. `offset` makes the weighted mean
-of t zero, which is what balanced bits have. w_ij = v_i v_j, times the ratio of dissimilar to similar pairs where i and j
-are similar, so that both kinds of pairs weigh the same. The second sum, over dissimilar pairs, keeps codes apart.
+clipped to [-1, 1], where z_i is the embedding of vector i in the space of image features (`LabelEmbedding`), or the vector
+itself where no features are known. `offset` makes the weighted mean of t zero, which is what balanced bits have.
+w_ij = v_i v_j, times the ratio of dissimilar to similar pairs (at most 100, at least 1 / 100) where i and j are similar, so
+that both kinds of pairs weigh the same. The second sum, over dissimilar pairs, keeps codes apart.
 """
 
 from __future__ import annotations
