@@ -42,6 +42,33 @@ def test_what_the_hash_layer_reads(tf, rng, activation, hash_input):
     np.testing.assert_allclose(out["logits"], logits, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("learns_feature", [False, True])
+def test_a_hash_layer_on_the_trunk(tf, rng, learns_feature):
+    """fc8 is there only for J1; without it the trunk's output is the semantic feature."""
+    settings = replace(SMALL, hash_input="trunk", imgnet_feature_weight=0.5 if learns_feature else 0.0, feature_layer=24)
+    model = _imgnet(settings)
+    x = rng.normal(0, 1, (7, 20)).astype(np.float32)
+    out = model(x, training=False)
+    w = {v.path: v.numpy().astype(np.float64) for v in model.trainable_variables}
+    assert {path.split("/")[0] for path in w} == {"adapt", "hash"} | ({"fc8"} if learns_feature else set())
+    trunk = np.maximum(x @ w["adapt/kernel"] + w["adapt/bias"], 0)
+    feature = np.maximum(trunk @ w["fc8/kernel"] + w["fc8/bias"], 0) if learns_feature else trunk
+    assert feature.shape == (7, 12 if learns_feature else 24)
+    np.testing.assert_allclose(out["feature"], feature, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(out["logits"], trunk @ w["hash/kernel"] + w["hash/bias"], rtol=1e-4, atol=1e-6)
+    assert out["feature"].dtype == out["logits"].dtype == tf.float32
+
+
+@pytest.mark.parametrize("hash_input", ["pre_activation", "feature", "trunk"])
+@pytest.mark.parametrize("weight", [0.0, 1.0])
+def test_whether_there_is_a_semantic_feature(tf, hash_input, weight):
+    from dseh_tf.models.imgnet import has_feature
+
+    settings = replace(SMALL, hash_input=hash_input, imgnet_feature_weight=weight)
+    layers = [layer.name for layer in _imgnet(settings).layers]
+    assert has_feature(settings) == ("fc8" in layers) == ((hash_input, weight) != ("trunk", 0.0))
+
+
 def test_the_release_reads_fc8_before_its_activation():
     assert {s.hash_input for s in (*RELEASE.values(), *PAPER.values())} == {"pre_activation"}
 

@@ -97,3 +97,41 @@ def test_codes_of_training_rows(tf, rng, labels, made):
     _, codes = filled(rng, targets, distinct_rows(labels).index)
     rows = rng.permutation(ROWS)[:BATCH]
     np.testing.assert_array_equal(targets.codes_of(tf.constant(rows, tf.int32)), codes[rows])
+
+
+def test_codes_alone(tf, rng, labels, made):
+    """Filled as int8, read as float32; the features stay."""
+    targets, index = made(), distinct_rows(labels).index
+    _, codes = filled(rng, targets, index)
+    rows = tf.range(BATCH)
+    outputs, y = tf.ones((BATCH, DIM)), tf.constant(labels[:BATCH], tf.float32)
+    before = float(targets.likelihood(rows, y, outputs, 0.5, 0.999))
+    other = -np.sign(codes[np.unique(index, return_index=True)[1]]).astype(np.int8)
+    targets.fill_codes(other)
+    assert targets.codes_array().dtype == np.float32
+    np.testing.assert_array_equal(targets.codes_array(), other)
+    np.testing.assert_array_equal(targets.codes_of(rows), -codes[:BATCH])
+    assert float(targets.likelihood(rows, y, outputs, 0.5, 0.999)) == before
+
+
+def test_codes_of_a_checkpoint_are_spread(tf, rng, labels):
+    """A checkpoint holds the first replica's copy; the others are made from it."""
+    from dseh_tf.training.label_targets import LabelTargets
+    from dseh_tf.training.replicas import make_strategy
+
+    strategy, distinct = make_strategy("mirrored", 2), distinct_rows(labels)
+    targets = LabelTargets(strategy, distinct, DIM, BITS)
+    (held,) = targets.checkpointed().values()
+    codes = np.where(rng.random((len(distinct.vectors), BITS)) < 0.5, -1, 1)
+    held.assign(codes.astype(np.float32))  # as a restore does
+
+    @tf.function
+    def read():
+        return strategy.run(lambda: targets.codes_of(tf.range(ROWS)))
+
+    first, second = strategy.experimental_local_results(read())
+    np.testing.assert_array_equal(first, codes[distinct.index])
+    assert not np.asarray(second).any()
+    targets.spread()
+    for copy in strategy.experimental_local_results(read()):
+        np.testing.assert_array_equal(copy, codes[distinct.index])
