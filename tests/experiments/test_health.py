@@ -34,7 +34,7 @@ def test_a_collapse_on_twenty_classes(run, result, tmp_path, caplog, capsys):
     """A similarity of .001 asks all pairs to be unlike, also those of one class."""
     lists, workdir = write_lists(tmp_path / "lists", np.eye(20, dtype=int)[np.arange(400) % 20]), tmp_path / "run"
     run("--dataset=image_lists", f"--lists_dir={lists}", "--phases=labnet", f"--workdir={workdir}", "--bits=24", *SMALL,
-        "--set=labnet_code_similarity=0.001", "--set=labnet_feature_similarity=0.001")  # fmt: skip
+        "--preset=release", "--set=labnet_code_similarity=0.001", "--set=labnet_feature_similarity=0.001")  # fmt: skip
     during, last = warnings(caplog)
     assert during.startswith("warning: codes have collapsed: ") and "(round 0, labnet, epoch " in during
     assert 17 <= int(during.split("epoch ")[1].split(")")[0]) < 20  # 200 steps are 17 epochs

@@ -16,7 +16,9 @@ from dseh_tf.retrieval import evaluate, load_codes, load_counts, pack
 from tests.data import miniatures
 from tests.experiments.conftest import parsed
 
-SMALL = ["--set=labnet_width=32", "--set=feature_dim=16", "--rounds=1", "--labnet_epochs=3", "--bits=8"]
+SMALL = [
+    "--set=labnet_width=32", "--set=feature_dim=16", "--set=labnet_batch=32", "--rounds=1", "--labnet_epochs=3", "--bits=8",
+]  # fmt: skip
 
 
 def test_labels_alone(run, label_lists, tmp_path, result):
@@ -32,7 +34,8 @@ def test_labels_alone(run, label_lists, tmp_path, result):
         assert absent not in found
     assert not (workdir / "codes.npz").exists()
     config = json.loads((workdir / "config.json").read_text())
-    assert config["preset_dataset"] == "nus_wide" and config["settings"]["labnet_width"] == 32
+    assert config["preset"] == "modern" and config["preset_dataset"] == "nus_wide"
+    assert config["settings"]["labnet_width"] == 32
     assert config["versions"]["tensorflow"]
 
 

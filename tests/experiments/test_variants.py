@@ -8,7 +8,8 @@ def test_labels_alone(run, label_lists, tmp_path, result):
     found = {}
     for method in ("dseh", "dseh_s", "dseh_ss", "dseh_l", "dseh_a"):
         run(
-            f"--method={method}", "--dataset=image_lists", f"--lists_dir={label_lists}", "--phases=labnet", "--bits=8",
+            f"--method={method}", "--preset=release", "--dataset=image_lists", f"--lists_dir={label_lists}", "--phases=labnet",
+            "--bits=8",
             "--set=labnet_width=32", "--set=feature_dim=16", "--set=labnet_weight_size=0.3",
             "--set=labnet_learning_rate=0.01", "--labnet_epochs=40", f"--workdir={tmp_path / method}",
         )  # fmt: skip

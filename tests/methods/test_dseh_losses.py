@@ -1,4 +1,7 @@
-"""DSEH's whole losses, equations 11 and 14, on what its networks give for a batch: loops in float64."""
+"""DSEH's whole losses, equations 11 and 14, on what its networks give for a batch: loops in float64.
+
+The release's; test_dseh_modern.py has those of the preset `modern`.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ def made(tf, rng, labels):
     dataset = RetrievalDataset.from_arrays((x, labels), (x[:2], labels[:2]))
 
     def make(**settings):
-        method = DSEH(BITS, **{**SMALL, **settings})
+        method = DSEH(BITS, preset="release", **{**SMALL, **settings})
         return _Training(method, method.settings, dataset, Runtime(progress=False)), x
 
     return make
@@ -97,7 +100,8 @@ def test_labnets_loss(tf, rng, labels, made, pair_set, reduction, normalization,
         **similarity, **dict(zip(names, weights.tolist(), strict=True)),
     )  # fmt: skip
     features, codes = rng.standard_normal((ROWS, 12)).astype(np.float32), rng.uniform(-1, 1, (ROWS, BITS)).astype(np.float32)
-    training.memory.fill(features, codes)
+    if pair_set == "bank":
+        training.memory.fill(features, codes)
     rows = rng.permutation(ROWS)[:BATCH].astype(np.int32)
     y = labels[rows].astype(np.float32)
     terms = training.labnet_loss({"labels": tf.constant(y), "rows": tf.constant(rows)})
@@ -128,7 +132,8 @@ def test_a_term_of_weight_0_is_absent(tf, rng, labels, made, phase, term, pair_s
     found = []
     for weight in (0.0, 1e-12):
         training, x = made(pair_set=pair_set, labnet_weight_size=0.4, **{WEIGHTS[phase][term]: weight})
-        training.memory.fill(bank, code_bank)
+        if pair_set == "bank":
+            training.memory.fill(bank, code_bank)
         learnt = training.labnet_outputs()
         training.targets.fill(learnt.features, learnt.signs)
         batch = {"inputs": tf.constant(x[rows]), "labels": tf.constant(labels[rows], tf.float32), "rows": tf.constant(rows)}
@@ -158,7 +163,8 @@ def test_all_weights_0(tf, made):
 def test_what_labnets_pairs_give_gradients_to(tf, rng, labels, made, pair_set):
     """Rows of the bank are constants; in pairs of the batch both rows learn."""
     training, _ = made(pair_set=pair_set, labnet_weight_size=0.4, label_weight=0.0, quantization_weight=0.0)
-    training.memory.fill(np.zeros((ROWS, 12), np.float32), np.zeros((ROWS, BITS), np.float32))
+    if pair_set == "bank":
+        training.memory.fill(np.zeros((ROWS, 12), np.float32), np.zeros((ROWS, BITS), np.float32))
     rows = rng.permutation(ROWS)[:BATCH].astype(np.int32)
     y = labels[rows].astype(np.float32)
     bias = training.labnet.get_layer("code").bias

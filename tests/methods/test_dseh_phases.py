@@ -134,7 +134,7 @@ def test_map_l_leaves_training_rows_out(made, rng):
 def test_clean_passes_over_distinct_label_vectors(made, rng):
     labels = (rng.random((60, 4)) < 0.4).astype(np.uint8)
     dataset = RetrievalDataset.from_arrays((None, labels), (None, labels[:8]))
-    training = made(dataset, phases="labnet", labnet_weight_size=0.4)
+    training = made(dataset, preset="release", phases="labnet", labnet_weight_size=0.4)
     assert len(training.distinct.vectors) < 20
     plain = training.labnet(labels.astype(np.float32), training=False)
     found, index = training.labnet_outputs(), training.distinct.index
@@ -147,7 +147,9 @@ def test_banks_from_images_without_their_mean(made, photographs, cnn_f):
     """The release's slip: the images keep the mean that training takes off; asked for nowhere else."""
     pixels = photographs.train.images
     images = np.stack([pixels.read(i) for i in range(len(pixels))]).astype(np.float32)
-    right, slip = (made(photographs, trunk=cnn_f, bank_reinit_mean_subtract=value) for value in (True, False))
+    right, slip = (
+        made(photographs, preset="release", trunk=cnn_f, bank_reinit_mean_subtract=value) for value in (True, False)
+    )
     plain = right.imgnet(images, training=False)
     raised = slip.imgnet(images + 117.0, training=False)
     np.testing.assert_allclose(right.imgnet_outputs(for_banks=True).activations, plain["logits"], rtol=1e-4, atol=1e-5)

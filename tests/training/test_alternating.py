@@ -19,6 +19,9 @@ class Networks:
         self.bank_reinit = bank_reinit
         self.calls: list[str] = []
 
+    def open_round(self, round_):
+        self.calls.append(f"open/{round_}")
+
     def _phase(self, name: str, round_: int) -> SimpleNamespace:
         return SimpleNamespace(name=name, round=round_)
 
@@ -77,7 +80,9 @@ def test_phases_take_turns_and_banks_come_back(tf):
     said: list[str] = []
     reports = alternate(networks, Trainer(networks), memory, targets, seed=0, say=said.append)
     assert networks.calls == [
-        "labnet/0", "signs", "imgnet/0", "banks", "labnet/1", "signs", "imgnet/1", "banks", "labnet/2", "signs", "imgnet/2",
+        "open/0", "labnet/0", "signs", "imgnet/0",
+        "banks", "open/1", "labnet/1", "signs", "imgnet/1",
+        "banks", "open/2", "labnet/2", "signs", "imgnet/2",
     ]  # fmt: skip
     assert reports == [{"round": r, "map_labels": 0.5, "map": 0.4} for r in range(3)]
     assert said == [f"round {r}: {found}" for r in range(3) for found in ("map_labels 0.5000", "map 0.4000")]
@@ -95,6 +100,7 @@ def test_other_banks(tf, reinit):
     memory.fill(np.full((4, 3), 5.0), np.ones((4, 2)))
     alternate(networks, trainer, memory, targets, seed=0)
     assert "banks" not in networks.calls
+    assert [call for call in networks.calls if "open" in call] == ["open/1", "open/2"]  # the first phase had begun
     kept = np.array_equal(memory.features.numpy(), np.full((4, 3), 5))
     assert kept == (reinit == "keep")
 

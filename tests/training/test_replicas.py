@@ -32,7 +32,7 @@ def _traces(dataset: RetrievalDataset, strategy, **settings) -> dict[str, np.nda
         "labnet_epochs": (13,), "imgnet_epochs": (13,), "labnet_width": 128, "feature_dim": 64, "imgnet_learning_rate": 3e-4,
         "dropout": 0.3,
     }  # fmt: skip
-    method = DSEH(16, seed=3, trunk=Trunk("compact", 16), **{**defaults, **settings})
+    method = DSEH(16, seed=3, preset="release", trunk=Trunk("compact", 16), **{**defaults, **settings})
     fitted = method.fit(dataset, Runtime(strategy=strategy, progress=False, evaluate_rounds=False))
     return fitted.traces
 
