@@ -1,6 +1,6 @@
 """Label codes of DSEH's presets on labels of many kinds, without images: do they collapse, and how far apart are they?
 
-    python -m benchmarks.label_structures [--presets=release,modern] [--rows=3000] [--structures=...]
+    python -m benchmarks.label_structures [--presets=release,modern] [--rows=2000] [--structures=...]
 
 Every structure is drawn here: `rows` training rows, a tenth of them as queries and half as database. For each preset, as
 it is on data without published settings, the table has n_h (distinct codes of the distinct training label vectors), the
@@ -82,7 +82,7 @@ def measure(draw, bits: int, preset: str, rows: int) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--presets", default="release,modern")
-    parser.add_argument("--rows", type=int, default=3000)
+    parser.add_argument("--rows", type=int, default=2000)
     parser.add_argument("--structures", default=";".join(STRUCTURES), help="separated by semicolons")
     given = parser.parse_args()
     presets = given.presets.split(",")

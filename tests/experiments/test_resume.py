@@ -1,4 +1,7 @@
-"""A run killed in any phase and started again ends with the same codes, bit for bit."""
+"""A run killed in any phase and started again ends with the same codes, bit for bit.
+
+By the release's preset, whose banks pass from one network to the other; tests/methods/test_dseh_modern.py has `modern`.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [
-    sys.executable, "-m", "experiments.run", "--dataset=image_lists", "--bits=16", "--image_size=16", "--rounds=2",
-    "--labnet_epochs=20", "--imgnet_epochs=5", "--set=labnet_width=64", "--set=feature_dim=32", "--set=imgnet_batch=32",
+    sys.executable, "-m", "experiments.run", "--dataset=image_lists", "--preset=release", "--bits=16", "--image_size=16",
+    "--rounds=2", "--labnet_epochs=20", "--imgnet_epochs=5", "--set=labnet_width=64", "--set=feature_dim=32", "--set=imgnet_batch=32",
     "--checkpoint_steps=20", "--noprogress",
 ]  # fmt: skip
 # Steps of each phase: 160 rows in batches of 32 are 5 an epoch.
