@@ -20,12 +20,13 @@ that both kinds of pairs weigh the same. The second sum, over dissimilar pairs, 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 
-import numba
 import numpy as np
 
 from dseh_tf.data.label_vectors import DistinctRows, similar_pairs
+from dseh_tf.retrieval.kernels import kernel
 
 SWEEPS = 20
 _MOST_RATIO = 100.0  # of the weights of similar and dissimilar pairs
@@ -202,7 +203,7 @@ def _words(vectors: np.ndarray) -> np.ndarray:
     return np.packbits(padded, axis=1).view(np.uint64)
 
 
-@numba.njit(cache=True, fastmath={"reassoc", "contract", "nsz"})
+@partial(kernel, fastmath={"reassoc", "contract", "nsz"})
 def _sweep(codes, words, z, share, order, similarity, affinity, offset, ratio, limit, separation):  # pragma: no cover
     """One pass over all vectors; flips bits of `codes` in place and returns how many."""
     bits, count = codes.shape

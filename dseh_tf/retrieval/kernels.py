@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numba
 from numba import types
@@ -33,12 +34,15 @@ def trailing_zeros(typing_context, word):
     return types.uint64(types.uint64), generate
 
 
-def kernel(function: Callable) -> Callable:
-    """Compiles on first use, and keeps the machine code on disk where some folder can be written."""
+def kernel(function: Callable, **options: Any) -> Callable:
+    """Compiles on first use, and keeps the machine code on disk where some folder can be written.
+
+    options: further ones of numba.njit.
+    """
     try:
-        return numba.njit(nogil=True, cache=True)(function)
+        return numba.njit(nogil=True, cache=True, **options)(function)
     except RuntimeError:  # numba finds neither a writable package folder nor a writable home
-        return numba.njit(nogil=True)(function)
+        return numba.njit(nogil=True, **options)(function)
 
 
 def default_threads() -> int:
