@@ -19,8 +19,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 COMMAND = [
     sys.executable, "-m", "experiments.run", "--dataset=image_lists", "--preset=release", "--bits=16", "--image_size=16",
-    "--rounds=2", "--labnet_epochs=20", "--imgnet_epochs=5", "--set=labnet_width=64", "--set=feature_dim=32", "--set=imgnet_batch=32",
-    "--checkpoint_steps=20", "--noprogress",
+    "--rounds=2", "--labnet_epochs=20", "--imgnet_epochs=5", "--set=labnet_width=64", "--set=feature_dim=32",
+    "--set=imgnet_batch=32", "--checkpoint_steps=20", "--noprogress",
 ]  # fmt: skip
 # Steps of each phase: 160 rows in batches of 32 are 5 an epoch.
 PHASES = {"labnet/0": 100, "imgnet/0": 25, "labnet/1": 100, "imgnet/1": 25}
