@@ -38,7 +38,7 @@ def test_a_collapse_on_twenty_classes(run, result, tmp_path, caplog, capsys):
     during, last = warnings(caplog)
     assert during.startswith("warning: codes have collapsed: ") and "(round 0, labnet, epoch " in during
     assert 17 <= int(during.split("epoch ")[1].split(")")[0]) < 20  # 200 steps are 17 epochs
-    assert "(labnet)" in last and last.endswith("or a smaller labnet_learning_rate")
+    assert "(labnet); try --preset=modern, " in last and last.endswith(", or smaller learning rates")
     found = result(workdir)["code_health"]
     assert found["warning"] == last and found["labnet"]["label_vectors"] == 20
     assert found["labnet"]["distinct_codes"] == result(workdir)["distinct_label_codes"] < 10

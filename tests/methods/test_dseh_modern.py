@@ -447,23 +447,24 @@ def cut_in(monkeypatch, phase: str, round_: int, step: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "phase", "step"),
+    ("kind", "phase", "round_", "step"),
     [
-        ("features", "labnet", 3),  # before the first checkpoint of the phase
-        ("features", "labnet", 18),  # behind that of step 12
-        ("features", "imgnet", 18),
-        ("images", "labnet", 18),
-        ("images", "imgnet", 18),
+        ("features", "labnet", 0, 18),  # after the checkpoint of step 12
+        ("features", "labnet", 1, 3),  # before the first checkpoint of the phase
+        ("features", "labnet", 1, 18),
+        ("features", "imgnet", 1, 18),
+        ("images", "labnet", 1, 18),
+        ("images", "imgnet", 1, 18),
     ],
 )
-def test_interrupted_in_the_second_round(tmp_path, monkeypatch, whole, solutions, kind, phase, step):
+def test_interrupted_and_resumed(tmp_path, monkeypatch, whole, solutions, kind, phase, round_, step):
     """The codes are those of the checkpoint; they are not solved again."""
     from dseh_tf.training.runtime import Runtime
     from dseh_tf.training.trainer import Trainer
 
     runtime = Runtime(progress=False, checkpoints=tmp_path, checkpoint_steps=10)
     with monkeypatch.context() as patched:
-        cut_in(patched, phase, 1, step)
+        cut_in(patched, phase, round_, step)
         with pytest.raises(Interrupted):
             fit(DATA[kind](), runtime)
     assert len(solutions) == 1
@@ -485,7 +486,7 @@ def test_interrupted_on_two_replicas(tmp_path, monkeypatch):
 
     expected = fit(features_and_labels(), runtime())
     with monkeypatch.context() as patched:
-        cut_in(patched, "labnet", 1, 18)
+        cut_in(patched, "labnet", 0, 18)
         with pytest.raises(Interrupted):
             fit(features_and_labels(), runtime(tmp_path))
     assert_same(fit(features_and_labels(), runtime(tmp_path)), expected, features_and_labels().query)

@@ -249,7 +249,7 @@ def _imgnet_groups(path, images):
     from dseh_tf.methods.image_encoder import Trunk
     from dseh_tf.training.runtime import Runtime
 
-    labels = np.eye(4, dtype=np.uint8)[np.arange(len(images)) % 4]
+    labels = np.eye(2, dtype=np.uint8)[np.arange(len(images)) % 2]
     method = DSEH(
         8, preset="paper", preset_dataset="nus_wide", trunk=Trunk("cnn_f", SMALL, train=True, weights=str(path)),
         imgnet_batch=4, labnet_batch=4, labnet_width=16, momentum=0.0,
