@@ -234,6 +234,7 @@ def for_trunk(settings: DSEHSettings, trunk: str) -> DSEHSettings:
         if settings.label_codes == "solved":  # a trunk from scratch learns better with the release's layers and rates
             settings = replace(
                 settings,
+                labnet_batch=32,
                 hash_input="pre_activation",
                 logit_scale=10.0,
                 imgnet_schedule="steps",

@@ -19,6 +19,9 @@ and on ImageNet and MS-COCO what figures/published.py holds. A variant that is n
 The release's row for ImageNet has no J1 in LabNet, and DSEH-S without its own would be DSEH-SS. So that one part makes the
 difference, all but DSEH-SS have J1 there as the preset `paper` has it; the release's own row is what `table1` runs.
 
+On data without published settings DSEH's default preset is `modern`, and its ablations' is `release`: give it that too, by
+`--run_flag=dseh:--preset=release`.
+
 n_h and map_l need no images. On labels alone -S is DSEH, and -A differs by its rounds only, so three methods are left:
 
     python -m experiments.suite --suite=table2 --datasets=image_lists --methods=dseh,dseh_ss,dseh_l --runs=runs/labels \
