@@ -226,7 +226,7 @@ def for_trunk(settings: DSEHSettings, trunk: str) -> DSEHSettings:
     """
     if trunk == "features":
         settings = replace(settings, feature_layer=2048, dropout=0.3)
-        if settings.label_codes == "solved":  # the features are there from the start: the first round has it all
+        if settings.label_codes == "solved":  # features exist from the start, so one round is enough
             epochs = {name: getattr(settings, name)[:1] for name in ("labnet_epochs", "imgnet_epochs")}
             return replace(settings, **epochs, imgnet_least_steps=2000, imgnet_learning_rate=7e-4, pretrained_multiplier=1.0)
     if trunk == "compact":

@@ -16,7 +16,7 @@ def build_imgnet(
     backbone: Backbone | None = None,
     features: int | None = None,
 ) -> keras.Model:
-    """Builds the image network of section 3.3 of the paper, as lelan-li/DSEH:net_vggf.py:VggF has it.
+    """Builds the image network of section 3.3 of the paper. Source: lelan-li/DSEH:net_vggf.py:VggF.
 
     trunk -> fc8 of feature_dim -> feature_activation = semantic feature; hash logits of `bits` from `hash_input`: fc8
     before that activation, after it, or the trunk itself. Without an fc8 (`has_feature`) the trunk's output is the

@@ -2,7 +2,7 @@
 
 Not in a paper. LISTS holds train.txt (10,000 rows), database.txt (15,000, the training rows included) and test.txt (2,000);
 FEATURES is what `experiments.extract_features` wrote with EfficientNet-Lite0 at 96 pixels. Scores to expect are in
-docs/studies/modern.md. HashNet has its published row for ImageNet-100, which also has 100 classes.
+docs/studies/modern.md. HashNet uses its published row for ImageNet-100, which also has 100 classes.
 
     python -m experiments.suite --suite=tiny100 --runs=runs/tiny100 --run_flag=--lists_dir=LISTS --run_flag=--features=FEATURES
     python -m figures.map_table --runs=runs/tiny100 --out=out
