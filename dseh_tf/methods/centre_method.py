@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from dseh_tf import deep_losses
+from dseh_tf import losses
 from dseh_tf.errors import InputError
 from dseh_tf.methods.centres import KINDS, class_centres
 from dseh_tf.methods.deep import DeepMethod, DeepSettings
@@ -38,5 +38,5 @@ class CentreMethod(DeepMethod):
         self.centres, self.ties = centres.astype(np.float32), ties.astype(np.float32)
 
     def targets(self, labels: tf.Tensor) -> tf.Tensor:
-        """labels: float32 [b, c]. float32 [b, K], as `deep_losses.centre_targets`."""
-        return deep_losses.centre_targets(labels, tf.constant(self.centres), tf.constant(self.ties))
+        """labels: float32 [b, c]. float32 [b, K], as `losses.centre_targets`."""
+        return losses.centre_targets(labels, tf.constant(self.centres), tf.constant(self.ties))

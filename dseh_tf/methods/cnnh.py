@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from dseh_tf import deep_losses
+from dseh_tf import losses
 from dseh_tf.methods.deep import DeepMethod, DeepSettings
 from dseh_tf.training.semantic_memory import CodeBank
 from dseh_tf.training.trainer import Terms
@@ -50,7 +50,7 @@ class CNNH(DeepMethod):
 
     def loss(self, outputs: dict[str, tf.Tensor], batch: dict[str, tf.Tensor], bank: CodeBank) -> Terms:
         codes = tf.gather(tf.convert_to_tensor(bank.values), batch["rows"])
-        error = deep_losses.code_regression(tf.tanh(outputs["logits"]), codes)
+        error = losses.code_regression(tf.tanh(outputs["logits"]), codes)
         return {"total": error / (codes.shape[0] * self.bits)}
 
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import tensorflow as tf
 
-from dseh_tf import deep_losses
+from dseh_tf import losses
 from dseh_tf.methods.centre_method import CentreMethod, CentreSettings
 from dseh_tf.training.semantic_memory import CodeBank
 from dseh_tf.training.trainer import Terms
@@ -41,8 +41,8 @@ class CSQ(CentreMethod):
 
     def loss(self, outputs: dict[str, tf.Tensor], batch: dict[str, tf.Tensor], bank: CodeBank | None) -> Terms:
         z, labels = outputs["logits"], batch["labels"]
-        entries = deep_losses.labelled_rows(labels) * self.bits
-        centre = deep_losses.centre_likelihood(z, self.targets(labels)) / entries
-        quantization = deep_losses.tanh_distance(z) / (z.shape[0] * self.bits)
+        entries = losses.labelled_rows(labels) * self.bits
+        centre = losses.centre_likelihood(z, self.targets(labels)) / entries
+        quantization = losses.tanh_distance(z) / (z.shape[0] * self.bits)
         total = centre + self.settings.quantization_weight * quantization
         return {"total": total, "centre": centre, "quantization": quantization}

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 import tensorflow as tf
 
-from dseh_tf import deep_losses, losses
+from dseh_tf import losses
 from dseh_tf.errors import InputError
 from dseh_tf.methods.deep import DeepMethod, DeepSettings
 from dseh_tf.training.semantic_memory import CodeBank
@@ -59,6 +59,6 @@ class DHN(DeepMethod):
             similar = losses.similarity(labels, labels)
             likelihood = losses.pair_likelihood(losses.inner_products(u, u, 0.5), similar)
         likelihood /= similar.shape[0] * similar.shape[1]
-        quantization = deep_losses.laplacian_distance(u) / (u.shape[0] * self.bits)
+        quantization = losses.laplacian_distance(u) / (u.shape[0] * self.bits)
         total = likelihood + self.settings.quantization_weight * quantization
         return {"total": total, "pairs": likelihood, "quantization": quantization}

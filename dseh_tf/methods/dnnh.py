@@ -8,7 +8,7 @@ from typing import ClassVar
 import keras
 import tensorflow as tf
 
-from dseh_tf import deep_losses, losses
+from dseh_tf import losses
 from dseh_tf.data.input_pipeline import stream_seed
 from dseh_tf.errors import InputError
 from dseh_tf.methods.deep import DeepMethod, DeepSettings
@@ -76,11 +76,11 @@ class DNNH(DeepMethod):
 
     def loss(self, outputs: dict[str, tf.Tensor], batch: dict[str, tf.Tensor], bank: CodeBank | None) -> Terms:
         s, labels = self.settings, batch["labels"]
-        codes = deep_losses.piecewise_threshold(tf.sigmoid(outputs["logits"]), s.threshold)
+        codes = losses.piecewise_threshold(tf.sigmoid(outputs["logits"]), s.threshold)
         stream = tf.constant(stream_seed(self.seed, self.name, "triplets"), tf.int64)
-        triplets = deep_losses.sample_triplets(
+        triplets = losses.sample_triplets(
             losses.similarity(labels, labels), tf.stack([stream, batch["step"]]), s.triplets
         )
         count = tf.maximum(tf.reduce_sum(triplets[2]), 1.0)
-        hinge = deep_losses.triplet_hinge(codes, *triplets, s.margin) / count
+        hinge = losses.triplet_hinge(codes, *triplets, s.margin) / count
         return {"total": hinge}

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import tensorflow as tf
 
-from dseh_tf import deep_losses
+from dseh_tf import losses
 from dseh_tf.methods.centre_method import CentreMethod, CentreSettings
 from dseh_tf.training.semantic_memory import CodeBank
 from dseh_tf.training.trainer import Terms
@@ -46,7 +46,7 @@ class DPN(CentreMethod):
 
     def loss(self, outputs: dict[str, tf.Tensor], batch: dict[str, tf.Tensor], bank: CodeBank | None) -> Terms:
         s, z, labels = self.settings, outputs["logits"], batch["labels"]
-        entries = deep_losses.labelled_rows(labels) * self.bits
-        polarization = deep_losses.polarization(z, self.targets(labels), s.margin) / entries
+        entries = losses.labelled_rows(labels) * self.bits
+        polarization = losses.polarization(z, self.targets(labels), s.margin) / entries
         size = tf.reduce_mean(tf.square(z))
         return {"total": polarization + s.size_weight * size, "polarization": polarization, "size": size}

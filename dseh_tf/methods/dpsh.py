@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 import tensorflow as tf
 
-from dseh_tf import deep_losses, losses
+from dseh_tf import losses
 from dseh_tf.methods.deep import DeepMethod, DeepSettings
 from dseh_tf.training.semantic_memory import CodeBank
 from dseh_tf.training.trainer import Terms
@@ -49,5 +49,5 @@ class DPSH(DeepMethod):
         similar = losses.similarity(tf.convert_to_tensor(bank.labels), batch["labels"])
         pairs = bank.rows * u.shape[0]
         likelihood = losses.bank_likelihood(bank.values, u, similar, 0.5, 1.0) / pairs
-        quantization = deep_losses.sign_distance(u) / pairs
+        quantization = losses.sign_distance(u) / pairs
         return {"total": likelihood + self.settings.eta * quantization, "pairs": likelihood, "signs": quantization}

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from dseh_tf import deep_losses, losses, presets
+from dseh_tf import losses, presets
 from dseh_tf.data import RetrievalDataset
 from dseh_tf.data.input_pipeline import TrainingRows, array_batches
 from dseh_tf.data.label_vectors import check_similarities, distinct_rows
@@ -336,8 +336,8 @@ class _Training:
         terms = {
             "feature": lambda: pairs("feature", s.labnet_feature_similarity),
             "code": lambda: pairs("code", s.labnet_code_similarity),
-            "target": lambda: deep_losses.code_regression(out["code"], self.targets.codes_of(batch["rows"])) / (size * self.bits),
-            "quantization": lambda: losses.quantization(out["code"], s.quantization_reduction) / size,
+            "target": lambda: losses.code_regression(out["code"], self.targets.codes_of(batch["rows"])) / (size * self.bits),
+            "quantization": lambda: losses.absolute_distance(out["code"], s.quantization_reduction) / size,
             "label": lambda: losses.label_regression(out["label"], labels) / (size * labels.shape[1]),
         }
         return _weighted(weights, terms, self._batch_factor(size))

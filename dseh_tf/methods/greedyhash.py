@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from dseh_tf import deep_losses
+from dseh_tf import losses
 from dseh_tf.methods.deep import DeepMethod, DeepSettings
 from dseh_tf.models.layers import StraightThroughSign
 from dseh_tf.training.semantic_memory import CodeBank
@@ -62,7 +62,7 @@ class GreedyHash(DeepMethod):
 
     def loss(self, outputs: dict[str, tf.Tensor], batch: dict[str, tf.Tensor], bank: CodeBank | None) -> Terms:
         z, labels = outputs["logits"], batch["labels"]
-        classification = deep_losses.shared_cross_entropy(outputs["classes"], labels) / deep_losses.labelled_rows(labels)
-        quantization = deep_losses.cubic_distance(z) / (z.shape[0] * self.bits)
+        classification = losses.shared_cross_entropy(outputs["classes"], labels) / losses.labelled_rows(labels)
+        quantization = losses.cubic_distance(z) / (z.shape[0] * self.bits)
         total = classification + self.settings.alpha * quantization
         return {"total": total, "classification": classification, "quantization": quantization}

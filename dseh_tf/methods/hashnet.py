@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import tensorflow as tf
 
-from dseh_tf import deep_losses, losses
+from dseh_tf import losses
 from dseh_tf.errors import InputError
 from dseh_tf.methods.deep import DeepMethod, DeepSettings
 from dseh_tf.training.semantic_memory import CodeBank
@@ -64,11 +64,11 @@ class HashNet(DeepMethod):
 
     def loss(self, outputs: dict[str, tf.Tensor], batch: dict[str, tf.Tensor], bank: CodeBank | None) -> Terms:
         s, half = self.settings, self.settings.batch // 2
-        beta = deep_losses.continuation(
+        beta = losses.continuation(
             batch["step"], s.continuation_gamma, s.continuation_power, s.continuation_every
         )
         codes = tf.tanh(beta * outputs["logits"])
         theta = losses.inner_products(codes[:half], codes[half:], s.sigmoid_param / self.bits)
         similar = losses.similarity(batch["labels"][:half], batch["labels"][half:])
-        summed, weights = deep_losses.weighted_likelihood(theta, similar, s.class_num)
+        summed, weights = losses.weighted_likelihood(theta, similar, s.class_num)
         return {"total": summed / weights, "beta": beta}

@@ -11,7 +11,7 @@ from typing import ClassVar
 import keras
 import tensorflow as tf
 
-from dseh_tf import deep_losses
+from dseh_tf import losses
 from dseh_tf.errors import InputError
 from dseh_tf.methods.centre_method import CentreMethod, CentreSettings
 from dseh_tf.models.layers import new_layer
@@ -62,5 +62,5 @@ class OrthoHash(CentreMethod):
 
     def loss(self, outputs: dict[str, tf.Tensor], batch: dict[str, tf.Tensor], bank: CodeBank | None) -> Terms:
         s, labels = self.settings, batch["labels"]
-        logits = deep_losses.margin_cosines(outputs["logits"], tf.constant(self.centres), labels, s.margin, s.scale)
-        return {"total": deep_losses.shared_cross_entropy(logits, labels) / deep_losses.labelled_rows(labels)}
+        logits = losses.margin_cosines(outputs["logits"], tf.constant(self.centres), labels, s.margin, s.scale)
+        return {"total": losses.shared_cross_entropy(logits, labels) / losses.labelled_rows(labels)}

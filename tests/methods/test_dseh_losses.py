@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from dseh_tf.data import RetrievalDataset
-from tests.test_losses import finite_differences, log_one_plus_exp, naive_likelihood, naive_similarity
+from tests.losses.naive import finite_differences, log_one_plus_exp, naive_likelihood, naive_similarity
 
 pytestmark = pytest.mark.usefixtures("tf")
 

@@ -11,7 +11,7 @@ import pytest
 from dseh_tf import presets
 from dseh_tf.data import RetrievalDataset
 from dseh_tf.errors import InputError
-from tests.test_losses import log_one_plus_exp
+from tests.losses.naive import log_one_plus_exp
 
 pytestmark = pytest.mark.usefixtures("tf")
 

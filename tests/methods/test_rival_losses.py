@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.test_deep_losses import (
+from tests.losses.naive import (
+    finite_differences,
+    log_one_plus_exp,
     naive_centre_likelihood,
     naive_cubic_distance,
     naive_hinge,
@@ -17,11 +19,11 @@ from tests.test_deep_losses import (
     naive_polarization,
     naive_shared_cross_entropy,
     naive_sign_distance,
+    naive_similarity,
     naive_tanh_distance,
     naive_targets,
     naive_weighted,
 )
-from tests.test_losses import finite_differences, log_one_plus_exp, naive_similarity
 
 pytestmark = pytest.mark.usefixtures("tf")
 
@@ -93,12 +95,12 @@ def cnnh(case: Case, u) -> float:
 
 def dnnh(case: Case, u) -> float:
     """On sigmoids, for the triplets that are drawn at this step."""
-    from dseh_tf import deep_losses
+    from dseh_tf import losses
     from dseh_tf.data.input_pipeline import stream_seed
 
     seed = tf.constant([stream_seed(3, "dnnh", "triplets"), STEP], tf.int64)
     similar = tf.constant(case.similar(), tf.float32)
-    positives, negatives, valid = (x.numpy() for x in deep_losses.sample_triplets(similar, seed, 4))
+    positives, negatives, valid = (x.numpy() for x in losses.sample_triplets(similar, seed, 4))
     assert valid.sum() > 8
     codes = 1 / (1 + np.exp(-u))
     return naive_hinge(codes, positives, negatives, valid, 2.0) / valid.sum()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dseh_tf.data.label_vectors import distinct_rows
-from tests.test_losses import finite_differences, naive_likelihood, naive_similarity, value_and_gradient
+from tests.losses.naive import finite_differences, naive_likelihood, naive_similarity, value_and_gradient
 
 ROWS, BATCH, DIM, BITS, CLASSES = 40, 6, 9, 5, 4
 

@@ -1,4 +1,4 @@
-"""Every loss term against naive loops in float64 and against finite differences."""
+"""Losses of pairs against naive loops in float64 and against finite differences."""
 
 from __future__ import annotations
 
@@ -9,6 +9,15 @@ import pytest
 import tensorflow as tf
 
 from dseh_tf import losses
+from dseh_tf.losses import pairs
+from tests.losses.naive import (
+    finite_differences,
+    gradient_of,
+    naive_likelihood,
+    naive_similarity,
+    naive_weighted,
+    value_and_gradient,
+)
 
 pytestmark = pytest.mark.usefixtures("tf")  # logical devices come before the first tensor of a process
 
@@ -23,49 +32,6 @@ def rng() -> np.random.Generator:
 
 def labels(rng: np.random.Generator, rows: int) -> np.ndarray:
     return (rng.random((rows, CLASSES)) < 0.4).astype(np.float64)
-
-
-def naive_similarity(rows: np.ndarray, batch: np.ndarray) -> np.ndarray:
-    similar = np.zeros((len(rows), len(batch)))
-    for i, a in enumerate(rows):
-        for j, b in enumerate(batch):
-            similar[i, j] = 1.0 if set(np.flatnonzero(a)) & set(np.flatnonzero(b)) else 0.0
-    return similar
-
-
-def log_one_plus_exp(x: float) -> float:
-    return x + math.log1p(math.exp(-x)) if x > 0 else math.log1p(math.exp(x))
-
-
-def naive_likelihood(memory, outputs, similar, scale: float, similarity: float) -> float:
-    """Equations 5, 7 and 12, pair by pair."""
-    total = 0.0
-    for i in range(len(memory)):
-        for j in range(len(outputs)):
-            theta = scale * sum(float(a) * float(b) for a, b in zip(memory[i], outputs[j], strict=True))
-            total += log_one_plus_exp(theta) - similarity * similar[i, j] * theta
-    return total
-
-
-def finite_differences(function, x: np.ndarray, step: float = 1e-6) -> np.ndarray:
-    """Central differences of a scalar function, entry by entry."""
-    slope = np.zeros_like(x)
-    for index in np.ndindex(*x.shape):
-        there, back = x.copy(), x.copy()
-        there[index] += step
-        back[index] -= step
-        slope[index] = (function(there) - function(back)) / (2 * step)
-    return slope
-
-
-def value_and_gradient(function, x: np.ndarray) -> tuple[float, np.ndarray]:
-    variable = tf.Variable(x)
-    with tf.GradientTape() as tape:
-        value = function(variable)
-    return float(value), tape.gradient(value, variable).numpy()
-
-
-# Similarity and inner products
 
 
 def test_similarity_is_one_where_a_label_is_shared(rng):
@@ -89,8 +55,6 @@ def test_inner_products(rng, scale):
             assert found[i, j] == pytest.approx(scale * math.fsum(memory[i] * outputs[j]), rel=1e-12, abs=1e-12)
 
 
-# Pair likelihoods: the plain form, and the one that reads the bank by blocks
-
 SETTINGS = [(0.5, 0.999), (0.5, 0.8), (1.0, 1.0), (0.5, 5.0)]  # (scale of theta, what multiplies S) of the presets
 
 
@@ -102,7 +66,7 @@ def plain(bank, outputs, similar, scale, similarity):
 def block_rows(request, monkeypatch) -> str:
     """Blocks of the whole bank, of a number of rows that does not divide it, of one row."""
     rows = {"one block": ROWS, "blocks": 4, "rows": 1}[request.param]
-    monkeypatch.setattr(losses, "_BLOCK_BYTES", rows * WIDTH * 8)
+    monkeypatch.setattr(pairs, "_BLOCK_BYTES", rows * WIDTH * 8)
     return request.param
 
 
@@ -220,70 +184,21 @@ def test_similarity_below_one_settles_at_its_logit():
         assert float(tape.gradient(loss, theta)[0, 0]) == pytest.approx(0.0, abs=1e-12)
 
 
-# The other terms
-
-
-@pytest.mark.parametrize("reduction", ["mean", "sum"])
-def test_quantization(rng, reduction):
-    codes = np.tanh(rng.standard_normal((BATCH, BITS)))
-
-    def naive(h):
-        total = 0.0
-        for row in h:
-            distance = sum(abs(1.0 - abs(float(bit))) for bit in row)
-            total += distance / len(row) if reduction == "mean" else distance
-        return total
-
-    value, gradient = value_and_gradient(lambda h: losses.quantization(h, reduction), codes)
-    assert value == pytest.approx(naive(codes), rel=1e-12)
-    np.testing.assert_allclose(gradient, finite_differences(naive, codes), rtol=1e-6, atol=1e-8)
-    assert float(losses.quantization(tf.sign(tf.constant(codes)), reduction)) == 0.0
-
-
-def test_label_regression(rng):
-    y, predicted = labels(rng, BATCH), rng.random((BATCH, CLASSES))
-
-    def naive(p):
-        total = 0.0
-        for i in range(BATCH):
-            for k in range(CLASSES):
-                total += 0.5 * (y[i, k] - p[i, k]) ** 2
-        return total
-
-    value, gradient = value_and_gradient(lambda p: losses.label_regression(p, tf.constant(y)), predicted)
-    assert value == pytest.approx(naive(predicted), rel=1e-12)
-    np.testing.assert_allclose(gradient, finite_differences(naive, predicted), rtol=1e-6, atol=1e-8)
-
-
-@pytest.mark.parametrize(("logit_scale", "smoothing"), [(10.0, 0.999), (1.0, 1.0)])
-def test_code_cross_entropy(rng, logit_scale, smoothing):
-    logits = 0.3 * rng.standard_normal((BATCH, BITS))
-    signs = np.where(rng.random((BATCH, BITS)) < 0.5, -1.0, 1.0)
-
-    def naive(z):
-        total = 0.0
-        for i in range(BATCH):
-            for k in range(BITS):
-                target = smoothing if signs[i, k] > 0 else 0.0
-                p = 1.0 / (1.0 + math.exp(-logit_scale * z[i, k]))
-                total -= target * math.log(p) + (1.0 - target) * math.log(1.0 - p)
-        return total
-
-    value, gradient = value_and_gradient(
-        lambda z: losses.code_cross_entropy(z, tf.constant(signs), logit_scale, smoothing), logits
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_weighted_likelihood(rng, dtype):
+    theta = rng.normal(0, 4, (4, BATCH))
+    similar = (rng.random((4, BATCH)) < 0.4).astype(float)
+    expected = naive_weighted(theta, similar, 5.0)
+    found = losses.weighted_likelihood(tf.constant(theta.astype(dtype)), tf.constant(similar.astype(dtype)), 5.0)
+    np.testing.assert_allclose([float(x) for x in found], expected, rtol=TOLERANCE[dtype])
+    slope = gradient_of(lambda t: losses.weighted_likelihood(t, tf.constant(similar), 5.0)[0], theta)
+    np.testing.assert_allclose(
+        slope, finite_differences(lambda t: naive_weighted(t, similar, 5.0)[0], theta), rtol=1e-5, atol=1e-7
     )
-    assert value == pytest.approx(naive(logits), rel=1e-9)
-    np.testing.assert_allclose(gradient, finite_differences(naive, logits), rtol=1e-5, atol=1e-6)
 
 
-def test_code_cross_entropy_settles_and_does_not_overflow():
-    settled = math.log(0.999 / 0.001) / 10.0
-    _, gradient = value_and_gradient(
-        lambda z: losses.code_cross_entropy(z, tf.constant([[1.0]], tf.float64)), np.array([[settled]])
-    )
-    assert gradient[0, 0] == pytest.approx(0.0, abs=1e-9)
-    value, gradient = value_and_gradient(
-        lambda z: losses.code_cross_entropy(z, tf.constant([[-1.0]])), np.array([[100.0]], np.float32)
-    )
-    assert value == pytest.approx(1000.0)
-    assert np.isfinite(gradient).all()
+def test_weighted_likelihood_is_linear_far_out():
+    """Beyond 15 a dissimilar pair costs its theta, a similar one nothing: what thuml's threshold stands for."""
+    theta = tf.constant([[40.0, 40.0]])
+    summed, weights = losses.weighted_likelihood(theta, tf.constant([[0.0, 1.0]]), 5.0)
+    assert float(summed) == pytest.approx(40.0) and float(weights) == 6.0

@@ -1,9 +1,4 @@
-"""Every loss term as a pure function of tensors.
-
-Sources: Li et al., "Deep Joint Semantic-Embedding Hashing", IJCAI 2018 (equation numbers) and lelan-li/DSEH:DSEH.py at
-b40990a (the release). Every function returns the sum over what it is given; the caller divides by the number of
-pairs, rows or entries of the *global* batch, so that replicas add up to the same loss.
-"""
+"""Losses of pairs of rows: similarity, inner products and their likelihood."""
 
 from __future__ import annotations
 
@@ -104,32 +99,13 @@ def _with_gradient(x: tf.Tensor, value: tf.Tensor, gradient: tf.Tensor) -> tuple
     return tf.identity(value), lambda upstream: (upstream * gradient, None, None)
 
 
-def quantization(codes: tf.Tensor, reduction: str = "mean") -> tf.Tensor:
-    """Distance of tanh outputs from ±1, sum over rows of mean (or sum) over bits of | 1 - |h| | (eq. 8, J3).
+def weighted_likelihood(theta: tf.Tensor, similar: tf.Tensor, positive_weight: float) -> tuple[tf.Tensor, tf.Tensor]:
+    """HashNet's pair loss: (sum of w (softplus(theta) - s theta), sum of w), w = `positive_weight` for similar pairs, else 1.
 
-    codes: [b, K] in (-1, 1). Scalar. As printed, eq. 8 would be least at h = 0; this is its evident meaning and what
-    the release computes (tf.losses.absolute_difference, an average over bits).
+    theta: [m, n] inner products times their scale. similar: [m, n], 0 or 1. Two scalars. Cao, Long, Wang, Yu, "HashNet",
+    ICCV 2017, eq. 4. Two errors of thuml/HashNet:pytorch/src/loss.py are not repeated: it scales theta within the
+    exponential and not beside s, and it compares the unscaled product with its threshold of 15, from where on it drops
+    the scale as well. softplus needs no threshold.
     """
-    distance = tf.abs(1.0 - tf.abs(codes))
-    per_row = tf.reduce_mean(distance, axis=1) if reduction == "mean" else tf.reduce_sum(distance, axis=1)
-    return tf.reduce_sum(per_row)
-
-
-def label_regression(predicted: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """Half the squared error of the class outputs, 1/2 sum (y - predicted)^2 (eq. 10, J4).
-
-    predicted: [b, c], behind a sigmoid in the release, linear in the paper. labels: [b, c] multi-hot. Scalar.
-    """
-    return 0.5 * tf.reduce_sum(tf.square(labels - predicted))
-
-
-def code_cross_entropy(
-    logits: tf.Tensor, signs: tf.Tensor, logit_scale: float = 10.0, smoothing: float = 0.999
-) -> tf.Tensor:
-    """Binary cross entropy of ImgNet's hash layer against LabNet's codes (eq. 13, J2 of ImgNet), summed.
-
-    logits: [b, K] before any activation. signs: [b, K] in {-1, +1}. Scalar. The sigmoid is applied once, to
-    logit_scale * logits; with a target of .999 the logits settle at 6.9 / logit_scale instead of growing for ever.
-    """
-    targets = smoothing * 0.5 * (signs + 1.0)
-    return tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(labels=targets, logits=logit_scale * logits))
+    weights = 1.0 + (positive_weight - 1.0) * similar
+    return tf.reduce_sum(weights * (tf.nn.softplus(theta) - similar * theta)), tf.reduce_sum(weights)

@@ -1,0 +1,54 @@
+"""Every loss term as a pure function of tensors, one module a kind.
+
+Sources are given by equation or owner/name:path; "the release" is lelan-li/DSEH:DSEH.py at b40990a, and equation numbers
+without a paper are those of Li et al., "Deep Joint Semantic-Embedding Hashing", IJCAI 2018. A function returns the sum over
+the rows, pairs or entries that it gets; the caller divides by the number of the *global* batch, so that replicas
+add up to the same loss.
+"""
+
+from dseh_tf.losses.centres import (
+    centre_likelihood,
+    centre_targets,
+    labelled_rows,
+    margin_cosines,
+    polarization,
+    shared_cross_entropy,
+)
+from dseh_tf.losses.pairs import bank_likelihood, inner_products, pair_likelihood, similarity, weighted_likelihood
+from dseh_tf.losses.quantization import (
+    absolute_distance,
+    continuation,
+    cubic_distance,
+    laplacian_distance,
+    piecewise_threshold,
+    sign_distance,
+    tanh_distance,
+)
+from dseh_tf.losses.regression import code_cross_entropy, code_regression, label_regression
+from dseh_tf.losses.triplets import sample_triplets, triplet_hinge
+
+__all__ = [
+    "absolute_distance",
+    "bank_likelihood",
+    "centre_likelihood",
+    "centre_targets",
+    "code_cross_entropy",
+    "code_regression",
+    "continuation",
+    "cubic_distance",
+    "inner_products",
+    "label_regression",
+    "labelled_rows",
+    "laplacian_distance",
+    "margin_cosines",
+    "pair_likelihood",
+    "piecewise_threshold",
+    "polarization",
+    "sample_triplets",
+    "shared_cross_entropy",
+    "sign_distance",
+    "similarity",
+    "tanh_distance",
+    "triplet_hinge",
+    "weighted_likelihood",
+]
