@@ -262,7 +262,7 @@ class RetrievalDataset:
         labels, class_names = _numbered({part: y for part, (_, y) in pairs.items()}, class_names)
         # As many classes in every split, also where one split lacks the largest id.
         ids = [y for y in labels.values() if y.ndim == 1]
-        classes = max((int(y.max(initial=-1)) + 1 for y in ids), default=0)
+        classes = max((int(y.max()) + 1 for y in ids if len(y)), default=0)
         classes = max(classes, len(class_names)) if ids else classes
         rows = sum(map(len, ids))
         if classes * rows > _MOST_LABELS:
@@ -391,6 +391,8 @@ def multi_hot(labels: np.ndarray, classes: int = 0, where: str = "labels") -> np
     labels = as_labels(labels, where)
     if labels.ndim == 2:
         return labels
-    out = np.zeros((len(labels), max(classes, int(labels.max(initial=-1)) + 1)), np.uint8)
+    if len(labels):
+        classes = max(classes, int(labels.max()) + 1)
+    out = np.zeros((len(labels), classes), np.uint8)
     out[np.arange(len(labels)), labels] = 1
     return out
