@@ -47,7 +47,10 @@ class Fitted(abc.ABC):
 
     @abc.abstractmethod
     def encode(self, split: Split, modality: str = "image") -> np.ndarray:
-        """int8 ±1 [n, K]; `modality="text"` for cross-modal methods only."""
+        """int8 ±1 [n, K] of a split; the methods here also take an array of features [n, d] or images [n, h, w, 3].
+
+        `modality="text"` is for cross-modal methods only.
+        """
 
 
 class Method(abc.ABC):
