@@ -13,6 +13,8 @@ from dseh_tf.retrieval import metrics
 from dseh_tf.retrieval.codes import as_array, as_packed, shown
 from dseh_tf.retrieval.counting import NO_CLASS, Counts, Queries, Shard, StableOrder, count
 
+PIECE = 2**18  # rows of a database that `evaluate_unseen` copies at a time
+
 
 @dataclass(frozen=True)
 class Report:
@@ -135,7 +137,8 @@ def evaluate_unseen(
 ) -> tuple[Report, Report]:
     """As `evaluate`, and beside it the same queries against the database rows that were not trained on.
 
-    The two parts of the database are counted once each and their counts added, so this costs as much as `evaluate`.
+    The two parts of the database are counted once each and their counts added, so this costs as much as `evaluate`. Their
+    rows are copied piece by piece, never all at once.
 
     Args:
         query_codes, database_codes, query_labels, database_labels, bits, threads: as in `evaluate`.
@@ -158,10 +161,17 @@ def evaluate_unseen(
         raise InputError("trained: found True in every row, expected a row that was not trained on")
     asked = _Asked(query_codes, query_labels, bits, threads)
     whole = [(codes, labels)]
-    unseen = counts = asked.counts([(codes[~trained], labels[~trained])])
+    unseen = counts = asked.counts(_chosen(codes, labels, ~trained))
     if trained.any():
-        counts = unseen + asked.counts([(codes[trained], labels[trained])])
+        counts = unseen + asked.counts(_chosen(codes, labels, trained))
     return Report(counts, lambda: asked.stable_order(whole, counts)), Report(unseen)
+
+
+def _chosen(codes: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The rows where `rows` is True, of PIECE rows of the database at a time."""
+    for begin in range(0, len(rows), PIECE):
+        piece = slice(begin, begin + PIECE)
+        yield codes[piece][rows[piece]], labels[piece][rows[piece]]
 
 
 class _Asked:

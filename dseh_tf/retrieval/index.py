@@ -48,7 +48,7 @@ class HammingIndex:
             if ids.dtype.kind != before.kind:  # int64 beside uint64 would make floats of both
                 raise InputError(f"ids: found {ids.dtype}, expected {before} as before")
         columns = code_columns(packed)
-        if np.may_share_memory(columns, codes):
+        if np.may_share_memory(columns, packed):
             columns = read_only(columns.copy())
         self._parts.append((columns, ids.copy()))
 
