@@ -27,13 +27,23 @@ def test_counts_equal_a_double_loop(bits, classes):
     np.testing.assert_array_equal(counts.relevant, relevant)
 
 
+@pytest.mark.parametrize("ids", [False, True])
 @pytest.mark.parametrize("bits", [24, 100])
 @pytest.mark.parametrize("n", [BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK + 65])
-def test_counts_across_blocks_and_shares_of_queries(bits, n):
-    query, database, query_labels, database_labels = naive.random_case(np.random.default_rng(n), 150, n, bits, 20)
-    counts = evaluate(query, database, query_labels, database_labels).counts
-    far = (bits - query.astype(int) @ database.T.astype(int)) // 2
+def test_counts_across_blocks_and_shares_of_queries(bits, n, ids):
+    rng = np.random.default_rng(n)
+    query, database, query_labels, database_labels = naive.random_case(rng, 150, n, bits, 20)
     alike = query_labels.astype(int) @ database_labels.T.astype(int) > 0
+    if ids:
+        query_labels, database_labels = rng.integers(0, 20, 150), rng.integers(0, 20, n)
+        alike = query_labels[:, None] == database_labels
+    report = evaluate(query, database, query_labels, database_labels)
+    counts = report.counts
+    far = (bits - query.astype(int) @ database.T.astype(int)) // 2
+    hits = np.take_along_axis(alike, np.argsort(far, axis=1, kind="stable"), axis=1)
+    ranks = np.arange(1, n + 1)
+    stable = ((hits.cumsum(axis=1) / ranks) * hits).sum(axis=1) / np.maximum(hits.sum(axis=1), 1)
+    np.testing.assert_allclose(report.stable_order(), stable, rtol=1e-12)
     for i in range(len(query)):
         np.testing.assert_array_equal(counts.total[i], np.bincount(far[i], minlength=bits + 1))
         np.testing.assert_array_equal(counts.relevant[i], np.bincount(far[i][alike[i]], minlength=bits + 1))

@@ -3,7 +3,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dseh_tf.errors import InputError
@@ -90,15 +90,17 @@ IDS = [0, 1, 2, 255, 2**31, 2**32 - 2, 2**32 - 1, 2**32, 2**53, 2**53 + 1, 2**63
     cut=st.floats(0, 1),
     seed=st.integers(0, 2**32 - 1),
 )
+@example(10, "int64", "uint64", 9, 70, 0.5, 0)  # 2^53 and 2^53 + 1, which numpy compares as floats
+@example(7, "int64", "int64", 9, 70, 0.5, 0)  # the largest uint32 among the queries, the next number in the database
 def test_class_ids_of_any_size_and_type_share_as_numbers_do(largest, query_type, database_type, bits, n, cut, seed):
     """Counts in one part, in two, and of a part alone, against a comparison of Python's whole numbers."""
     rng = np.random.default_rng(seed)
     query, database, _, _ = naive.random_case(rng, 6, n, bits, 1)
     ids = [
-        np.array([x for x in IDS[:largest] if x <= np.iinfo(kind).max] or [0], kind)
-        for kind in (query_type, database_type)
+        np.array([x for x in IDS[:size] if x <= np.iinfo(kind).max], kind)
+        for size, kind in ((largest, query_type), (largest + 1, database_type))
     ]
-    query_ids, database_ids = rng.choice(ids[0], 6), rng.choice(ids[1], n)
+    query_ids, database_ids = np.resize(ids[0][::-1], 6), rng.choice(ids[1], n)  # the largest ids are asked for
     far = (bits - query.astype(int) @ database.T.astype(int)) // 2
     alike = np.array([[q == d for d in database_ids.tolist()] for q in query_ids.tolist()])
 
