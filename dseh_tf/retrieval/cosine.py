@@ -27,8 +27,8 @@ def cosine_average_precision(
     if query.shape[1] != database.shape[1]:
         raise InputError(f"database: found {database.shape[1]} columns, expected {query.shape[1]} as in query")
     labels = Labels(query_labels)
-    wanted, held = labels.queries.astype(np.float32), labels.database(database_labels).astype(np.float32)
-    for name, rows, expected in (("query_labels", wanted, query), ("database_labels", held, database)):
+    held = labels.database(database_labels)
+    for name, rows, expected in (("query_labels", labels.queries, query), ("database_labels", held, database)):
         if len(rows) != len(expected):
             raise InputError(f"{name}: found {len(rows)} rows, expected {len(expected)}")
     ranks = np.arange(1, len(database) + 1)
@@ -37,7 +37,7 @@ def cosine_average_precision(
     for first in range(0, len(query), block):
         rows = slice(first, first + block)
         order = np.argsort(-(query[rows] @ database.T), axis=1, kind="stable")
-        relevant = np.take_along_axis(wanted[rows] @ held.T > 0, order, axis=1)
+        relevant = np.take_along_axis(labels.shared(rows, held), order, axis=1)
         precision = np.cumsum(relevant, axis=1) / ranks
         found[rows] = (precision * relevant).sum(axis=1) / np.maximum(relevant.sum(axis=1), 1)
     return found
