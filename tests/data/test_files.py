@@ -74,7 +74,7 @@ def test_mirflickr_without_its_litter(tmp_path):
 
 @pytest.mark.parametrize("layout", ["Flickr", "images", "hashnet"])
 def test_nus_wide_without_its_litter(tmp_path, layout):
-    names, *_ = miniatures.write_nus_wide(tmp_path, images=40, layout=layout)
+    miniatures.write_nus_wide(tmp_path, images=40, layout=layout)
     base = tmp_path / {"hashnet": "images"}.get(layout, layout)
     clean = find_images(read_nus_wide(tmp_path), np.arange(40)).paths
     some = next(path for path in base.rglob("*.jpg"))
