@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dseh_tf.data import catalog, features, files, image_lists, memory_maps
+from dseh_tf.data import catalog, features, files, image_lists, memory_maps, nus_wide
 from dseh_tf.data.catalog import DataOptions
 from dseh_tf.data.decoding import check_header, decode_file, readable_suffixes
 from dseh_tf.data.image_checks import copies_of_queries
@@ -82,6 +82,8 @@ def test_nus_wide_without_its_litter(tmp_path, layout):
     hidden = base / "__MACOSX" / some.parent.name
     hidden.mkdir(parents=True, exist_ok=True)
     assert find_images(read_nus_wide(tmp_path), np.arange(40)).paths == clean
+    listed = nus_wide._list_images(base).values()
+    assert len(listed) == 40 and not any(files.hidden(part) for path in listed for part in path.split("/"))
     gone = clean[5]
     (gone.parent / f"._{gone.name}").write_bytes(b"")
     gone.unlink()

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from dseh_tf.data import catalog, features, image_lists
@@ -155,6 +155,9 @@ def list_files(draw, names=NAMES):
 
 @SLOW
 @given(data=list_files(), unlabelled=st.sampled_from(image_lists.UNLABELLED))
+@example(data="\u00a0\n\u3000".encode(), unlabelled="refuse")  # white space that bytes.strip does not know
+@example(data=b"\xef\xbb\xbf\n", unlabelled="refuse")
+@example(data="a\u00a0b.jpg 0 1\nc.jpg\u00a0 1 1\n".encode(), unlabelled="refuse")
 def test_a_list_is_read_as_naively(tmp_path, data, unlabelled):
     (tmp_path / "list.txt").write_bytes(data)
     found = outcome(lambda: image_lists.read_image_list(tmp_path / "list.txt", unlabelled))
