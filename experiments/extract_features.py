@@ -10,10 +10,9 @@ same command goes on with the splits that were not finished; a finished folder i
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from absl import flags
 
+from dseh_tf.data.files import expanded
 from dseh_tf.errors import InputError
 from experiments import backbone_flags, data_flags, program
 
@@ -51,7 +50,7 @@ def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
         "backbone_scaling": trunk.scaling,
     }
     mirrored = trunk.mirror if given.mirrored is None else given.mirrored
-    folder = Path(given.out)
+    folder = expanded(given.out)
     if write_features(dataset, backbone, folder, facts, mirrored, strategy, given.progress):
         print(f"{folder}: these features are finished")
     rows = ", ".join(f"{len(getattr(dataset, part)):,} {part}" for part in ("train", "query", "database"))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dseh_tf.data import RetrievalDataset, catalog
+from dseh_tf.data.files import expanded
 from dseh_tf.errors import InputError
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def load(
     from dseh_tf.data.features import SUMMARY, read_features, read_summary, with_features
 
     if features is not None:
+        features = expanded(features)
         extracted_from = read_summary(features).get("dataset")
         dataset = catalog.load(name, replace(options, labels_only=True))
         if extracted_from != name:  # ids of two data sets may be equal

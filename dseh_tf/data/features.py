@@ -16,6 +16,7 @@ import numpy as np
 from absl import logging
 from tqdm import tqdm
 
+from dseh_tf.data.files import check_regular, expanded, read_bytes
 from dseh_tf.data.memory_maps import check_finite, mapped, new_array
 from dseh_tf.data.pixels import image_batches
 from dseh_tf.data.retrieval_dataset import ImageSource, RetrievalDataset, Split
@@ -46,7 +47,7 @@ def with_features(
     size and the image files. Training rows that stand in the database are not extracted twice. Raises InputError on a
     data set without images, an image that cannot be decoded, and a disk without room.
     """
-    weights = backbone.fingerprint()
+    weights, cache_dir = backbone.fingerprint(), expanded(cache_dir)
 
     def file_of(part: str, images: ImageSource, mirror: bool) -> Path:
         key = f"{weights} {backbone.image_size} {images.fingerprint()} {mirror}"
@@ -82,7 +83,7 @@ def write_features(
     until it is whole; what a stopped extraction finished there is used again. Raises InputError where `folder` holds
     anything else, and as `with_features`.
     """
-    folder = Path(folder)
+    folder = expanded(folder)
     summary = {
         **facts,
         "backbone": backbone.name,
@@ -126,12 +127,11 @@ def write_features(
 
 def read_summary(folder: Path) -> dict[str, Any]:
     """`features.json` of a folder that `write_features` made. Raises InputError where it is none."""
-    file = Path(folder) / SUMMARY
+    file = expanded(folder) / SUMMARY
+    text = read_bytes(file, "a folder that extract_features has finished")
     try:
-        found = json.loads(file.read_text())
-    except OSError:
-        raise InputError(f"{file}: no such file, expected a folder that extract_features has finished") from None
-    except ValueError as error:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{file}: found no JSON ({error}), expected an object") from None
     for name, kind in (("backbone", str), ("image_size", int), ("dim", int), ("mirrored", bool)):
         if not isinstance(found, dict) or not isinstance(found.get(name), kind):
@@ -148,7 +148,7 @@ def read_features(dataset: RetrievalDataset, folder: Path, missing_ok: bool = Fa
     a file that is missing, cut off, of another shape, or with NaN or infinity; ids of the split that are not there, which
     with `missing_ok` are left out and counted as bad images, unless no row of a part is left.
     """
-    folder = Path(folder)
+    folder = expanded(folder)
     summary = read_summary(folder)
     found: dict[str, Split] = {}
     missing: dict[str, int] = {}
@@ -185,13 +185,8 @@ def _feature_rows(file: Path, ids: np.ndarray, dim: int) -> np.ndarray:
 
 def _array(file: Path) -> np.ndarray:
     """The array of a `.npy` file, mapped. Raises InputError where it is missing, cut off or none."""
-    if not file.is_file():
-        raise InputError(f"{file}: no such file, expected an array of extract_features")
-    try:
-        return mapped(file)
-    except (ValueError, EOFError, OSError) as error:
-        reason = (str(error).splitlines() or ["end of file"])[0]
-        raise InputError(f"{file}: found a file cut off or damaged ({reason}), expected a whole .npy array") from None
+    check_regular(file, "an array of extract_features")
+    return mapped(file)
 
 
 def _rows_of(wanted: np.ndarray, ids: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dseh_tf.data.files import check_regular
 from dseh_tf.errors import InputError
 
 GIB = 1 << 30
@@ -39,8 +40,14 @@ def new_array(file: Path, shape: tuple[int, ...], dtype: np.dtype | type, what: 
 
 
 def mapped(file: Path) -> np.ndarray:
-    """The array of a `.npy` file, read as it is used."""
-    return np.load(file, mmap_mode="r", allow_pickle=False)
+    """The array of a `.npy` file, read as it is used. Raises InputError where the file is damaged or not a `.npy` file."""
+    check_regular(file, "a .npy array")
+    try:
+        # Not np.load, which opens zip files too and advises to unpickle what it does not know.
+        return np.lib.format.open_memmap(file, mode="r")
+    except Exception as error:  # numpy parses the header with Python's own parser, which raises errors of many kinds
+        reason = next(iter(str(error).splitlines()), "end of file")
+        raise InputError(f"{file}: found a file cut off or damaged ({reason}), expected a whole .npy array") from None
 
 
 def check_finite(

@@ -93,9 +93,11 @@ class FileImages:
         for row, path in enumerate(self.paths):
             try:
                 stat = path.stat()
-            except OSError:
+            except (OSError, ValueError):
                 raise InputError(f"{path}: no such file{_named(self.origins, row)}") from None
-            digest.update(f"{path.absolute()}\0{stat.st_size} {stat.st_mtime_ns}\n".encode())
+            # A path may hold bytes that are not UTF-8.
+            text = f"{path.absolute()}\0{stat.st_size} {stat.st_mtime_ns}\n"
+            digest.update(text.encode(errors="surrogateescape"))
         return digest.hexdigest()
 
 
