@@ -57,7 +57,7 @@ GOOD_CODES: dict[str, Callable[[np.ndarray], object]] = {
     "fortran": lambda c: np.asfortranarray(c),
     "every second": lambda c: np.repeat(c, 2, axis=1)[:, ::2],
     "read only": read_only,
-    "matrix": lambda c: np.matrix(c),
+    "memory backwards": lambda c: c[::-1, ::-1].copy()[::-1, ::-1],
     "arraylike": Arraylike,
     "mask of nothing": lambda c: np.ma.array(c),
 }
