@@ -15,8 +15,10 @@ from dseh_tf.data.input_pipeline import array_batches
 from dseh_tf.data.pixels import image_batches, load_pixels
 from dseh_tf.errors import InputError
 from dseh_tf.methods.base import Fitted, check_features
+from dseh_tf.models import keras_file
 from dseh_tf.models.backbones import Backbone, build_backbone
 from dseh_tf.retrieval import sign
+from dseh_tf.retrieval.codes import naming
 from dseh_tf.training.replicas import RowStream, joined
 from dseh_tf.training.runtime import Runtime
 
@@ -27,6 +29,7 @@ class Trunk:
 
     mirror: training images are mirrored with probability 1/2.
     weights: of CNN-F or a network of `keras.applications`. train_from: with `train`, the layer fine-tuning begins at.
+    import_modules: modules that register the layers of a `.keras` file.
     kind: "features" where it is frozen and its features were extracted, else "compact", "cnn_f" or "finetuned" (another
     pretrained trunk).
     """
@@ -38,6 +41,7 @@ class Trunk:
     mirror: bool = True
     weights: str | None = None
     train_from: str | None = None
+    import_modules: tuple[str, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -49,7 +53,15 @@ class Trunk:
 
     def build(self, seed: int, dropout: float = 0.5) -> Backbone:
         return build_backbone(
-            self.backbone, self.image_size, self.train, self.scaling, seed, self.weights, dropout, self.train_from
+            self.backbone,
+            self.image_size,
+            self.train,
+            self.scaling,
+            seed,
+            self.weights,
+            dropout,
+            self.train_from,
+            self.import_modules,
         )
 
 
@@ -87,14 +99,17 @@ def training_inputs(train: Split, trunk: Trunk, runtime: Runtime | None = None) 
 
 
 def load_network(path: Path) -> keras.Model:
-    """The network that `ImageEncoder.save` wrote, in any process. Raises InputError on a file that is none."""
+    """The network that `ImageEncoder.save` wrote, in any process.
+
+    Raises:
+        InputError: The file cannot be read, or has layers whose classes nothing has registered (see `keras_file`).
+    """
     from dseh_tf.models import applications, cnn_f  # noqa: F401  their layers are known to Keras once imported
 
-    try:
-        return keras.models.load_model(path, compile=False)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{path}: found no network that can be read ({reason}), expected a run's imgnet.keras") from None
+    with naming(path):
+        network = keras_file.load(path)
+        keras_file.check_weights(network, path)
+    return network
 
 
 class ImageEncoder(Fitted):
