@@ -30,7 +30,7 @@ _SIGNATURES = (
 
 _UNSAFE = re.compile(r"`(Lambda|TFSMLayer)`|Python lambda")
 _UNKNOWN = re.compile(r"Could not (?:locate|deserialize) (class|function) '([^']*)'")
-_NOISE = re.compile(r"\x1b\[\d*m|^Exception encountered when calling \S+\s*", re.MULTILINE)
+_NOISE = re.compile(r"\x1b\[\d*m|^(Exception encountered when calling \S+|A total of \d+ objects could not .*)$", re.MULTILINE)
 
 
 def import_modules(names: Iterable[str]) -> None:
