@@ -85,16 +85,25 @@ def _path(text: str) -> str:
 
 
 def trunk_of_features(summary: Mapping[str, Any], folder: str) -> Trunk:
-    """The trunk that features were extracted with. Raises InputError where a flag says another."""
+    """The trunk that features were extracted with. Raises InputError where the summary has none, or a flag says another."""
     from dseh_tf.methods.image_encoder import Trunk
 
+    name, weights = summary.get("trunk", summary["backbone"]), summary.get("backbone_weights")
     scaling = summary.get("backbone_scaling")
+    numbers = isinstance(scaling, (list, tuple)) and [type(value) in (int, float) for value in scaling] == [True, True]
+    for field, value, fits, expected in (
+        ("trunk", name, isinstance(name, str), "a name or path"),
+        ("backbone_weights", weights, weights is None or isinstance(weights, str), "a path or null"),
+        ("backbone_scaling", scaling, scaling is None or numbers, "[mean, scale] or null"),
+    ):
+        if not fits:
+            raise InputError(f"{Path(folder) / 'features.json'}: {field}: found {value!r}, expected {expected}")
     found = Trunk(
-        summary.get("trunk", summary["backbone"]),
+        name,
         summary["image_size"],
-        scaling=None if scaling is None else tuple(scaling),
+        scaling=None if scaling is None else (float(scaling[0]), float(scaling[1])),
         mirror=summary["mirrored"],
-        weights=summary.get("backbone_weights"),
+        weights=weights,
     )
     asked = {"backbone": found.backbone, "image_size": found.image_size, "train_backbone": False, "train_backbone_from": None}
     for name, value in asked.items():

@@ -112,6 +112,19 @@ def load_network(path: Path) -> keras.Model:
     return network
 
 
+def _finite(batches: Iterable[dict[str, np.ndarray]], ids: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
+    """The network's outputs as they come. Raises InputError at the first row whose logits are not finite, naming it."""
+    first = 0
+    for outputs in batches:
+        bad = ~np.isfinite(outputs["logits"])
+        if bad.any():
+            row, column = np.argwhere(bad)[0]
+            value = outputs["logits"][row, column]
+            raise InputError(f"encode: found {value} in the network's outputs for {ids[first + row]}, expected finite numbers")
+        yield outputs
+        first += len(outputs["logits"])
+
+
 class ImageEncoder(Fitted):
     """A trained image network as an encoder.
 
@@ -144,7 +157,7 @@ class ImageEncoder(Fitted):
         """The network's outputs, float32, a row each.
 
         Raises InputError where the split has not what the network was trained on: features of its width, each finite
-        (row and column named), or images that can be decoded.
+        (row and column named), or images that can be decoded; and where an output is not finite (row named).
         """
         return joined(self._batches(split))
 
@@ -163,7 +176,7 @@ class ImageEncoder(Fitted):
             if split.images is None:
                 raise InputError("images: found none, expected images")
             batches = image_batches(split.images, self.backbone.image_size, size)
-        return self._stream(batches, len(split))
+        return _finite(self._stream(batches, len(split)), split.ids)
 
     def forward(self, inputs: np.ndarray, keep_mean: bool = False) -> dict[str, np.ndarray]:
         """The network's outputs for pixels or features in memory; keep_mean cancels the trunk's mean subtraction."""

@@ -30,6 +30,7 @@ _SIGNATURES = (
 
 _UNSAFE = re.compile(r"`(Lambda|TFSMLayer)`|Python lambda")
 _UNKNOWN = re.compile(r"Could not (?:locate|deserialize) (class|function) '([^']*)'")
+_WRAPPED = re.compile(r"(?:Error|Exception) encountered:\s")
 _NOISE = re.compile(r"\x1b\[\d*m|^(Exception encountered when calling \S+|A total of \d+ objects could not .*)$", re.MULTILINE)
 
 
@@ -117,7 +118,8 @@ def check_numbers(model: keras.Model) -> None:
 
 def reason(error: BaseException) -> str:
     """The first line of an error's message that says something, in at most 200 characters."""
-    text = _NOISE.sub("", str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error))
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    text = _NOISE.sub("", _WRAPPED.split(text)[-1])
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return (lines or [type(error).__name__])[0][:200]
 

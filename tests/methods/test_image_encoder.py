@@ -54,3 +54,19 @@ def test_encoded_features_that_do_not_fit_are_named(encoder):
     query.features[2, 1] = np.nan
     with pytest.raises(InputError, match=r"encoded features: found nan in row 2 \(query/2\), column 1"):
         encoder.encode(query)
+
+
+def test_outputs_that_are_not_finite_name_their_row():
+    from dseh_tf.methods.image_encoder import ImageEncoder
+    from dseh_tf.training.runtime import Runtime
+
+    query = clusters().query
+    inputs = keras.Input((20,))
+    network = keras.Model(inputs, {"logits": keras.ops.log(inputs + 100)})
+    encoder = ImageEncoder(20, network, None, Runtime(progress=False, encode_batch=7))
+    assert encoder.encode(query).shape == (60, 20)
+    for value, shown in ((-200, "nan"), (-100, "-inf")):
+        query.features[30, 4] = value
+        for ask in (encoder.encode, encoder.outputs):
+            with pytest.raises(InputError, match=f"^encode: found {shown} in the network's outputs for query/30, expected finite"):
+                ask(query)

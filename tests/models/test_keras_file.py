@@ -508,18 +508,33 @@ def test_half_precision_that_overflows(tmp_path):
 
 @keras.saving.register_keras_serializable("dseh_tf_tests")
 class Failing(layers.Layer):
-    """Fails in `call` alone: Keras does not call it to learn the shape."""
+    """Fails while its call is traced (`traced`), or only when it runs."""
+
+    def __init__(self, traced: bool, **options) -> None:
+        super().__init__(**options)
+        self.traced = traced
 
     def compute_output_spec(self, x):
         return keras.KerasTensor(x.shape, x.dtype)
 
     def call(self, x):
-        raise AttributeError("no such thing\nand more")
+        import tensorflow as tf
+
+        if self.traced:
+            raise AttributeError("no such thing\nand more")
+        with tf.control_dependencies([tf.debugging.assert_less(x, -1e9, message="too bright")]):
+            return tf.identity(x)
+
+    def get_config(self):
+        return {**super().get_config(), "traced": self.traced}
 
 
-def test_a_model_that_fails_when_it_runs(tmp_path):
-    path = saved(network(outputs=lambda x: mean_of(Failing()(x))), tmp_path)
-    refused(path, r"found a model that fails on images \(no such thing\), expected one that runs")
+def test_a_model_that_fails(tmp_path):
+    for traced, line in (
+        (True, r"found a model that cannot be applied to \(None, 8, 8, 3\) \(no such thing\), expected one of images"),
+        (False, r"found a model that fails on images \(.*too bright.*\), expected one that runs"),
+    ):
+        refused(saved(network(outputs=lambda x, traced=traced: mean_of(Failing(traced)(x))), tmp_path), line)
 
 
 # Arguments
