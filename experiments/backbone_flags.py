@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
 from dseh_tf.errors import InputError
-from experiments import data_flags
+from experiments import data_flags, own_layers
 
 if TYPE_CHECKING:
     from dseh_tf.methods.image_encoder import Trunk
@@ -58,32 +59,51 @@ def trunk() -> Trunk:
             raise InputError(f"backbone_scaling: found {','.join(_SCALING.value)}, but {BACKBONE.value} scales by itself")
         try:
             mean, scale = map(float, _SCALING.value)
-        except ValueError as error:
-            raise InputError(f"backbone_scaling: found {_SCALING.value}, expected mean,scale") from error
+        except ValueError:
+            raise InputError(f"backbone_scaling: found {','.join(_SCALING.value)}, expected mean,scale") from None
         scaling = (mean, scale)
+    weights = _WEIGHTS.value
     default = 224 if BACKBONE.value == "cnn_f" else _IMAGE_SIZES.get(data_flags.DATASET.value, 224)
     return Trunk(
-        BACKBONE.value,
+        _path(BACKBONE.value),
         _IMAGE_SIZE.value or default,
         TRAIN.value,
         scaling,
         mirror=data_flags.DATASET.value != "multi_digits",
-        weights=_WEIGHTS.value,
+        weights=weights and _path(weights),
         train_from=_TRAIN_FROM.value,
+        import_modules=own_layers.imported(),
     )
 
 
+def _path(text: str) -> str:
+    """A path with its ~ expanded; a name, and any other path, as it is given: config.json compares them as texts."""
+    try:
+        return str(Path(text).expanduser()) if text.startswith("~") else text
+    except RuntimeError:
+        raise InputError(f"{text}: found no home folder of that user, expected a path") from None
+
+
 def trunk_of_features(summary: Mapping[str, Any], folder: str) -> Trunk:
-    """The trunk that features were extracted with. Raises InputError where a flag says another."""
+    """The trunk that features were extracted with. Raises InputError where the summary has none, or a flag says another."""
     from dseh_tf.methods.image_encoder import Trunk
 
+    name, weights = summary.get("trunk", summary["backbone"]), summary.get("backbone_weights")
     scaling = summary.get("backbone_scaling")
+    numbers = isinstance(scaling, (list, tuple)) and [type(value) in (int, float) for value in scaling] == [True, True]
+    for field, value, fits, expected in (
+        ("trunk", name, isinstance(name, str), "a name or path"),
+        ("backbone_weights", weights, weights is None or isinstance(weights, str), "a path or null"),
+        ("backbone_scaling", scaling, scaling is None or numbers, "[mean, scale] or null"),
+    ):
+        if not fits:
+            raise InputError(f"{Path(folder) / 'features.json'}: {field}: found {value!r}, expected {expected}")
     found = Trunk(
-        summary.get("trunk", summary["backbone"]),
+        name,
         summary["image_size"],
-        scaling=None if scaling is None else tuple(scaling),
+        scaling=None if scaling is None else (float(scaling[0]), float(scaling[1])),
         mirror=summary["mirrored"],
-        weights=summary.get("backbone_weights"),
+        weights=weights,
     )
     asked = {"backbone": found.backbone, "image_size": found.image_size, "train_backbone": False, "train_backbone_from": None}
     for name, value in asked.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging as python_logging
 import os
+import re
 import sys
 from collections.abc import Callable
 
@@ -17,6 +18,18 @@ _CHATTY = ("/tensorflow/python/", "/tensorflow_datasets/core/")
 def worth_telling(record: python_logging.LogRecord) -> bool:
     """False for what TensorFlow's own files tell below a warning: a line for every checkpoint and every reader."""
     return record.levelno > python_logging.INFO or not any(part in record.pathname for part in _CHATTY)
+
+
+def out_of_memory(error: Exception) -> str | None:
+    """One line on an allocation of Python, numpy or TensorFlow that failed; None for other errors."""
+    tf_errors = getattr(sys.modules.get("tensorflow"), "errors", None)
+    exhausted = () if tf_errors is None else (tf_errors.ResourceExhaustedError,)
+    # TensorFlow has the same error for a disk that is full.
+    if not isinstance(error, (MemoryError, *exhausted)) or "No space left" in str(error):
+        return None
+    asked = re.search(r"tensor with shape ?(\[[\d,]*\])|Unable to allocate ([^\n]*)", str(error))
+    what = "what was asked for" if asked is None else f"a tensor of shape {asked[1]}" if asked[1] else asked[2]
+    return f"memory: found too little for {what}, expected enough; use fewer bits, narrower layers, or smaller batches or images"
 
 
 def run(main: Callable[[list[str]], None]) -> None:
@@ -40,6 +53,12 @@ def run(main: Callable[[list[str]], None]) -> None:
             sys.exit(2)
         except OSError as error:
             told = refusal(error)
+            if told is None:
+                raise
+            print(f"error: {told}", file=sys.stderr)
+            sys.exit(2)
+        except Exception as error:
+            told = out_of_memory(error)
             if told is None:
                 raise
             print(f"error: {told}", file=sys.stderr)

@@ -18,7 +18,7 @@ from absl import flags
 from dseh_tf.data.catalog import DataOptions
 from dseh_tf.errors import InputError
 from dseh_tf.retrieval import cosine_average_precision, evaluate, load_codes
-from experiments import program, run_data, run_folder
+from experiments import own_layers, program, run_data, run_folder
 
 if TYPE_CHECKING:
     from dseh_tf.data import RetrievalDataset
@@ -45,6 +45,7 @@ def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
     if not network.is_file():
         raise InputError(f"{network}: found no such file, expected the network of a finished run")
     codes = load_codes(workdir / "codes.npz", bits=config.get("bits"))
+    own_layers.imported()
     dataset = _dataset(config, given)
     for part in ("query", "database"):
         if not np.array_equal(getattr(codes, f"{part}_ids"), getattr(dataset, part).ids):

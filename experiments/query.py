@@ -17,7 +17,7 @@ from absl import flags
 from dseh_tf.data import FileImages, Split
 from dseh_tf.errors import InputError
 from dseh_tf.retrieval import HammingIndex, hamming, load_codes, pack, sign
-from experiments import program, run_data, run_folder
+from experiments import own_layers, program, run_data, run_folder
 
 
 def define_flags() -> None:
@@ -61,6 +61,7 @@ def encode(workdir: Path, paths: tuple[Path, ...]):
     file = workdir / "imgnet.keras"
     if not file.is_file():
         raise InputError(f"{file}: found no such file, expected the network of a finished run on images")
+    own_layers.imported()
     network = load_network(file)
     trunk = run_data.trunk_of(config)
     images = Split(np.array(list(map(str, paths))), np.zeros((len(paths), 1), np.uint8), FileImages(paths))

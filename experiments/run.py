@@ -261,7 +261,8 @@ def _config(method: Any) -> dict[str, Any]:
         config |= {"preset": method.preset, "preset_dataset": method.preset_dataset, "phases": method.phases}
     if not (method.has_presets and method.phases == "labnet"):
         trunk = dataclasses.asdict(_trunk())
-        config["trunk"] = {name: value for name, value in trunk.items() if name != "train_from" or value is not None}
+        # Fields that came later are left out where they say nothing: runs of before have none.
+        config["trunk"] = {name: value for name, value in trunk.items() if value or name not in ("train_from", "import_modules")}
         if _FEATURES.value is not None:
             config["features"] = read_summary(Path(_FEATURES.value))
         else:

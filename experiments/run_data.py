@@ -45,18 +45,31 @@ def load(
         if extracted_from != name:  # ids of two data sets may be equal
             raise InputError(f"{features / SUMMARY}: dataset: found {extracted_from!r}, expected {name!r}")
         return read_features(dataset, features, missing_ok=options.skip_bad_images)
+    # The backbone first: what is wrong with it is said before the data is read.
+    backbone = trunk.build(seed) if trunk.kind == "features" and not options.labels_only else None
     dataset = catalog.load(name, options)
-    if trunk.kind != "features" or options.labels_only:
+    if backbone is None:
         return dataset
-    return with_features(dataset, trunk.build(seed), options.data_dir / "features", mirrored, strategy, progress)
+    return with_features(dataset, backbone, options.data_dir / "features", mirrored, strategy, progress)
 
 
 def trunk_of(config: Mapping[str, Any]) -> Trunk:
-    """The trunk that config.json of a run on images names."""
+    """The trunk that config.json of a run on images names, but for modules to import: those the user alone names.
+
+    Raises InputError where the config has no such trunk.
+    """
     from dseh_tf.methods.image_encoder import Trunk
 
-    scaling = config["trunk"]["scaling"]
-    return Trunk(**{**config["trunk"], "scaling": None if scaling is None else tuple(scaling)})
+    found = config.get("trunk")
+    try:
+        fields = {name: value for name, value in found.items() if name != "import_modules"}
+        scaling = fields.pop("scaling")
+        trunk = Trunk(**fields, scaling=None if scaling is None else tuple(map(float, scaling)))
+    except (AttributeError, KeyError, TypeError, ValueError):
+        trunk = None
+    if trunk is None or not isinstance(trunk.backbone, str) or type(trunk.image_size) is not int:
+        raise InputError(f"config.json: trunk: found {found!r}, expected that of a run on images")
+    return trunk
 
 
 def frozen_trunk(config: Mapping[str, Any], trunk: Trunk) -> Backbone:

@@ -234,7 +234,7 @@ def _extract_all(
             continue
         title = f"features of {part}{', mirrored' if mirror else ''}"
         blocks = _features(split.images, backbone, mirror, strategy, title, progress)
-        _write_rows(file, blocks, (len(split), backbone.dim))
+        _write_rows(file, _finite(blocks, split.ids, f"{title} by {backbone.name}"), (len(split), backbone.dim))
     return files
 
 
@@ -260,6 +260,18 @@ def _features(
     turned = (batch[:, :, ::-1] if mirror else batch for batch in shown)
     for outputs in forward(turned, _BATCH):
         yield outputs["features"].astype(np.float32)
+
+
+def _finite(blocks: Iterable[np.ndarray], ids: np.ndarray, what: str) -> Iterator[np.ndarray]:
+    """The blocks as they come. Raises InputError at the first image with a feature that is not finite, naming it."""
+    first = 0
+    for block in blocks:
+        bad = ~np.isfinite(block)
+        if bad.any():
+            row, column = np.argwhere(bad)[0]
+            raise InputError(f"{what}: found {block[row, column]} for image {ids[first + row]}, expected finite numbers")
+        yield block
+        first += len(block)
 
 
 def _write_rows(file: Path, blocks: Iterable[np.ndarray], shape: tuple[int, int]) -> None:

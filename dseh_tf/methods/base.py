@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from dseh_tf.training.runtime import Runtime
 
 
+MAX_BITS = 65_536  # 8 KB a code; published codes have up to some thousand bits
+MAX_INTEGER = 2**31 - 1  # of widths, batches and epochs; TensorFlow fails on larger sizes with errors of many kinds
+
+
 @dataclass(frozen=True)
 class NoSettings:
     """For a method without settings."""
@@ -77,6 +81,8 @@ class Method(abc.ABC):
                     f"{self.name}: found setting {name!r}, expected one of {', '.join(sorted(known)) or 'none'}"
                 )
         self.bits = positive(bits, "bits")
+        if self.bits > MAX_BITS:
+            raise InputError(f"bits: found {bits}, expected at most {MAX_BITS:,}")
         self.seed = whole(seed, "seed", 0, 2**63 - 1)
         self.settings = self.Settings(**settings)
         check_numbers(self.settings, self.LEAST, positive=self.POSITIVE)
@@ -103,6 +109,8 @@ def check_numbers(
         bound = least.get(name, 0)
         if not all(bound <= item < math.inf for item in items):
             raise InputError(f"{name}: found {value}, expected at least {bound}")
+        if any(isinstance(item, int) and item > MAX_INTEGER for item in items):
+            raise InputError(f"{name}: found {value}, expected at most {MAX_INTEGER:,}")
         if name in shares and value >= 1:
             raise InputError(f"{name}: found {value}, expected a share of at least 0 and below 1")
         if name in positive and value == 0:

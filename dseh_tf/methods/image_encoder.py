@@ -16,8 +16,10 @@ from dseh_tf.data.pixels import image_batches, load_pixels
 from dseh_tf.data.retrieval_dataset import as_split
 from dseh_tf.errors import InputError
 from dseh_tf.methods.base import Fitted, check_features
+from dseh_tf.models import keras_file
 from dseh_tf.models.backbones import Backbone, build_backbone
 from dseh_tf.retrieval import sign
+from dseh_tf.retrieval.codes import naming
 from dseh_tf.training.replicas import RowStream, joined
 from dseh_tf.training.runtime import Runtime
 
@@ -30,6 +32,7 @@ class Trunk:
 
     mirror: training images are mirrored with probability 1/2.
     weights: of CNN-F or a network of `keras.applications`. train_from: with `train`, the layer fine-tuning begins at.
+    import_modules: modules that register the layers of a `.keras` file.
     kind: "features" where it is frozen and its features were extracted, else "compact", "cnn_f" or "finetuned" (another
     pretrained trunk).
     """
@@ -41,6 +44,7 @@ class Trunk:
     mirror: bool = True
     weights: str | None = None
     train_from: str | None = None
+    import_modules: tuple[str, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -52,7 +56,15 @@ class Trunk:
 
     def build(self, seed: int, dropout: float = 0.5) -> Backbone:
         return build_backbone(
-            self.backbone, self.image_size, self.train, self.scaling, seed, self.weights, dropout, self.train_from
+            self.backbone,
+            self.image_size,
+            self.train,
+            self.scaling,
+            seed,
+            self.weights,
+            dropout,
+            self.train_from,
+            self.import_modules,
         )
 
 
@@ -91,14 +103,30 @@ def training_inputs(train: Split, trunk: Trunk, runtime: Runtime | None = None) 
 
 
 def load_network(path: Path) -> keras.Model:
-    """The network that `ImageEncoder.save` wrote, in any process. Raises InputError on a file that is none."""
+    """The network that `ImageEncoder.save` wrote, in any process.
+
+    Raises:
+        InputError: The file cannot be read, or has layers whose classes nothing has registered (see `keras_file`).
+    """
     from dseh_tf.models import applications, cnn_f  # noqa: F401  their layers are known to Keras once imported
 
-    try:
-        return keras.models.load_model(path, compile=False)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{path}: found no network that can be read ({reason}), expected a run's imgnet.keras") from None
+    with naming(path):
+        network = keras_file.load(path)
+        keras_file.check_weights(network, path)
+    return network
+
+
+def _finite(batches: Iterable[dict[str, np.ndarray]], ids: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
+    """The network's outputs as they come. Raises InputError at the first row whose logits are not finite, naming it."""
+    first = 0
+    for outputs in batches:
+        bad = ~np.isfinite(outputs["logits"])
+        if bad.any():
+            row, column = np.argwhere(bad)[0]
+            value = outputs["logits"][row, column]
+            raise InputError(f"encode: found {value} in the network's outputs for {ids[first + row]}, expected finite numbers")
+        yield outputs
+        first += len(outputs["logits"])
 
 
 class ImageEncoder(Fitted):
@@ -136,7 +164,7 @@ class ImageEncoder(Fitted):
         """The network's outputs, float32, a row each, of a split or an array as in `encode`.
 
         Raises InputError where the split has not what the network was trained on: features of its width, each finite
-        (row and column named), or images that can be decoded.
+        (row and column named), or images that can be decoded; and where an output is not finite (row named).
         """
         return joined(self._batches(split))
 
@@ -156,7 +184,7 @@ class ImageEncoder(Fitted):
             if split.images is None:
                 raise InputError("images: found none, expected images")
             batches = image_batches(split.images, self.backbone.image_size, size)
-        return self._stream(batches, len(split))
+        return _finite(self._stream(batches, len(split)), split.ids)
 
     def forward(self, inputs: np.ndarray, keep_mean: bool = False) -> dict[str, np.ndarray]:
         """The network's outputs for pixels or features in memory; keep_mean cancels the trunk's mean subtraction."""

@@ -250,4 +250,4 @@ def naming(path: Path | str) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+        raise InputError(f"{path}: {error}") from error.__cause__

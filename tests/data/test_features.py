@@ -119,6 +119,27 @@ def test_rows_are_written_as_they_come(dataset, backbone, tmp_path, monkeypatch)
     assert sizes == [64, 64, 2, 20, 40]
 
 
+def test_features_that_are_not_finite_name_their_image(tf, dataset, backbone, tmp_path, monkeypatch):
+    """Nothing of them is kept: an extraction by a mended backbone does not find them."""
+    import keras
+
+    from dseh_tf.models.backbones import Backbone
+
+    monkeypatch.setattr(features, "_BATCH", 2)
+    red = float(np.asarray(dataset.database.images.read(3), np.float32)[..., 0].mean())
+    x = keras.Input((None, None, 3))
+    mean = keras.layers.GlobalAveragePooling2D()(x)
+    broken = Backbone("broken", keras.Model(x, 1 / keras.ops.where(abs(mean - red) < 1e-3, 0.0, mean)), 4, True, False)
+    first = next(
+        name
+        for row, name in enumerate(dataset.database.ids)
+        if abs(np.asarray(dataset.database.images.read(row), np.float32).mean((0, 1)) - red).min() < 1e-3
+    )
+    with pytest.raises(InputError, match=f"^features of database by broken: found inf for image {first}, expected finite numbers$"):
+        features.with_features(dataset, broken, tmp_path / "cache", progress=False)
+    assert not list((tmp_path / "cache").iterdir())
+
+
 def test_training_rows_outside_the_database_are_extracted(dataset, backbone, tmp_path):
     apart = dataset.replace(database=dataset.database.take(~np.isin(dataset.database.ids, dataset.train.ids[:5])))
     _check(features.with_features(apart, backbone, tmp_path / "cache", mirrored=False, progress=False), mirrored=False)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import re
 
 import absl.logging
+import numpy as np
 import pytest
 
 from dseh_tf.errors import InputError
@@ -46,6 +48,34 @@ def test_bad_input_and_a_disk_that_refuses(call, capsys, failure, line):
     with pytest.raises(SystemExit) as stop:
         call(failure)
     assert stop.value.code == 2 and capsys.readouterr().err == line
+
+
+def test_an_allocation_that_fails_is_one_line(call, capsys, tf):
+    """Python's, numpy's and TensorFlow's own errors, as each raises them."""
+
+    def raised(allocate) -> Exception:
+        with pytest.raises(Exception) as error:
+            allocate()
+        return error.value
+
+    for allocate, what in (
+        (lambda: [0] * 2**60, "what was asked for"),
+        (lambda: np.empty(10**14), r"728\. TiB for an array with shape \(100000000000000,\) and data type float64"),
+        (lambda: tf.zeros((10**8, 10**6)), r"a tensor of shape \[100000000,1000000\]"),
+        (lambda: tf.function(lambda n: tf.random.normal((n, n)))(tf.constant(10**7)), r"a tensor of shape \[10000000,10000000\]"),
+    ):
+        failure = raised(allocate)
+        assert isinstance(failure, (MemoryError, tf.errors.ResourceExhaustedError))
+        with pytest.raises(SystemExit) as stop:
+            call(failure)
+        assert stop.value.code == 2
+        assert re.fullmatch(rf"error: memory: found too little for {what}, expected enough; use .*\n", capsys.readouterr().err)
+
+
+def test_a_full_disk_is_no_lack_of_memory(tf):
+    error = tf.errors.ResourceExhaustedError(None, None, "checkpoints/ckpt-1.index; No space left on device")
+    assert program.out_of_memory(error) is None
+    assert program.out_of_memory(tf.errors.InternalError(None, None, "tensor with shape[3]")) is None
 
 
 def test_what_is_no_flag(call, capsys):

@@ -112,3 +112,19 @@ def test_what_is_fitted_is_a_data_set(name):
             METHODS[name](bits=8, **settings)
     with pytest.raises(InputError, match="epochs: found"):
         METHODS[name](bits=8, **({"epochs": 2.5} if name == "dpsh" else {"labnet_epochs": 3}))
+
+
+def test_outputs_that_are_not_finite_name_their_row():
+    from dseh_tf.methods.image_encoder import ImageEncoder
+    from dseh_tf.training.runtime import Runtime
+
+    query = clusters().query
+    inputs = keras.Input((20,))
+    network = keras.Model(inputs, {"logits": keras.ops.log(inputs + 100)})
+    encoder = ImageEncoder(20, network, None, Runtime(progress=False, encode_batch=7))
+    assert encoder.encode(query).shape == (60, 20)
+    for value, shown in ((-200, "nan"), (-100, "-inf")):
+        query.features[30, 4] = value
+        for ask in (encoder.encode, encoder.outputs):
+            with pytest.raises(InputError, match=f"^encode: found {shown} in the network's outputs for query/30, expected finite"):
+                ask(query)

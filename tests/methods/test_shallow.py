@@ -1,12 +1,14 @@
 """What all shallow methods owe: the encoder's contract, bad input, odd shapes, independence of what they must not read."""
 
+import re
+
 import numpy as np
 import pytest
 
 from dseh_tf.data import RetrievalDataset, Split
 from dseh_tf.data.retrieval_dataset import FileImages
 from dseh_tf.errors import InputError
-from dseh_tf.methods import shallow
+from dseh_tf.methods import METHODS, shallow
 from dseh_tf.methods.base import input_matrix
 from dseh_tf.methods.fasth import FastH
 from dseh_tf.methods.itq import ITQ
@@ -118,6 +120,23 @@ def test_clear_errors(method):
         make(method).fit(data)
     with pytest.raises(InputError, match="expected features or images"):
         make(method).fit(RetrievalDataset.from_arrays((None, np.arange(4)), (None, np.arange(4))))
+
+
+@pytest.mark.parametrize("name", ["lsh", "dpsh", "dseh"])
+def test_bits_that_no_machine_holds(name):
+    for bits in (65_537, 100_000_000, 10**30):
+        with pytest.raises(InputError, match=f"^bits: found {bits}, expected at most 65,536$"):
+            METHODS[name](bits)
+    METHODS["lsh"](65_536)
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "value"),
+    [("dpsh", "batch", 10**25), ("dseh", "labnet_width", 2**31), ("dseh", "imgnet_epochs", (1, 2**40, 1))],
+)
+def test_settings_that_no_machine_holds(name, setting, value):
+    with pytest.raises(InputError, match=f"{setting}: found {re.escape(str(value))}, expected at most 2,147,483,647$"):
+        METHODS[name](32, **{setting: value})
 
 
 @pytest.mark.parametrize("bits", [2.5, "8", None])
