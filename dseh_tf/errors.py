@@ -1,4 +1,4 @@
-"""The one exception for input that a user can put right, a check, and what of the disk's refusals is told in the same way."""
+"""The exception for input that a user can put right, checks of numbers, and the errors of a disk that are reported likewise."""
 
 import errno
 import operator
@@ -23,15 +23,35 @@ class InputError(ValueError):
     """
 
 
-def positive(value: Any, name: str) -> int:
-    """The value as an int. Raises InputError, naming it, unless it is a whole number (Python's or numpy's) of at least 1."""
+def brief(value: Any) -> str:
+    """The `repr` of a value in one line of at most 60 characters, for messages."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def whole(value: Any, name: str, least: int | None = None, most: int | None = None) -> int:
+    """The value as an int. Raises InputError, naming it, unless it is a whole number from `least` to `most`.
+
+    Python's and numpy's integers are whole numbers; floats, strings and booleans are not.
+    """
     try:
         number = operator.index(value)
     except TypeError:
-        raise InputError(f"{name}: found {value!r}, expected a whole number") from None
-    if number < 1:
-        raise InputError(f"{name}: found {number}, expected a positive number")
+        number = None
+    if number is None or isinstance(value, bool):
+        raise InputError(f"{name}: found {brief(value)}, expected a whole number")
+    if (least is not None and number < least) or (most is not None and number > most):
+        if most is not None:
+            expected = f"{least} to {most}"
+        else:
+            expected = "a positive number" if least == 1 else f"at least {least}"
+        raise InputError(f"{name}: found {number}, expected {expected}")
     return number
+
+
+def positive(value: Any, name: str) -> int:
+    """The value as an int. Raises InputError, naming it, unless it is a whole number of at least 1."""
+    return whole(value, name, 1)
 
 
 def refusal(error: OSError) -> str | None:

@@ -43,16 +43,20 @@ def mapped(file: Path) -> np.ndarray:
     return np.load(file, mmap_mode="r", allow_pickle=False)
 
 
-def check_finite(values: np.ndarray, ids: np.ndarray, where: str, block: int = 4096) -> None:
+def check_finite(
+    values: np.ndarray, ids: np.ndarray, where: str, block: int = 4096, most: float | None = None
+) -> None:
     """Raises InputError on a value of [n, d] that is not a finite number, naming its row, id and column.
 
-    Reads `block` rows at a time: `values` may be larger than memory.
+    most: what |value| may be at most; any finite number without it. Reads `block` rows at a time: `values` may be larger
+    than memory.
     """
     for start in range(0, len(values), block):
-        finite = np.isfinite(values[start : start + block])
+        rows = values[start : start + block]
+        finite = np.isfinite(rows) if most is None else np.abs(rows) <= most
         if not finite.all():
             row, column = np.argwhere(~finite)[0]
             row += start
-            raise InputError(
-                f"{where}: found {values[row, column]} in row {row} ({ids[row]}), column {column}, expected a finite number"
-            )
+            value = values[row, column]
+            expected = f"at most {most:g} in size" if np.isfinite(value) else "a finite number"
+            raise InputError(f"{where}: found {value} in row {row} ({ids[row]}), column {column}, expected {expected}")

@@ -13,12 +13,15 @@ from tqdm import tqdm
 from dseh_tf.data import Split
 from dseh_tf.data.input_pipeline import array_batches
 from dseh_tf.data.pixels import image_batches, load_pixels
+from dseh_tf.data.retrieval_dataset import as_split
 from dseh_tf.errors import InputError
 from dseh_tf.methods.base import Fitted, check_features
 from dseh_tf.models.backbones import Backbone, build_backbone
 from dseh_tf.retrieval import sign
 from dseh_tf.training.replicas import RowStream, joined
 from dseh_tf.training.runtime import Runtime
+
+MOST = 1e15  # of a feature: squares of sums of larger ones leave float32's range, and a network has no use for them
 
 
 @dataclass(frozen=True)
@@ -68,14 +71,15 @@ class TrainingInputs:
 def training_inputs(train: Split, trunk: Trunk, runtime: Runtime | None = None) -> TrainingInputs:
     """The training rows' features where there are any, else their pixels, which `runtime` may have a folder for.
 
-    Raises InputError for no row, for labels only, and for features that are not finite (row and column named).
+    Raises InputError for no row, for labels only, and for features that are not finite or beyond `MOST` (row and column
+    named).
     """
     if not len(train):
         raise InputError("train rows: found none, expected at least one")
     if train.features is not None:
-        check_features(train.features, train.ids, "train")
+        check_features(train.features, train.ids, "train", most=MOST)
         if train.flipped_features is not None:
-            check_features(train.flipped_features, train.ids, "mirrored train", train.features.shape[1])
+            check_features(train.flipped_features, train.ids, "mirrored train", train.features.shape[1], MOST)
         return TrainingInputs(train.features, train.flipped_features, train.flipped_features is not None)
     if train.images is None:
         raise InputError(
@@ -113,7 +117,10 @@ class ImageEncoder(Fitted):
             self._forward = RowStream(runtime.strategy, lambda x: network(x, training=False))
 
     def encode(self, split: Split, modality: str = "image") -> np.ndarray:
-        """int8 ±1 [n, K] of the split's features, or of its images. Raises InputError as `outputs` does."""
+        """int8 ±1 [n, K] of a split, or of an array of features [n, d] or images uint8 [n, height, width, 3].
+
+        Raises InputError as `outputs` does.
+        """
         if modality != "image":
             raise InputError(f"modality: found {modality!r}, expected image")
         return np.concatenate([sign(outputs["logits"]) for outputs in self._batches(split)])
@@ -126,7 +133,7 @@ class ImageEncoder(Fitted):
             partial.replace(path)
 
     def outputs(self, split: Split) -> dict[str, np.ndarray]:
-        """The network's outputs, float32, a row each.
+        """The network's outputs, float32, a row each, of a split or an array as in `encode`.
 
         Raises InputError where the split has not what the network was trained on: features of its width, each finite
         (row and column named), or images that can be decoded.
@@ -136,13 +143,14 @@ class ImageEncoder(Fitted):
     def _batches(self, split: Split) -> Iterator[dict[str, np.ndarray]]:
         if self.network is None:
             raise InputError("encode: found a method trained on labels alone, expected one trained on images")
+        split = as_split(split)
         if not len(split):
             raise InputError("encoded rows: found none, expected at least one")
         size = self.runtime.encode_batch
         if self.backbone is None:
             if split.features is None:
                 raise InputError("features: found none, expected those the network was trained on")
-            check_features(split.features, split.ids, "encoded", self.network.input_shape[1])
+            check_features(split.features, split.ids, "encoded", self.network.input_shape[1], MOST)
             batches = array_batches(split.features, size)
         else:
             if split.images is None:

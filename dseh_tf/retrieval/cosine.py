@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from dseh_tf.arrays import as_real, unit_rows
 from dseh_tf.errors import InputError
 from dseh_tf.retrieval.evaluation import Labels
 
@@ -43,10 +44,12 @@ def cosine_average_precision(
 
 
 def _unit_rows(rows: np.ndarray, name: str) -> np.ndarray:
-    rows = np.asarray(rows, np.float32)
+    """float32 [n, K], checked. The length is taken in the given precision: float64 numbers may be beyond float32's range."""
+    rows = as_real(rows, name)
     if rows.ndim != 2 or not rows.size:
         raise InputError(f"{name}: found {rows.shape}, expected [n, K], n > 0")
     if not np.isfinite(rows).all():
         raise InputError(f"{name}: found a number that is not finite")
-    length = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / np.where(length > 0, length, 1)
+    if rows.dtype != np.float32:
+        rows = rows.astype(np.promote_types(rows.dtype, np.float32), copy=False)
+    return unit_rows(rows).astype(np.float32, copy=False)

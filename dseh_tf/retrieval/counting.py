@@ -15,8 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
+from dseh_tf.arrays import as_array, shown
 from dseh_tf.errors import InputError
-from dseh_tf.retrieval.codes import naming, read_npz, shown, words, write_npz
+from dseh_tf.retrieval.codes import naming, read_npz, words, write_npz
 from dseh_tf.retrieval.kernels import kernel, over_queries, popcount, trailing_zeros
 
 BLOCK = 2048  # rows; 16 KB of one-word codes, half a first-level cache; a multiple of 64
@@ -40,7 +41,8 @@ class Counts:
 
     def __post_init__(self) -> None:
         for name in ("relevant", "total"):
-            array = getattr(self, name)
+            array = as_array(getattr(self, name), name)
+            object.__setattr__(self, name, array)
             if array.dtype != np.int64 or array.ndim != 2 or array.shape[1] < 2 or not len(array):
                 raise InputError(f"{name}: found {shown(array)}, expected int64 [queries, bits + 1]")
         if self.relevant.shape != self.total.shape:

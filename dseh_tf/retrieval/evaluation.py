@@ -8,9 +8,9 @@ from functools import cached_property
 
 import numpy as np
 
-from dseh_tf.errors import InputError
+from dseh_tf.arrays import as_array, as_labels, as_packed, shown
+from dseh_tf.errors import InputError, brief, positive
 from dseh_tf.retrieval import metrics
-from dseh_tf.retrieval.codes import as_array, as_packed, shown
 from dseh_tf.retrieval.counting import NO_CLASS, Counts, Queries, Shard, StableOrder, count
 
 PIECE = 2**18  # rows of a database that `evaluate_unseen` copies at a time
@@ -91,8 +91,9 @@ def evaluate(
 ) -> Report:
     """Ranks the database by Hamming distance to each query and reports how good that is.
 
-    query_codes, database_codes: int8 ±1 [n, K], or packed uint8 [n, ceil(K / 8)] with bits=K.
-    query_labels, database_labels: multi-hot [n, c] of 0 and 1, or class ids [n]. Relevant: shares at least one label.
+    query_codes, database_codes: ±1 [n, K] of a signed or floating type, or packed uint8 [n, ceil(K / 8)] with bits=K.
+    query_labels, database_labels: multi-hot [n, c] of 0 and 1, or class ids [n] or [n, 1]. Relevant: shares at least
+    one label.
     threads: default all processors of this process; the result does not depend on it.
 
     Raises InputError on codes that are not ±1 or differ in bits, labels that differ in width, rows that do not match,
@@ -151,7 +152,9 @@ def evaluate_unseen(
     Raises:
         InputError: `trained` does not fit or leaves no row, and as `evaluate`.
     """
-    codes, labels = as_array(database_codes, "database_codes"), as_array(database_labels, "database_labels")
+    asked = _Asked(query_codes, query_labels, bits, threads)
+    codes, _ = as_packed(database_codes, asked.bits, "database_codes")
+    labels = as_labels(database_labels, "database_labels")
     trained = as_array(trained, "trained")
     if trained.dtype != bool or trained.shape != (len(codes),):
         raise InputError(f"trained: found {shown(trained)}, expected bool [{len(codes)}], one a code")
@@ -159,7 +162,6 @@ def evaluate_unseen(
         raise InputError(f"database_labels: found {len(labels)} rows, expected {len(codes)}, one a code")
     if trained.all():
         raise InputError("trained: found True in every row, expected a row that was not trained on")
-    asked = _Asked(query_codes, query_labels, bits, threads)
     whole = [(codes, labels)]
     unseen = counts = asked.counts(_chosen(codes, labels, ~trained))
     if trained.any():
@@ -187,7 +189,7 @@ class _Asked:
                 f"query_labels: found {len(self.labels.queries)} rows, expected {len(packed)} as in query_codes"
             )
         self.queries = Queries.of(packed, self.labels.queries, self.bits)
-        self.threads = threads
+        self.threads = None if threads is None else positive(threads, "threads")
 
     def counts(self, shards: Iterable[tuple[np.ndarray, np.ndarray]]) -> Counts:
         counts = None
@@ -206,7 +208,14 @@ class _Asked:
         return ranking.average_precision()
 
     def _laid_out(self, shards: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[Shard]:
-        for shard_codes, shard_labels in shards:
+        try:
+            shards = iter(shards)
+        except TypeError:
+            raise InputError(f"shards: found {brief(shards)}, expected pairs (codes, labels)") from None
+        for shard in shards:
+            if not isinstance(shard, (tuple, list)) or len(shard) != 2:
+                raise InputError(f"shards: found {type(shard).__name__}, expected pairs (codes, labels)")
+            shard_codes, shard_labels = shard
             codes, _ = as_packed(shard_codes, self.bits, "database_codes")
             labels = self.labels.database(shard_labels)
             if len(labels) != len(codes):
@@ -226,7 +235,7 @@ class Labels:
     """
 
     def __init__(self, query_labels: np.ndarray) -> None:
-        labels = _checked_labels(query_labels, "query_labels")
+        labels = as_labels(query_labels, "query_labels")
         self.classes = self._width = self._large_ids = None
         if labels.ndim == 2:
             self._width = labels.shape[1]
@@ -242,7 +251,7 @@ class Labels:
 
         Raises InputError where these are not of the queries' kind and width.
         """
-        labels = _checked_labels(database_labels, "database_labels")
+        labels = as_labels(database_labels, "database_labels")
         if (labels.ndim == 1) != (self._width is None):
             kinds = {1: "class ids [n]", 2: "multi-hot [n, classes]"}
             raise InputError(f"database_labels: found {kinds[labels.ndim]}, expected {kinds[3 - labels.ndim]}")
@@ -265,17 +274,3 @@ class Labels:
         if ids.dtype.itemsize > NO_CLASS.itemsize:
             return np.minimum(ids, NO_CLASS, out=np.empty(len(ids), np.uint32), casting="unsafe")
         return ids.astype(np.uint32, copy=False)
-
-
-def _checked_labels(labels: np.ndarray, name: str) -> np.ndarray:
-    labels = as_array(labels, name)
-    if labels.ndim == 2 and labels.dtype.kind in "biuf" and labels.shape[1]:
-        wrong = (labels != 0) & (labels != 1)
-        if wrong.any():
-            raise InputError(f"{name}: found the value {labels[wrong][0]}, expected 0 or 1")
-        return labels
-    if labels.ndim == 1 and labels.dtype.kind in "iu":
-        if len(labels) and labels.min() < 0:
-            raise InputError(f"{name}: found the class id {labels.min()}, expected 0 or above")
-        return labels
-    raise InputError(f"{name}: found {shown(labels)}, expected multi-hot [n, classes] or class ids [n]")

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from dseh_tf.arrays import as_packed, as_texts, shown
 from dseh_tf.errors import InputError, positive
-from dseh_tf.retrieval.codes import as_array, as_packed, naming, read_npz, shown, words, write_npz
+from dseh_tf.retrieval.codes import naming, read_npz, words, write_npz
 from dseh_tf.retrieval.counting import block_distances, code_columns, read_only
 from dseh_tf.retrieval.kernels import kernel, over_queries
 
@@ -34,13 +35,13 @@ class HammingIndex:
         return sum(len(ids) for _, ids in self._parts)
 
     def add(self, codes: np.ndarray, ids: np.ndarray) -> None:
-        """Adds codes (int8 ±1 [n, bits], or packed uint8 [n, ceil(bits / 8)]) under ids [n] (strings or integers).
+        """Adds codes (±1 [n, bits], or packed uint8 [n, ceil(bits / 8)]) under ids [n] (strings or integers).
 
         Raises InputError on codes of another width, ids of another number, or of another kind than those there: strings,
         signed or unsigned integers.
         """
         packed, _ = as_packed(codes, self.bits, "codes")
-        ids = as_array(ids, "ids")
+        ids = as_texts(ids, "ids")
         if ids.shape != (len(packed),) or ids.dtype.kind not in "Uiu":
             raise InputError(f"ids: found {shown(ids)}, expected strings or integers [{len(packed)}]")
         if self._parts:
@@ -64,6 +65,7 @@ class HammingIndex:
         if not len(self):
             raise InputError("index: found no code, expected at least one")
         k = positive(k, "k")
+        threads = None if threads is None else positive(threads, "threads")
         database, ids = self._joined()
         queries = words(packed)
         rows = np.empty((len(queries), min(k, len(ids))), np.int64)
