@@ -13,7 +13,7 @@ from dseh_tf.errors import InputError, brief, positive
 from dseh_tf.retrieval import metrics
 from dseh_tf.retrieval.counting import NO_CLASS, Counts, Queries, Shard, StableOrder, count
 
-PIECE = 2**18  # rows of a database that `evaluate_unseen` copies at a time
+PIECE = 2**22  # label values of a database that `evaluate_unseen` copies at a time
 
 
 @dataclass(frozen=True)
@@ -170,9 +170,10 @@ def evaluate_unseen(
 
 
 def _chosen(codes: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The rows where `rows` is True, of PIECE rows of the database at a time."""
-    for begin in range(0, len(rows), PIECE):
-        piece = slice(begin, begin + PIECE)
+    """The rows where `rows` is True, of a piece of the database with PIECE label values at a time."""
+    size = max(PIECE * len(labels) // max(labels.size, 1), 1)
+    for begin in range(0, len(rows), size):
+        piece = slice(begin, begin + size)
         yield codes[piece][rows[piece]], labels[piece][rows[piece]]
 
 

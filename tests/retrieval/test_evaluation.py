@@ -260,12 +260,13 @@ def test_rows_that_were_not_trained_on(ids):
     assert unseen.map == rest.map != whole.map and unseen.database_size == (~trained).sum()
 
 
-@pytest.mark.parametrize("piece", [1, 7, 150, 1000])
-def test_rows_not_trained_on_are_copied_in_pieces(monkeypatch, piece):
-    monkeypatch.setattr(evaluation, "PIECE", piece)
-    rng = np.random.default_rng(12)
-    case = naive.random_case(rng, 5, 150, 6, 5)
+@pytest.mark.parametrize("values", [1, 35, 750, 1000])
+def test_rows_not_trained_on_are_copied_in_pieces(monkeypatch, values):
+    monkeypatch.setattr(evaluation, "PIECE", values)
+    case = naive.random_case(np.random.default_rng(12), 5, 150, 6, 5)
     trained = np.arange(150) % 10 < 5
+    rows = [len(codes) for codes, _ in evaluation._chosen(*case[1::2], trained)]
+    assert sum(rows) == 75 and max(rows) <= max(values // 5, 1)
     whole, unseen = evaluate_unseen(*case, trained)
     rest = evaluate(case[0], case[1][~trained], case[2], case[3][~trained])
     np.testing.assert_array_equal(whole.counts.relevant, evaluate(*case).counts.relevant)
