@@ -9,11 +9,12 @@ from typing import Any
 from absl import flags
 
 from dseh_tf.data import catalog, protocols
+from experiments import program
 
 DATASET = flags.DEFINE_string("dataset", "multi_digits", "Data set, by its name in dseh_tf.data.catalog, or tfds:NAME.")
-DATA_DIR = flags.DEFINE_string("data_dir", "data", "Where data sets are kept, or the official distribution itself.")
-LISTS_DIR = flags.DEFINE_string("lists_dir", None, "image_lists: folder of train.txt, test.txt and database.txt.")
-IMAGES_ROOT = flags.DEFINE_string("images_root", None, "Where the images are. Default for image_lists: lists_dir.")
+DATA_DIR = program.DEFINE_path("data_dir", "data", "Where data sets are kept, or the official distribution itself.")
+LISTS_DIR = program.DEFINE_path("lists_dir", None, "image_lists: folder of train.txt, test.txt and database.txt.")
+IMAGES_ROOT = program.DEFINE_path("images_root", None, "Where the images are. Default for image_lists: lists_dir.")
 SKIP_BAD = flags.DEFINE_bool("skip_bad_images", False, "Leave out images that cannot be read, and count them.")
 _SPLIT_SEED = flags.DEFINE_integer("split_seed", 0, "Seed of the draw, apart from the run's: seeds share one split.")
 _SPLIT = flags.DEFINE_enum("split", "sequential-class", protocols.SPLITS, "How images are drawn class by class.")
@@ -25,7 +26,7 @@ _NUS_POOL = flags.DEFINE_enum(
 _COCO_DB = flags.DEFINE_enum(
     "coco_db", "minus_query", ["minus_query", "hashnet_lists"], "MS-COCO: what the database is."
 )
-_CLASSES = flags.DEFINE_string(
+_CLASSES = program.DEFINE_path(
     "imagenet_classes", None, "imagenet_100: file of 100 classes. Default: drawn by the split's seed."
 )
 _CIFAR10 = flags.DEFINE_enum(

@@ -8,8 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from absl import flags
+
 from dseh_tf.data import RetrievalDataset, catalog
 from dseh_tf.errors import InputError
+from experiments import program
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -47,6 +50,22 @@ def load(
     if trunk.kind != "features" or options.labels_only:
         return dataset
     return with_features(dataset, trunk.build(seed), options.data_dir / "features", mirrored, strategy, progress)
+
+
+def define_places(values: flags.FlagValues) -> None:
+    """The flags that say where the data of a finished run is now."""
+    program.DEFINE_path("data_dir", None, "Where the data is now. Default: where the run had it.", values)
+    program.DEFINE_path("lists_dir", None, "image_lists: where the lists are now. Default: where the run had them.", values)
+    program.DEFINE_path("images_root", None, "Where the images are now. Default: where the run had them.", values)
+
+
+def options_of(config: Mapping[str, Any], given: Any) -> catalog.DataOptions:
+    """The data options that config.json of a run names, with the places that `given` has (see `define_places`)."""
+    then = {**config, "images_root": config.get("images", {}).get("root")}
+    data = {name: value for name, value in config["data"].items() if name != "validation"}
+    places = {name: getattr(given, name) or then.get(name) for name in ("data_dir", "lists_dir", "images_root")}
+    places["imagenet_classes"] = data.get("imagenet_classes")
+    return catalog.DataOptions(**{**data, **{name: Path(value) if value else None for name, value in places.items()}})
 
 
 def trunk_of(config: Mapping[str, Any]) -> Trunk:

@@ -1,7 +1,7 @@
 """Runs what a table needs: every run of a suite, each by experiments.run in a folder of its own.
 
     python -m experiments.suite --suite=quick --runs=runs/quick
-    python -m experiments.suite --suite=table1 --datasets=image_lists --methods=itq,dseh --bits=16,32 --seeds=0,1,2 \
+    python -m experiments.suite --suite=table1 --datasets=image_lists --methods=itq,dseh --bits=16,32 --seeds=0,1,2 \\
         --runs=runs/mine --jobs=2 --run_flag=--lists_dir=LISTS --run_flag=dseh:--learning_rate=1e-4
 
 `--chosen=runs/tuning/chosen.json` gives each method the settings that experiments.tune found for it on held-out training
@@ -39,9 +39,9 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     flags.DEFINE_list("methods", [], "Methods. Default: the suite's.", **own)
     flags.DEFINE_list("bits", [], "Code lengths. Default: the suite's.", **own)
     flags.DEFINE_list("seeds", [], "Seeds. Default: the suite's.", **own)
-    flags.DEFINE_string("runs", None, "Folder of the run folders. Default: runs/<suite>.", **own)
+    program.DEFINE_path("runs", None, "Folder of the run folders. Default: runs/<suite>.", **own)
     flags.DEFINE_integer("jobs", 1, "So many runs at a time.", **own)
-    flags.DEFINE_string("chosen", None, "chosen.json of experiments.tune: the settings it found for each method.", **own)
+    program.DEFINE_path("chosen", None, "chosen.json of experiments.tune: the settings it found for each method.", **own)
     every = "A flag of experiments.run for all runs (--NAME=VALUE) or a method's (METHOD:--NAME=VALUE)."
     flags.DEFINE_multi_string("run_flag", [], every, **own)
 

@@ -19,7 +19,7 @@ def call(monkeypatch):
         def main(_):
             raise failure
 
-        monkeypatch.setattr(program.app, "run", lambda guarded: guarded(["program", *arguments]))
+        monkeypatch.setattr(program.app, "run", lambda guarded, **_: guarded(["program", *arguments]))
         program.run(main)
 
     return _call
