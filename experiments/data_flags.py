@@ -9,7 +9,8 @@ from typing import Any
 from absl import flags
 
 from dseh_tf.data import catalog, protocols
-from experiments import program
+from dseh_tf.errors import InputError
+from experiments import program, run_data
 
 DATASET = flags.DEFINE_string("dataset", "multi_digits", "Data set, by its name in dseh_tf.data.catalog, or tfds:NAME.")
 DATA_DIR = program.DEFINE_path("data_dir", "data", "Where data sets are kept, or the official distribution itself.")
@@ -35,7 +36,16 @@ _CIFAR10 = flags.DEFINE_enum(
 
 
 def options(labels_only: bool) -> catalog.DataOptions:
-    """The flags as the catalog takes them."""
+    """The flags as the catalog takes them.
+
+    Raises:
+        InputError: On a flag that the data set does not read: another --dataset was meant.
+    """
+    for name, readers in run_data.READ_BY.items():
+        flag = flags.FLAGS[name]
+        if flag.present and flag.value != flag.default and DATASET.value not in readers:
+            raise InputError(f"{name}: found {flag.value!r}, which --dataset={DATASET.value} does not read, expected "
+                             f"--dataset={' or '.join(readers)}")
     return catalog.DataOptions(
         data_dir=Path(DATA_DIR.value),
         lists_dir=_path(LISTS_DIR.value),

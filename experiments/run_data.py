@@ -20,6 +20,18 @@ if TYPE_CHECKING:
     from dseh_tf.methods.image_encoder import Trunk
     from dseh_tf.models.backbones import Backbone
 
+# Data flags that only some data sets read.
+READ_BY = {
+    "lists_dir": ("image_lists",),
+    "images_root": ("image_lists", "image_folder", "nus_wide_21", "nus_wide_10"),
+    "nus_pool": ("nus_wide_21", "nus_wide_10"),
+    "coco_db": ("ms_coco",),
+    "imagenet_classes": ("imagenet_100",),
+    "cifar10_train": ("cifar10",),
+}
+# What TFDS calls the data sets that it prepares; tfds:NAME aside.
+OF_TFDS = {"ms_coco": "coco/2014", "cifar10": "cifar10", "imagenet_100": "imagenet2012"}
+
 
 def load(
     name: str,
