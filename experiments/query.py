@@ -105,7 +105,7 @@ def image_files(named: Sequence[str]) -> list[Path]:
                 raise InputError(f"images: {path}: {what}, expected an image file or a folder of them")
     if not found:
         raise InputError("images: found none, expected image files or folders (--images=FILE, or as arguments)")
-    return found
+    return list(dict.fromkeys(found))
 
 
 def _in_folder(folder: Path) -> list[Path]:

@@ -91,9 +91,10 @@ def main(_: list[str]) -> None:
     config = _config(method)
     with run_folder.held(workdir):
         if run_folder.open_workdir(workdir, config):
-            print(f"{workdir}: this run is finished; its result.json stands")
+            print(f"{workdir}: this run is finished; nothing was changed")
         else:
             _run(workdir, method, config, started)
+        print(f"run folder {workdir}: {run_folder.listing(workdir)}")
 
 
 def _run(workdir: Path, method: Any, config: dict[str, Any], started: float) -> None:

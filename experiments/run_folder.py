@@ -98,6 +98,12 @@ def open_workdir(workdir: Path, config: Mapping[str, Any]) -> bool:
     return False
 
 
+def listing(workdir: Path) -> str:
+    """The names of what is in a run folder, for people."""
+    entries = sorted(workdir.iterdir())
+    return ", ".join(f"{entry.name}/" if entry.is_dir() else entry.name for entry in entries)
+
+
 def _difference(before: Any, now: Any) -> tuple[Any, Any]:
     """The differing parts of two values; of two objects, those of the first field that differs."""
     if isinstance(before, dict) and isinstance(now, dict):
