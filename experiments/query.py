@@ -116,7 +116,7 @@ def _in_folder(folder: Path) -> list[Path]:
     if not images:
         raise InputError(f"images: {folder}: found no image among {len(files)} files, expected some (.jpg, .png, ...)")
     if len(images) < len(files):
-        print(f"note: {folder}: {len(files) - len(images)} files passed over: no image by their suffix", file=sys.stderr)
+        print(f"note: {folder}: files passed over, no images by their suffix: {len(files) - len(images)}", file=sys.stderr)
     return images
 
 

@@ -81,7 +81,7 @@ def test_which_images_are_taken(tmp_path, capsys):
     (tmp_path / "f" / "notes.txt").write_text("")
     take = lambda *names: [str(p.relative_to(tmp_path)) for p in query.image_files([f"{tmp_path}/{n}" for n in names])]  # noqa: E731
     assert take("f") == ["f/b.png", "f/deep/a.jpg"]
-    assert capsys.readouterr().err == f"note: {tmp_path}/f: 1 files passed over: no image by their suffix\n"
+    assert capsys.readouterr().err == f"note: {tmp_path}/f: files passed over, no images by their suffix: 1\n"
     assert take("g,h.png", "i.png", "i.png") == ["g,h.png", "i.png"]
     assert take(f"i.png,{tmp_path}/f/b.png") == ["i.png", "f/b.png"]
 

@@ -128,6 +128,44 @@ def test_settings_chosen_on_other_data_are_told(call, tmp_path, capsys):
     assert "chosen on" not in capsys.readouterr().out
 
 
+def test_a_class_from_elsewhere(call, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(suite, "outside_methods", lambda names: {"dseh_plus.x:Own": ()})
+    file = tmp_path / "chosen.json"
+    file.write_text(json.dumps({"dataset": "multi_digits", "methods": {"dseh": {"settings": ["rounds=9"]}}}))
+    room, own = tmp_path / "runs", "dseh_plus.x:Own"
+    command = ["--suite=quick", f"--methods={own},itq", "--bits=8", f"--runs={room}", f"--chosen={file}"]
+    assert call(*command, f"--run_flag={own}:--set=a=1", "--run_flag=--data_dir=~/here") == 0
+    log = (room / "multi_digits-dseh_plus.x_Own-8-0.log").read_text()
+    assert f"--method={own}" in log and "--set=a=1" in log and "rounds" not in log
+    assert f"--data_dir={Path.home()}/here" in log
+    assert f"run folders in {room}; their tables and figures: python -m figures.all" in capsys.readouterr().out
+
+
+def test_what_is_in_the_way_is_told_before_anything_runs(call, monkeypatch, tmp_path, capsys):
+    """All of it, a line each; runs that are finished are not looked at."""
+    room, asked = tmp_path / "runs", []
+    command = ["--suite=quick", "--methods=itq,lsh", "--bits=8", f"--runs={room}"]
+    monkeypatch.setattr(suite, "check_runs", lambda runs: asked.append(runs) or ["one", "two"])
+    with pytest.raises(InputError, match="two"):
+        call(*command)
+    assert capsys.readouterr().err == "error: one\n" and not room.exists()
+    monkeypatch.setattr(suite, "check_runs", lambda runs: asked.append(runs) or [])
+    assert call(*command, "--seeds=0") == 0
+    assert call(*command, "--seeds=0,1") == 0
+    assert [len(runs) for runs in asked] == [2, 2, 2]
+    assert all("--seed=1" in arguments for arguments in asked[2])
+
+
+def test_flags_that_only_some_data_sets_read(call, label_lists, tmp_path):
+    room = tmp_path / "runs"
+    command = ["--suite=quick", "--methods=itq", "--bits=8", f"--runs={room}", f"--run_flag=--lists_dir={label_lists}"]
+    with pytest.raises(InputError, match="which none of multi_digits reads, expected image_lists"):
+        call(*command)
+    assert call(*command, "--datasets=multi_digits,image_lists") == 0
+    assert "--lists_dir" not in (room / "multi_digits-itq-8-0.log").read_text()
+    assert "--lists_dir" in (room / "image_lists-itq-8-0.log").read_text()
+
+
 def test_first_run_of_a_data_set_goes_alone(stub, tmp_path):
     arguments = grid("dseh", "itq", "lsh", "sh") | grid("dseh", "itq", dataset="image_lists")
     slow = {run: (*flags_, "--sleep=0.2") for run, flags_ in arguments.items()}
@@ -253,6 +291,7 @@ def _alive(pid: int) -> bool:
         (["--run_flag=backbone"], "--run_flag: found 'backbone', expected --NAME=VALUE or METHOD:--NAME=VALUE"),
         (["--run_flag=nope:--rounds=1"], "--run_flag: found method 'nope', expected one of lsh"),
         (["--run_flag=--bits=8"], "which the suite sets itself"),
+        (["--run_flag=--data_dir=~no_such_user/x"], "--run_flag: data_dir: found '~no_such_user/x', expected a path of a user"),
     ],
 )
 def test_bad_input_is_told_before_anything_runs(call, tmp_path, arguments, line):
