@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -40,22 +41,45 @@ getattr(module, "define_flags", lambda: None)()
 found = {flag.name: flag for m, fs in flags.FLAGS.flags_by_module_dict().items() if not m.startswith("absl") for flag in fs}
 paths = [name for name, flag in found.items() if program.is_path(flag)]
 program.parsed(["x", *(f"--{name}=~/given" for name in paths)])
+given = {name: found[name].value for name in paths}
+for typed in json.load(sys.stdin):
+    for flag in found:
+        flags.FLAGS[flag].unparse()
+    program.parsed(["x", *typed])
 kinds = {name: flag.flag_type() for name, flag in found.items()}
-print(json.dumps({"kinds": kinds, "paths": {name: found[name].value for name in paths}, "help": program.help_text()}))
+print(json.dumps({"kinds": kinds, "paths": given, "help": program.help_text()}))
 """
 
 
-def start(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
+def typed() -> dict[str, list[list[str]]]:
+    """The commands that the documents and docstrings name, by program: their arguments."""
+    found: dict[str, list[list[str]]] = {}
+    texts = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "Makefile"]
+    texts += [path for room in ("experiments", "figures", "benchmarks") for path in (ROOT / room).rglob("*.py")]
+    for file in texts:
+        text = re.sub(r"\\\\?\n\s*", " ", file.read_text(encoding="utf-8"))
+        for module, rest in re.findall(r"(?:python|\$\(PY\)) -m ((?:experiments|figures|benchmarks)\.\w+)([^`\n|\"]*)", text):
+            arguments = rest.split("#")[0].split()
+            found.setdefault(module, []).append([item for item in arguments if item != "..."])
+    return found
+
+
+TYPED = typed()
+
+
+def start(*arguments: str, given: str = "", **environment: str) -> subprocess.CompletedProcess:
     command = [sys.executable, *arguments]
     return subprocess.run(
-        command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, timeout=120, check=False
+        command, cwd=ROOT, env={**os.environ, **environment}, input=given, capture_output=True, text=True, timeout=120, check=False
     )
 
 
 # The modules of figures/ all have the flags of figures.cli.
 @pytest.mark.parametrize("name", [*(p for p in PROGRAMS if p.startswith("experiments.")), "figures.report"])
-def test_every_path_is_expanded_and_every_flag_is_in_the_help(name, tmp_path):
-    done = start("-c", LIST, name, HOME=str(tmp_path))
+def test_paths_are_expanded_help_has_all_flags_and_typed_commands_parse(name, tmp_path):
+    commands = [each for module, many in TYPED.items() if module.split(".")[0] == name.split(".")[0] for each in many]
+    commands = commands if name.startswith("figures") else TYPED.get(name, [])
+    done = start("-c", LIST, name, given=json.dumps(commands), HOME=str(tmp_path))
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["kinds"] and found["paths"]
@@ -67,6 +91,12 @@ def test_every_path_is_expanded_and_every_flag_is_in_the_help(name, tmp_path):
     for flag, value in found["paths"].items():
         expected = str(tmp_path / "given")
         assert value in (expected, [expected]), flag
+
+
+def test_the_typed_commands_name_programs():
+    assert sum(map(len, TYPED.values())) > 60 and len(TYPED["experiments.run"]) > 8
+    for module in TYPED:
+        assert module in PROGRAMS or (ROOT / f"{module.replace('.', '/')}.py").is_file(), module
 
 
 def test_programs_start_in_the_one_way():
@@ -124,7 +154,7 @@ def values() -> flags.FlagValues:
     flags.DEFINE_integer("bits", 32, "", lower_bound=1, flag_values=own)
     flags.DEFINE_float("rate", None, "", flag_values=own)
     flags.DEFINE_bool("progress", True, "", flag_values=own)
-    flags.DEFINE_enum("a", ["a", "b"], "", flag_values=own)
+    flags.DEFINE_enum("split", "a", ["a", "b"], "", flag_values=own)
     flags.DEFINE_multi_string("set", [], "", flag_values=own)
     program.DEFINE_path("out", None, "", own)
     program.DEFINE_multi_path("images", [], "", own)

@@ -27,7 +27,8 @@ def problems(check, *runs: list[str]) -> list[str]:
 def features(tmp_path) -> Path:
     folder = tmp_path / "features"
     folder.mkdir()
-    (folder / "features.json").write_text(json.dumps({"dataset": "cifar10", "backbone": "x", "image_size": 8, "dim": 4, "mirrored": False, "fingerprint": "x"}))
+    summary = {"dataset": "cifar10", "backbone": "x", "image_size": 8, "dim": 4, "mirrored": False, "fingerprint": "x"}
+    (folder / "features.json").write_text(json.dumps(summary))
     return folder
 
 
