@@ -57,6 +57,8 @@ def held(workdir: Path) -> Iterator[None]:
         workdir.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
         raise InputError(f"workdir: {workdir}: found a file in its place, expected a folder") from None
+    except OSError as error:
+        raise InputError(f"workdir: {workdir}: cannot be made ({error.strerror}), expected a place that can be written") from None
     folder = os.open(workdir, os.O_RDONLY)
     try:
         try:
