@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from dseh_tf.errors import InputError
-from experiments import data_flags, own_layers
+from experiments import data_flags, own_layers, program
 
 if TYPE_CHECKING:
     from dseh_tf.methods.image_encoder import Trunk
 
-BACKBONE = flags.DEFINE_string(
+BACKBONE = program.DEFINE_path(
     "backbone",
     "compact",
     "ImgNet's trunk: compact, cnn_f, a network of keras.applications (resnet50, ...), or the path of a .keras file.",
 )
-_WEIGHTS = flags.DEFINE_string(
+_WEIGHTS = program.DEFINE_path(
     "backbone_weights",
     None,
     "cnn_f: the path of imagenet-vgg-f.mat. keras.applications: imagenet (default) or a weights file. Both: random.",

@@ -10,11 +10,13 @@ from absl import flags
 
 from dseh_tf.data import catalog, image_lists, protocols
 from dseh_tf.data.files import expanded
+from dseh_tf.errors import InputError
+from experiments import program, run_data
 
 DATASET = flags.DEFINE_string("dataset", "multi_digits", "Data set, by its name in dseh_tf.data.catalog, or tfds:NAME.")
-DATA_DIR = flags.DEFINE_string("data_dir", "data", "Where data sets are kept, or the official distribution itself.")
-LISTS_DIR = flags.DEFINE_string("lists_dir", None, "image_lists: folder of train.txt, test.txt and database.txt.")
-IMAGES_ROOT = flags.DEFINE_string("images_root", None, "Where the images are. Default for image_lists: lists_dir.")
+DATA_DIR = program.DEFINE_path("data_dir", "data", "Where data sets are kept, or the official distribution itself.")
+LISTS_DIR = program.DEFINE_path("lists_dir", None, "image_lists: folder of train.txt, test.txt and database.txt.")
+IMAGES_ROOT = program.DEFINE_path("images_root", None, "Where the images are. Default for image_lists: lists_dir.")
 SKIP_BAD = flags.DEFINE_bool("skip_bad_images", False, "Leave out images that cannot be read, and count them.")
 _UNLABELLED = flags.DEFINE_enum(
     "unlabelled",
@@ -33,7 +35,7 @@ _NUS_POOL = flags.DEFINE_enum(
 _COCO_DB = flags.DEFINE_enum(
     "coco_db", "minus_query", ["minus_query", "hashnet_lists"], "MS-COCO: what the database is."
 )
-_CLASSES = flags.DEFINE_string(
+_CLASSES = program.DEFINE_path(
     "imagenet_classes", None, "imagenet_100: file of 100 classes. Default: drawn by the split's seed."
 )
 _CIFAR10 = flags.DEFINE_enum(
@@ -42,7 +44,16 @@ _CIFAR10 = flags.DEFINE_enum(
 
 
 def options(labels_only: bool) -> catalog.DataOptions:
-    """The flags as the catalog takes them."""
+    """The flags as the catalog takes them.
+
+    Raises:
+        InputError: On a flag that the data set does not read: another --dataset was meant.
+    """
+    for name, readers in run_data.READ_BY.items():
+        flag = flags.FLAGS[name]
+        if flag.present and flag.value != flag.default and DATASET.value not in readers:
+            raise InputError(f"{name}: found {flag.value!r}, which --dataset={DATASET.value} does not read, expected "
+                             f"--dataset={' or '.join(readers)}")
     return catalog.DataOptions(
         data_dir=expanded(DATA_DIR.value),
         lists_dir=_path(LISTS_DIR.value),

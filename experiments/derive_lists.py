@@ -28,8 +28,8 @@ _NAMES = ("words.txt", "classes.txt")
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     """Defines the flags when the program is run, not when it is imported: other programs have flags of these names."""
     own = {"flag_values": values}
-    flags.DEFINE_string("lists_dir", None, "Folder with train.txt, test.txt and database.txt.", **own)
-    flags.DEFINE_string("out", None, "Folder to write the new lists into.", **own)
+    program.DEFINE_path("lists_dir", None, "Folder with train.txt, test.txt and database.txt.", **own)
+    program.DEFINE_path("out", None, "Folder to write the new lists into.", **own)
     flags.DEFINE_integer("classes", None, "Keep this many classes, the first ones.", lower_bound=2, **own)
     flags.DEFINE_enum("unlabelled", "refuse", UNLABELLED, "Lines without a label: see above.", **own)
     flags.DEFINE_float("long_tail", 1.0, "Share of training rows that the last class keeps.", 0.0, 1.0, **own)

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from absl import flags
-
 from dseh_tf.errors import InputError
 from dseh_tf.retrieval import code_health, load_codes
 from experiments import health, program, run_folder
 from experiments.results import metrics, reports, summary
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Run folder with config.json and codes.npz.", required=True)
+_WORKDIR = program.DEFINE_path("workdir", None, "Run folder with config.json and codes.npz.", required=True)
 
 
 def main(_: list[str]) -> None:

@@ -20,7 +20,7 @@ from experiments import backbone_flags, data_flags, program
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     """Defined when the program is run, not when it is imported: other programs have flags of these names."""
     own = {"flag_values": values}
-    flags.DEFINE_string("out", None, "The folder to write.", **own)
+    program.DEFINE_path("out", None, "The folder to write.", **own)
     flags.DEFINE_bool("mirrored", None, "Of mirrored training images too. Default: yes, but for multi_digits.", **own)
     flags.DEFINE_integer("seed", 0, "Of weights that are drawn (--backbone_weights=random).", **own)
     flags.DEFINE_bool("progress", True, "Progress bars.", **own)

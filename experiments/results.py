@@ -87,6 +87,8 @@ def write_results(
     result |= {"n_train": len(dataset.train), "n_query": len(dataset.query), "n_database": len(dataset.database)}
     result |= {name: round(value, 3) for name, value in seconds.items()}
     result["data"] = dataset.notes
+    if dataset.class_names:
+        result["class_names"] = list(dataset.class_names)
     _summaries(workdir, config, result, measured)
     run_folder.write_json(workdir / "result.json", result)
     if "warning" in result.get("code_health", {}):

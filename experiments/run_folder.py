@@ -57,6 +57,8 @@ def held(workdir: Path) -> Iterator[None]:
         workdir.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
         raise InputError(f"workdir: {workdir}: found a file in its place, expected a folder") from None
+    except OSError as error:
+        raise InputError(f"workdir: {workdir}: cannot be made ({error.strerror}), expected a place that can be written") from None
     folder = os.open(workdir, os.O_RDONLY)
     try:
         try:
@@ -96,6 +98,12 @@ def open_workdir(workdir: Path, config: Mapping[str, Any]) -> bool:
     workdir.mkdir(parents=True, exist_ok=True)
     write_json(path, config)
     return False
+
+
+def listing(workdir: Path) -> str:
+    """The names of what is in a run folder, for people."""
+    entries = sorted(workdir.iterdir())
+    return ", ".join(f"{entry.name}/" if entry.is_dir() else entry.name for entry in entries)
 
 
 def _difference(before: Any, now: Any) -> tuple[Any, Any]:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from dseh_tf.data import image_folder, image_lists
 from dseh_tf.errors import InputError
+from experiments import program
 from experiments.run_folder import environment, read_json
 from experiments.suite_table import State, Table
 from experiments.suites import SuiteRun
@@ -44,7 +45,7 @@ class Runner:
     def run(self) -> dict[SuiteRun, str]:
         """Runs all that is not finished and returns those that failed with their reasons.
 
-        However it is left, no child of it goes on.
+        However it is left, no child of it goes on: where this process is killed, they notice it and end.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         for run in self.arguments:
@@ -77,8 +78,8 @@ class Runner:
     def _start(self, run: SuiteRun) -> None:
         command = [*PROGRAM, *self.arguments[run], "--noprogress", f"--workdir={self.folder / run.name}"]
         with self._log(run).open("ab") as log:
-            # The child inherits the lock with the file: it outlives this process where the child does, and
-            # nobody begins the same run beside it.
+            # The child inherits the lock with the file: nobody begins the same run beside it, even where this process
+            # was killed and the child has not yet noticed.
             try:
                 fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -94,8 +95,9 @@ class Runner:
             log.flush()
             begins = log.tell()
             child = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-            )
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+                env=program.child_environment(),
+            )  # fmt: skip
         self._children[run] = child, begins, time.monotonic()
         resumed = "resumed" if (self.folder / run.name / "checkpoints").exists() else ""
         self.table.change(run, State.RUNNING, "finished before; whether it is the same run is asked" if checked else resumed)

@@ -6,6 +6,11 @@ import errno
 import logging
 import os
 import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import absl.logging
 import numpy as np
@@ -21,7 +26,7 @@ def call(monkeypatch):
         def main(_):
             raise failure
 
-        monkeypatch.setattr(program.app, "run", lambda guarded: guarded(["program", *arguments]))
+        monkeypatch.setattr(program.app, "run", lambda guarded, **_: guarded(["program", *arguments]))
         program.run(main)
 
     return _call
@@ -100,6 +105,53 @@ def test_tensorflows_chatter_is_left_out(call, monkeypatch, path, level, told):
     assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "3"
     record = logging.LogRecord("absl", level, path, 1, "a line", None, None)
     assert bool(absl.logging.get_absl_logger().filter(record)) == told
+
+
+def test_ctrl_c_is_one_line(call, capsys):
+    with pytest.raises(SystemExit) as stop:
+        call(KeyboardInterrupt())
+    assert stop.value.code == 130 and capsys.readouterr().err == "stopped\n"
+
+
+def _start(body: str, **how) -> subprocess.Popen:
+    code = f"import os, subprocess, sys, time\nfrom experiments import program\ndef main(_):\n    {body}\nprogram.run(main)\n"
+    return subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2], text=True, **how)
+
+
+def test_a_reader_that_goes_away_is_no_traceback():
+    child = _start("print('x' * 10**6)", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    child.stdout.close()
+    assert child.wait(60) == 141 and child.stderr.read() == ""
+
+
+def test_a_program_ends_with_the_process_that_started_it(monkeypatch):
+    """Started with `child_environment` by a process that is killed; a program started without it goes on."""
+    monkeypatch.delenv(program._PARENT, raising=False)
+    child = "[sys.executable, '-c', 'from experiments import program; import time; program.run(lambda _: time.sleep(60))']"
+    started = f"{{}} = subprocess.Popen({child}, env={{}}, start_new_session=True, stdout=subprocess.DEVNULL)"
+    both = "; ".join((started.format("a", "program.child_environment()"), started.format("b", "None")))
+    parent = _start(f"{both}; print(a.pid, b.pid, flush=True); time.sleep(60)", stdout=subprocess.PIPE)
+    bound, free = map(int, parent.stdout.readline().split())
+    try:
+        parent.kill()
+        parent.wait()
+        deadline = time.monotonic() + 30
+        while _alive(bound):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert _alive(free)
+    finally:
+        for pid in filter(_alive, (bound, free)):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _alive(pid: int) -> bool:
+    stat = Path(f"/proc/{pid}/stat")
+    try:
+        os.kill(pid, 0)
+        return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
+        return False
 
 
 def test_other_failures_keep_their_traceback(call):

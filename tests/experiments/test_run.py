@@ -70,9 +70,11 @@ def test_whole_run_on_the_embedded_data_set(run, tmp_path, result, capsys):
         Image.fromarray(dataset.query.images.read(int(row))).save(tmp_path / f"{row}.png")
     found_codes = encode(workdir, tuple(tmp_path / f"{row}.png" for row in rows))
     np.testing.assert_array_equal(pack(found_codes), codes.query_codes[rows])
-    capsys.readouterr()
+    where = f"run folder {workdir}: checkpoints/, codes.npz, config.json, counts.npz, imgnet.keras, losses.npz, result.json"
+    assert where in capsys.readouterr().out
+    assert found["class_names"][:3] == ["zero", "one", "two"]
     run(*arguments)
-    assert "finished" in capsys.readouterr().out
+    assert "finished" in (again := capsys.readouterr().out) and where in again
 
 
 @pytest.mark.parametrize(
@@ -82,6 +84,7 @@ def test_whole_run_on_the_embedded_data_set(run, tmp_path, result, capsys):
         (["--bits=-3"], "bits: found -3, expected a positive number"),
         (["--method=nope"], "method: found 'nope', expected one of lsh, sh, itq"),
         (["--dataset=nope"], "dataset: found 'nope', expected one of multi_digits"),
+        (["--lists_dir=x"], "lists_dir: found 'x', which --dataset=multi_digits does not read, expected --dataset=image_lists"),
         (["--preset=nope"], "preset: found 'nope', expected one of release, paper"),
         (["--preset_dataset=nope"], "preset_dataset: found 'nope', expected one of nus_wide"),
         (["--phases=nope"], "phases: found 'nope', expected all or labnet"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+from pathlib import Path
 
 import pytest
 
@@ -65,3 +67,13 @@ def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch, caplog):
     with run_folder.held(tmp_path):
         pass
     assert "cannot be locked (Operation not supported)" in caplog.text
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", "x")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    line = r"workdir: .*x: cannot be made \(No such file or directory\)"
+    with pytest.raises(InputError, match=line), run_folder.held(tmp_path / "x"):
+        pass
