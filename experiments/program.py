@@ -38,7 +38,7 @@ def run(main: Callable[[list[str]], None]) -> None:
         except InputError as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(2)
-        except OSError as error:
+        except Exception as error:
             told = refusal(error)
             if told is None:
                 raise

@@ -12,6 +12,7 @@ from absl import logging
 
 from dseh_tf.data import RetrievalDataset, Split
 from dseh_tf.data.decoding import resize
+from dseh_tf.files import write_npz
 from dseh_tf.retrieval import (
     CodeHealth,
     Report,
@@ -22,7 +23,6 @@ from dseh_tf.retrieval import (
     save_codes,
     save_counts,
 )
-from dseh_tf.retrieval.codes import write_npz
 from experiments import health, run_folder
 
 MAP_AT = (50, 1000, 5000)

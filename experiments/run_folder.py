@@ -17,6 +17,7 @@ import numpy as np
 from absl import logging
 
 from dseh_tf.errors import InputError
+from dseh_tf.files import PARTIAL, read_json, write_text
 
 # How or where a run is executed, not what it computes: may change when it is resumed. Of the programs it is told.
 _PROGRAMS = ("python", "versions", "git_commit", "machine")
@@ -28,23 +29,8 @@ _ADDED = ("trunk_files", "folder_files")
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Writes under another name, then renames."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(value, indent=1, sort_keys=False, default=_plain) + "\n")
-    partial.replace(path)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Raises InputError where the file is missing or no JSON object."""
-    try:
-        value = json.loads(path.read_text())
-    except OSError as error:
-        raise InputError(f"{path}: found no such file, expected a run folder's") from error
-    except ValueError as error:
-        raise InputError(f"{path}: found no JSON ({error}), expected an object") from error
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: found a {type(value).__name__}, expected an object")
-    return value
+    """Writes an object, whole or not at all."""
+    write_text(path, json.dumps(value, indent=1, sort_keys=False, default=_plain) + "\n")
 
 
 @contextmanager
@@ -91,7 +77,8 @@ def open_workdir(workdir: Path, config: Mapping[str, Any]) -> bool:
                 found, expected = _difference(before.get(name), now.get(name))
                 logging.warning("%s: %s: begun with %s, now %s", path, name, found, expected)
         return (workdir / "result.json").exists()
-    if workdir.exists() and any(workdir.iterdir()) and not path.exists():
+    held = [file for file in workdir.iterdir() if not file.name.startswith(PARTIAL)] if workdir.exists() else []
+    if held and not path.exists():
         raise InputError(f"{workdir}: found files but no config.json, expected an empty folder or a run's")
     workdir.mkdir(parents=True, exist_ok=True)
     write_json(path, config)

@@ -59,7 +59,7 @@ def program(draw: Draw, needs: tuple[str, ...] = ()) -> None:
         except InputError as error:
             print(f"error: {error}", file=sys.stderr)
             return 2
-        except OSError as error:
+        except Exception as error:
             told = refusal(error)
             if told is None:
                 raise

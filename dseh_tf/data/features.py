@@ -20,6 +20,7 @@ from dseh_tf.data.memory_maps import check_finite, mapped, new_array
 from dseh_tf.data.pixels import image_batches
 from dseh_tf.data.retrieval_dataset import ImageSource, RetrievalDataset, Split
 from dseh_tf.errors import InputError
+from dseh_tf.files import read_json, writing
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -115,9 +116,10 @@ def write_features(
         database, rows = mapped(files["database"]), _rows_of(ids["train"], ids["database"])
         blocks = (database[rows[first : first + _BLOCK]] for first in range(0, len(rows), _BLOCK))
         _write_rows(partial / "train.npy", blocks, (len(rows), backbone.dim))
-    for part in _PARTS:
-        np.save(partial / f"{part}_ids.npy", ids[part], allow_pickle=False)
-    (partial / SUMMARY).write_text(json.dumps(summary, indent=1) + "\n")
+    with writing(folder):
+        for part in _PARTS:
+            np.save(partial / f"{part}_ids.npy", ids[part], allow_pickle=False)
+        (partial / SUMMARY).write_text(json.dumps(summary, indent=1) + "\n")
     if folder.exists():  # an empty folder that was made beforehand
         folder.rmdir()
     partial.replace(folder)
@@ -127,15 +129,12 @@ def write_features(
 def read_summary(folder: Path) -> dict[str, Any]:
     """`features.json` of a folder that `write_features` made. Raises InputError where it is none."""
     file = Path(folder) / SUMMARY
-    try:
-        found = json.loads(file.read_text())
-    except OSError:
-        raise InputError(f"{file}: no such file, expected a folder that extract_features has finished") from None
-    except ValueError as error:
-        raise InputError(f"{file}: found no JSON ({error}), expected an object") from None
+    if not file.exists():
+        raise InputError(f"{file}: no such file, expected a folder that extract_features has finished")
+    found = read_json(file, "a folder that extract_features has finished")
     for name, kind in (("backbone", str), ("image_size", int), ("dim", int), ("mirrored", bool)):
-        if not isinstance(found, dict) or not isinstance(found.get(name), kind):
-            value = found.get(name) if isinstance(found, dict) else found
+        value = found.get(name)
+        if not isinstance(value, kind) or (kind is int and (isinstance(value, bool) or value < 1)):
             raise InputError(f"{file}: {name}: found {value!r}, expected {kind.__name__}")
     return found
 
@@ -187,11 +186,7 @@ def _array(file: Path) -> np.ndarray:
     """The array of a `.npy` file, mapped. Raises InputError where it is missing, cut off or none."""
     if not file.is_file():
         raise InputError(f"{file}: no such file, expected an array of extract_features")
-    try:
-        return mapped(file)
-    except (ValueError, EOFError, OSError) as error:
-        reason = (str(error).splitlines() or ["end of file"])[0]
-        raise InputError(f"{file}: found a file cut off or damaged ({reason}), expected a whole .npy array") from None
+    return mapped(file)
 
 
 def _rows_of(wanted: np.ndarray, ids: np.ndarray) -> np.ndarray:

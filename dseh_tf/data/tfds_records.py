@@ -14,7 +14,6 @@ import hashlib
 import json
 import os
 import struct
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,8 @@ from absl import logging
 from tqdm import tqdm
 
 from dseh_tf.data.decoding import decode_bytes
-from dseh_tf.errors import InputError
+from dseh_tf.errors import InputError, refusal
+from dseh_tf.files import read_npz, replacing
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,9 @@ def prepared_builder(name: str, data_dir: Path) -> Any:
         try:
             builder.download_and_prepare(download_dir=Path(data_dir) / "downloads", download_config=config)
         except Exception as error:  # whatever a download, an archive or a parser of TFDS raises is bad input here
+            told = refusal(error)
+            if told is not None:
+                raise InputError(f"{told} ({builder.data_dir}: TFDS could not prepare {name!r})") from None
             logging.debug("TFDS", exc_info=True)
             advice = " ".join((builder.MANUAL_DOWNLOAD_INSTRUCTIONS or "").split())
             raise InputError(
@@ -159,8 +162,10 @@ def _index(folder: Path, split: str, files: tuple[Path, ...], id_feature: str | 
     stamp = _stamp(files) + json.dumps([id_feature, label_feature])
     file = folder / f"index-{split}-{hashlib.sha256(stamp.encode()).hexdigest()[:16]}.npz"
     if file.exists():
-        with np.load(file, allow_pickle=False) as found:
-            return dict(found)
+        try:
+            return _read_index(file)
+        except InputError as error:
+            logging.warning("%s; the records are indexed again", error)
     columns: dict[str, list] = {"shard": [], "offset": [], "length": [], "ids": [], "labels": [], "label_counts": []}
     size = sum(path.stat().st_size for path in files)
     with tqdm(total=size, unit="B", unit_scale=True, desc=f"indexing {split}", disable=size < 1 << 26) as bar:
@@ -179,10 +184,19 @@ def _index(folder: Path, split: str, files: tuple[Path, ...], id_feature: str | 
                     columns["ids"].append(str(numbers[0]) if numbers else value.bytes_list.value[0].decode())
                 bar.update(len(record) + 16)
     index = {name: np.array(values, str if name == "ids" else np.int64) for name, values in columns.items()}
-    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".index-", suffix=".npz")
-    with os.fdopen(handle, "wb") as stream:
-        np.savez(stream, **index)
-    Path(temporary).replace(file)
+    with replacing(file) as temporary:
+        np.savez(temporary, **index)
+    return index
+
+
+def _read_index(file: Path) -> dict[str, np.ndarray]:
+    """The arrays of an index. Raises InputError where they do not fit each other."""
+    index = read_npz(file, ["shard", "offset", "length", "ids", "labels", "label_counts"])
+    n, counts = len(np.atleast_1d(index["shard"])), index["label_counts"]
+    for name, array in index.items():
+        kind, rows = ("U" if name == "ids" else "i"), {"ids": (0, n), "labels": (int(counts.sum()),)}.get(name, (n,))
+        if array.dtype.kind != kind or array.ndim != 1 or len(array) not in rows:
+            raise InputError(f"{file}: {name}: found {array.dtype} {list(array.shape)}, expected one value a record")
     return index
 
 

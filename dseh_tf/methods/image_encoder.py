@@ -14,6 +14,7 @@ from dseh_tf.data import Split
 from dseh_tf.data.input_pipeline import array_batches
 from dseh_tf.data.pixels import image_batches, load_pixels
 from dseh_tf.errors import InputError
+from dseh_tf.files import replacing
 from dseh_tf.methods.base import Fitted, check_features
 from dseh_tf.models.backbones import Backbone, build_backbone
 from dseh_tf.retrieval import sign
@@ -121,9 +122,8 @@ class ImageEncoder(Fitted):
     def save(self, path: Path) -> None:
         """Writes the network to a .keras file, under another name until it is whole; nothing after labels alone."""
         if self.network is not None:
-            partial = path.with_name(f"partial-{path.name}")
-            self.network.save(partial)
-            partial.replace(path)
+            with replacing(path) as partial:
+                self.network.save(partial)
 
     def outputs(self, split: Split) -> dict[str, np.ndarray]:
         """The network's outputs, float32, a row each.

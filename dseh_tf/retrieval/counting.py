@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from dseh_tf.errors import InputError
-from dseh_tf.retrieval.codes import naming, read_npz, shown, words, write_npz
+from dseh_tf.files import read_npz, write_npz
+from dseh_tf.retrieval.codes import naming, shown, words
 from dseh_tf.retrieval.kernels import kernel, over_queries, popcount, trailing_zeros
 
 BLOCK = 2048  # rows; 16 KB of one-word codes, half a first-level cache; a multiple of 64

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from dseh_tf.errors import InputError, positive
-from dseh_tf.retrieval.codes import as_array, as_packed, naming, read_npz, shown, words, write_npz
+from dseh_tf.files import read_npz, write_npz
+from dseh_tf.retrieval.codes import as_array, as_packed, naming, shown, words
 from dseh_tf.retrieval.counting import BLOCK, block_distances
 from dseh_tf.retrieval.kernels import kernel, over_queries
 
