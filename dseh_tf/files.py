@@ -118,9 +118,9 @@ def read_json(path: Path | str, expected: str = "a run folder's") -> dict[str, A
     except OSError as error:
         raise InputError(f"{path}: found a file that cannot be read ({error.strerror}), expected {expected}") from None
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: found no JSON ({_reason(error)}), expected an object") from None
+        raise InputError(f"{path}: found no JSON ({_reason(error)}), expected JSON") from None
     if not isinstance(value, dict):
-        raise InputError(f"{path}: found a {type(value).__name__}, expected an object")
+        raise InputError(f"{path}: found {type(value).__name__}, expected named values")
     return value
 
 

@@ -92,7 +92,7 @@ def test_a_manifest_with_one_odd_entry_falls_back(store, entry):
 @pytest.mark.parametrize(
     ("contents", "told"),
     [
-        ({"progress_json": "[]"}, "progress.json: found a list"),
+        ({"progress_json": "[]"}, "progress.json: found list, expected named values"),
         ({"progress_json": "{"}, "progress.json: found no JSON"),
         ({"progress_json": '{"number": "three"}'}, "progress.json: number: a text"),
         ({"traces_npz": "text"}, "traces.npz: found a damaged or cut file"),
