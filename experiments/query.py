@@ -17,7 +17,8 @@ from absl import flags
 from dseh_tf.data import FileImages, Split
 from dseh_tf.errors import InputError
 from dseh_tf.retrieval import HammingIndex, hamming, load_codes, pack, sign
-from experiments import program, run_data, run_folder
+from dseh_tf.runs import read_config
+from experiments import program, run_data
 
 
 def define_flags() -> None:
@@ -57,7 +58,7 @@ def encode(workdir: Path, paths: tuple[Path, ...]):
     from dseh_tf.data.pixels import image_batches
     from dseh_tf.methods.image_encoder import load_network
 
-    config = run_folder.read_json(workdir / "config.json")
+    config = read_config(workdir, ("seed", "trunk"))
     file = workdir / "imgnet.keras"
     if not file.is_file():
         raise InputError(f"{file}: found no such file, expected the network of a finished run on images")

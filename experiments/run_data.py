@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,11 +50,15 @@ def load(
 
 
 def trunk_of(config: Mapping[str, Any]) -> Trunk:
-    """The trunk that config.json of a run on images names."""
+    """The trunk that config.json of a run on images names. Raises InputError on a field that no trunk has."""
     from dseh_tf.methods.image_encoder import Trunk
 
-    scaling = config["trunk"]["scaling"]
-    return Trunk(**{**config["trunk"], "scaling": None if scaling is None else tuple(scaling)})
+    stored, known = config["trunk"], [field.name for field in fields(Trunk)]
+    unknown = sorted(set(stored) - set(known))
+    if unknown:
+        raise InputError(f"config.json: trunk: found {', '.join(unknown)}, expected {', '.join(known)}")
+    scaling = stored.get("scaling")
+    return Trunk(**{**stored, "scaling": None if scaling is None else tuple(scaling)})
 
 
 def frozen_trunk(config: Mapping[str, Any], trunk: Trunk) -> Backbone:

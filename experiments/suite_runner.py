@@ -16,7 +16,8 @@ from pathlib import Path
 
 from dseh_tf.data import image_folder, image_lists
 from dseh_tf.errors import InputError
-from experiments.run_folder import environment, read_json
+from dseh_tf.runs import read_config, read_result
+from experiments.run_folder import environment
 from experiments.suite_table import State, Table
 from experiments.suites import SuiteRun
 
@@ -119,7 +120,10 @@ class Runner:
         path = self.folder / run.name / "config.json"
         if self._refusal(run) or not path.is_file():
             return False
-        config = read_json(path)
+        try:
+            config = read_config(path.parent)
+        except InputError:  # experiments.run says what is wrong with it, as of a run that fails
+            return True
         known = {"git_commit": self._commit}
         lists = [item.partition("=")[2] for item in self.arguments[run] if item.startswith("--lists_dir=")]
         if lists and "lists" in config:
@@ -144,7 +148,7 @@ class Runner:
             self._fail(run, refusal)
             return
         try:
-            score = read_json(self.folder / run.name / "result.json").get("map")
+            score = read_result(self.folder / run.name).get("map")
         except InputError as error:
             self._fail(run, str(error))
             return
