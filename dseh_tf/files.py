@@ -27,11 +27,11 @@ PARTIAL = ".partial-"  # how the name of a file begins until it is whole
 _BLOCK = 1 << 20
 _DEFLATE_RATIO = 1032  # no deflated byte stands for more than this many
 _DTYPE = re.compile(r"[<>|=]?(\?|[biufUS][0-9]{1,9})")
-_HEADER_FIELDS = {
-    "descr": re.compile(r"['\"]descr['\"]\s*:\s*['\"]([^'\"]*)['\"]"),
-    "fortran_order": re.compile(r"['\"]fortran_order['\"]\s*:\s*(True|False)"),
-    "shape": re.compile(r"['\"]shape['\"]\s*:\s*\(([0-9,\sL]*)\)"),
-}
+_SIZE = r"(?:0|[1-9][0-9]*)"
+_HEADER = re.compile(
+    r"\{'descr': ?(?P<kind>'[^']*'|\[.*\]), ?'fortran_order': ?(?P<order>True|False), ?"
+    rf"'shape': ?\((?P<shape>|{_SIZE},|{_SIZE}(?:, ?{_SIZE})+,?)\),? ?\}}[ \n]*"
+)
 
 
 class Header(NamedTuple):
@@ -220,18 +220,18 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, contents: bool) -> 
 def _header(stream: BinaryIO) -> Header:
     """Reads the header of an array. numpy's own reader evaluates it as Python, and fails in ways that name no file."""
     begin = stream.read(8)
-    if len(begin) < 8 or begin[:6] != b"\x93NUMPY" or begin[6] not in (1, 2):
+    if begin not in (b"\x93NUMPY\x01\x00", b"\x93NUMPY\x02\x00"):
         raise _Damaged("no header of an array")
-    length = int.from_bytes(stream.read(2 if begin[6] == 1 else 4), "little")
+    length = int.from_bytes(stream.read(2 * begin[6]), "little")
     text = stream.read(min(length, _BLOCK)).decode("latin-1")
-    fields = {name: pattern.search(text) for name, pattern in _HEADER_FIELDS.items()}
-    if len(text) < length or fields["shape"] is None or fields["fortran_order"] is None:
+    found = _HEADER.fullmatch(text)
+    if len(text) < length or found is None:
         raise _Damaged("no header of an array")
-    kind = "records" if fields["descr"] is None else fields["descr"][1]
+    kind = "records" if found["kind"].startswith("[") else found["kind"][1:-1]
     if not _DTYPE.fullmatch(kind):
         raise _NotPlain("Python objects" if "O" in kind else _printable(kind))
-    shape = tuple(int(size.strip().rstrip("L")) for size in fields["shape"][1].split(",") if size.strip())
-    header = Header(shape, np.dtype(kind), fields["fortran_order"][1] == "True")
+    shape = tuple(int(size) for size in found["shape"].split(",") if size.strip())
+    header = Header(shape, np.dtype(kind), found["order"] == "True")
     if len(shape) > 32 or (math.prod(shape) and not header.dtype.itemsize):
         raise _Damaged(f"an array of shape {list(shape)[:33]} and type {kind}")
     return header

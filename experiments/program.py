@@ -6,10 +6,12 @@ import logging as python_logging
 import os
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 from absl import app, logging
 
 from dseh_tf.errors import InputError, refusal
+from dseh_tf.files import writing
 
 _CHATTY = ("/tensorflow/python/", "/tensorflow_datasets/core/")
 
@@ -35,6 +37,10 @@ def run(main: Callable[[list[str]], None]) -> None:
             if len(arguments) > 1:
                 raise InputError(f"arguments: found {' '.join(arguments[1:])!r}, expected flags only")
             main(arguments)
+            with writing("standard output"):
+                sys.stdout.flush()
+        except BrokenPipeError:  # who read the output wanted no more of it, as `head`
+            _end(1)
         except InputError as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(2)
@@ -43,6 +49,15 @@ def run(main: Callable[[list[str]], None]) -> None:
             if told is None:
                 raise
             print(f"error: {told}", file=sys.stderr)
-            sys.exit(2)
+            _end(2)
 
     app.run(guarded)
+
+
+def _end(code: int) -> NoReturn:
+    """Ends the program without a word on output that cannot be written any more: Python would tell of it at the end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)

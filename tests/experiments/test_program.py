@@ -5,12 +5,17 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import absl.logging
 import pytest
 
 from dseh_tf.errors import InputError
 from experiments import program
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -70,6 +75,27 @@ def test_tensorflows_chatter_is_left_out(call, monkeypatch, path, level, told):
     assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "3"
     record = logging.LogRecord("absl", level, path, 1, "a line", None, None)
     assert bool(absl.logging.get_absl_logger().filter(record)) == told
+
+
+def test_a_reader_that_wants_no_more():
+    """`| head` ends a program without a traceback; a full disk below standard output is one line."""
+    code = "from experiments import program; program.run(lambda _: [print('line') for _ in range(100_000)])"
+    child = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert child.stdout.readline() == "line\n"
+    child.stdout.close()
+    assert child.stderr.read() == "" and child.wait() == 1
+    child.stderr.close()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_standard_output_on_a_full_disk():
+    code = "from experiments import program; program.run(lambda _: print('line'))"
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": ""},
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (2, "error: standard output: No space left on device\n")
 
 
 def test_other_failures_keep_their_traceback(call):
