@@ -42,10 +42,11 @@ def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
     if given.workdir is None:
         raise InputError("workdir: found none, expected a run folder")
     workdir = Path(given.workdir)
-    config = read_config(workdir, ("dataset", "method", "bits", "seed", "data", "trunk"))
+    read_config(workdir)
     network = workdir / "imgnet.keras"
     if not network.is_file():
         raise InputError(f"{network}: found no such file, expected the network of a finished run")
+    config = read_config(workdir, ("dataset", "method", "bits", "seed", "data", "trunk"))
     codes = load_codes(workdir / "codes.npz", bits=config.get("bits"))
     dataset = _dataset(config, given)
     for part in ("query", "database"):

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from dseh_tf.data import image_folder, image_lists
 from dseh_tf.errors import InputError
-from dseh_tf.runs import read_config, read_result
+from dseh_tf.runs import read_config, read_map
 from experiments.run_folder import environment
 from experiments.suite_table import State, Table
 from experiments.suites import SuiteRun
@@ -148,7 +148,7 @@ class Runner:
             self._fail(run, refusal)
             return
         try:
-            score = read_result(self.folder / run.name).get("map")
+            score = read_map(self.folder / run.name)
         except InputError as error:
             self._fail(run, str(error))
             return

@@ -18,7 +18,7 @@ from pathlib import Path
 from absl import flags
 
 from dseh_tf.errors import InputError
-from dseh_tf.runs import read_result
+from dseh_tf.runs import read_map
 from experiments import program, suite
 from experiments.run_folder import read_json, write_json
 from experiments.suite_runner import meaning
@@ -96,7 +96,9 @@ def choose(folder: Path, runs: list[SuiteRun]) -> dict[str, Mapping]:
     """Of every method its best finished trial and all of them: {"settings", "map", "trials"}; the first of equals."""
     trials: dict[str, list[dict]] = {}
     for run in runs:
-        score = read_result(folder / run.name, ("map",))["map"]
+        score = read_map(folder / run.name)
+        if score is None:
+            raise InputError(f"{folder / run.name / 'result.json'}: map: found none, expected a number")
         trials.setdefault(run.method, []).append({"settings": list(SETTINGS[run.method][run.trial]), "map": score})
     return {name: {**max(tried, key=lambda trial: trial["map"]), "trials": tried} for name, tried in trials.items()}
 
