@@ -16,11 +16,12 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from absl import app, flags, logging
 
 from dseh_tf.errors import InputError, refusal
+from dseh_tf.files import writing
 
 flags.disclaim_key_flags()  # a flag defined through this module belongs to the module that asks for it
 
@@ -78,7 +79,10 @@ def run(main: Callable[[list[str]], int | None], takes: str = "") -> None:
         def checked() -> int | None:
             if len(arguments) > 1 and not takes:
                 raise InputError(f"arguments: found {' '.join(arguments[1:])!r}, expected flags only")
-            return main(arguments)
+            code = main(arguments)
+            with writing("standard output"):
+                sys.stdout.flush()
+            return code
 
         return _guarded(checked)
 
@@ -93,8 +97,8 @@ def _guarded(act: Callable[[], Any]) -> Any:
         _end(f"error: {error}", 2)
     except KeyboardInterrupt:
         _end("stopped", STOPPED)
-    except BrokenPipeError:  # as in `... | head`; what is still in the buffer would raise again at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # as in `... | head`
+        _discard_output()
         sys.exit(128 + signal.SIGPIPE)
     except Exception as error:
         line = refusal(error) or out_of_memory(error)
@@ -103,9 +107,18 @@ def _guarded(act: Callable[[], Any]) -> Any:
         _end(f"error: {line}", 2)
 
 
-def _end(line: str, code: int) -> None:
+def _end(line: str, code: int) -> NoReturn:
     print(line, file=sys.stderr)
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _discard_output()
     sys.exit(code)
+
+
+def _discard_output() -> None:
+    """Standard output cannot be written any more; what is still in its buffer would raise again at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def parsed(arguments: Sequence[str], values: flags.FlagValues = flags.FLAGS) -> list[str]:

@@ -17,7 +17,9 @@ from absl import flags
 
 from dseh_tf.errors import InputError
 from dseh_tf.retrieval import cosine_average_precision, evaluate, load_codes
-from experiments import own_layers, program, run_data, run_folder
+from dseh_tf.runs import read_config, read_result
+from experiments import own_layers, program, run_data
+from experiments.results import difference
 
 if TYPE_CHECKING:
     from dseh_tf.data import RetrievalDataset
@@ -35,10 +37,11 @@ def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
     if given.workdir is None:
         raise InputError("workdir: found none, expected a run folder")
     workdir = Path(given.workdir)
-    config = run_folder.read_json(workdir / "config.json")
+    read_config(workdir)
     network = workdir / "imgnet.keras"
     if not network.is_file():
         raise InputError(f"{network}: found no such file, expected the network of a finished run")
+    config = read_config(workdir, ("dataset", "method", "bits", "seed", "data", "trunk"))
     codes = load_codes(workdir / "codes.npz", bits=config.get("bits"))
     own_layers.imported()
     dataset = _dataset(config, given)
@@ -48,6 +51,10 @@ def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
     query, database = _outputs(network, config, dataset)
     labels = codes.query_labels, codes.database_labels
     report = evaluate(codes.query_codes, codes.database_codes, *labels, bits=codes.bits)
+    before = read_result(workdir) if (workdir / "result.json").exists() else {}
+    told = difference(before, {"bits": codes.bits, "map": report.map})
+    if told:
+        raise InputError(f"{workdir / 'result.json'}: {told} as in codes.npz; the files are of different runs")
     outputs = cosine_average_precision(query, database, *labels).mean()
     distinct = len(np.unique(codes.database_codes, axis=0))
     print(f"{config['dataset']}  {config['method']}  {codes.bits} bits  seed {config['seed']}")

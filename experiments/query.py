@@ -24,6 +24,7 @@ from dseh_tf.data.decoding import decode_file, readable_suffixes
 from dseh_tf.data.files import list_below
 from dseh_tf.errors import InputError
 from dseh_tf.retrieval import HammingIndex, hamming, load_codes, pack, sign
+from dseh_tf.runs import read_config, read_result
 from experiments import own_layers, program, run_data, run_folder
 
 _TAKES = "the images to search with, as --images"
@@ -126,13 +127,13 @@ def check_run(workdir: Path) -> tuple[dict[str, Any], list[str]]:
     Raises:
         InputError: Where there is no such run. No TensorFlow is loaded.
     """
-    config, file = run_folder.read_json(workdir / "config.json"), workdir / "imgnet.keras"
+    config, file = read_config(workdir), workdir / "imgnet.keras"
     finished = (workdir / "result.json").is_file()
     if not file.is_file():
         trains = finished and config.get("phases") != "labnet" and (workdir / "codes.npz").is_file()
         why = f" ({config.get('method')} trains no network)" if trains else ""
         raise InputError(f"{file}: found no such file{why}, expected the network of a finished run on images")
-    return config, run_folder.read_json(workdir / "result.json").get("class_names", []) if finished else []
+    return config, read_result(workdir).get("class_names", []) if finished else []
 
 
 def _classes(labels: np.ndarray, names: Sequence[str]) -> dict[str, list[str]]:
@@ -156,7 +157,7 @@ def encode(workdir: Path, paths: Sequence[Path]) -> np.ndarray:
     from dseh_tf.data.pixels import image_batches
     from dseh_tf.methods.image_encoder import load_network
 
-    config = run_folder.read_json(workdir / "config.json")
+    config = read_config(workdir, ("seed", "trunk"))
     own_layers.imported()
     network = load_network(workdir / "imgnet.keras")
     trunk = run_data.trunk_of(config)

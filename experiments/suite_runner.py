@@ -16,8 +16,9 @@ from pathlib import Path
 
 from dseh_tf.data import image_folder, image_lists
 from dseh_tf.errors import InputError
+from dseh_tf.runs import read_config, read_map
 from experiments import program
-from experiments.run_folder import environment, read_json
+from experiments.run_folder import environment
 from experiments.suite_table import State, Table
 from experiments.suites import SuiteRun
 
@@ -121,7 +122,10 @@ class Runner:
         path = self.folder / run.name / "config.json"
         if self._refusal(run) or not path.is_file():
             return False
-        config = read_json(path)
+        try:
+            config = read_config(path.parent)
+        except InputError:  # experiments.run says what is wrong with it, as of a run that fails
+            return True
         known = {"git_commit": self._commit}
         lists = [item.partition("=")[2] for item in self.arguments[run] if item.startswith("--lists_dir=")]
         if lists and "lists" in config:
@@ -146,7 +150,7 @@ class Runner:
             self._fail(run, refusal)
             return
         try:
-            score = read_json(self.folder / run.name / "result.json").get("map")
+            score = read_map(self.folder / run.name)
         except InputError as error:
             self._fail(run, str(error))
             return

@@ -18,6 +18,7 @@ from pathlib import Path
 from absl import flags
 
 from dseh_tf.errors import InputError
+from dseh_tf.runs import read_map
 from experiments import program, suite
 from experiments.run_folder import read_json, write_json
 from experiments.suite_runner import meaning
@@ -87,6 +88,8 @@ def _known(path: Path, header: Mapping[str, object]) -> dict[str, Mapping]:
     for name, value in header.items():
         if before.get(name) != value:
             raise InputError(f"{path}: {name}: found {before.get(name)!r}, expected {value!r}; choose another --runs")
+    if not isinstance(before.get("methods"), dict):
+        raise InputError(f"{path}: methods: found {before.get('methods')!r}, expected choices by method; choose another --runs")
     return before["methods"]
 
 
@@ -94,7 +97,9 @@ def choose(folder: Path, runs: list[SuiteRun], every: Mapping[str, Sequence[Tria
     """Of every method its best finished trial and all of them: {"settings", "map", "trials"}; the first of equals."""
     trials: dict[str, list[dict]] = {}
     for run in runs:
-        score = read_json(folder / run.name / "result.json")["map"]
+        score = read_map(folder / run.name)
+        if score is None:
+            raise InputError(f"{folder / run.name / 'result.json'}: map: found none, expected a number")
         trials.setdefault(run.method, []).append({"settings": list(every[run.method][run.trial]), "map": score})
     return {name: {**max(tried, key=lambda trial: trial["map"]), "trials": tried} for name, tried in trials.items()}
 

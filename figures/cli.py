@@ -1,6 +1,7 @@
 """The command line that every module here shares: --runs, --out, and which of the runs to draw.
 
-Exit codes: 0 everything drawn · 2 nothing drawn (bad flags, no run folder) · 3 drawn, but a run folder was skipped.
+Exit codes: 0 everything drawn (a run that is not finished is passed over, with a line) · 2 nothing drawn (bad flags, no run
+folder, none that could be read) · 3 drawn, but a damaged run folder was skipped.
 """
 
 from __future__ import annotations
@@ -52,13 +53,15 @@ def program(draw: Draw, needs: tuple[str, ...] = ()) -> None:
         runs = read_runs(Path(flags.FLAGS.runs), needs)
         for line in (*runs.problems, *(f"note: {note}" for note in runs.notes)):
             print(line, file=sys.stderr)
+        if not len(runs) and any(not problem.unfinished for problem in runs.problems):
+            raise InputError(f"--runs: found no run folder in {runs.root} that can be read, expected at least one")
         style.apply()
         paths = draw(chosen(runs), Path(flags.FLAGS.out))
         for path in paths:
             print(path)
         if not paths:
             print("nothing to draw: no run has what this figure needs", file=sys.stderr)
-        return SKIPPED_EXIT_CODE if runs.problems else 0
+        return SKIPPED_EXIT_CODE if any(not problem.unfinished for problem in runs.problems) else 0
 
     define_flags()
     programs.run(main)

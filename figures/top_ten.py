@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from dseh_tf.retrieval import hamming
+from figures import contents
 from figures.runs import Run, Runs
 
 QUERIES, ANSWERS, SIZE = 12, 10, 96
@@ -116,7 +117,7 @@ def _item(
 def _pictures(run: Run) -> Callable[[str], str]:
     """id -> data URI, or an empty text where the run has no picture of it."""
     if run.has("thumbnails"):
-        stored = run.arrays("thumbnails")
+        stored = contents.thumbnails(run)
         images = dict(zip(map(str, stored["query_ids"]), stored["query_images"], strict=True))
         database = stored["database_images"]
         images |= dict(

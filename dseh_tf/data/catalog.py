@@ -21,6 +21,7 @@ from dseh_tf.data.official_files import read_lines
 from dseh_tf.data.protocols import Protocol, draw, every_class
 from dseh_tf.data.retrieval_dataset import ArrayImages, ImageSource, RetrievalDataset, Split, multi_hot
 from dseh_tf.errors import InputError, positive
+from dseh_tf.files import writing
 
 NUS_POOLS = {"nus_wide_21": {"labelled": 195_834, "tagged": 190_421}, "nus_wide_10": {"labelled": 186_577, "tagged": 181_365}}
 
@@ -128,7 +129,8 @@ def _multi_digits(options: DataOptions) -> RetrievalDataset:
     from dseh_tf.data.builders.multi_digits.multi_digits_dataset_builder import Builder
 
     builder = Builder(data_dir=options.data_dir)
-    builder.download_and_prepare()
+    with writing(builder.data_dir):
+        builder.download_and_prepare()
     splits = {}
     for part in ("train", "query", "database"):
         rows = tfds.as_numpy(builder.as_dataset(split=part, batch_size=-1))

@@ -16,11 +16,12 @@ import numpy as np
 from absl import logging
 from tqdm import tqdm
 
-from dseh_tf.data.files import check_regular, expanded, read_bytes
+from dseh_tf.data.files import check_regular, expanded
 from dseh_tf.data.memory_maps import check_finite, mapped, new_array
 from dseh_tf.data.pixels import image_batches
 from dseh_tf.data.retrieval_dataset import ImageSource, RetrievalDataset, Split
 from dseh_tf.errors import InputError
+from dseh_tf.files import read_json, writing
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -116,9 +117,10 @@ def write_features(
         database, rows = mapped(files["database"]), _rows_of(ids["train"], ids["database"])
         blocks = (database[rows[first : first + _BLOCK]] for first in range(0, len(rows), _BLOCK))
         _write_rows(partial / "train.npy", blocks, (len(rows), backbone.dim))
-    for part in _PARTS:
-        np.save(partial / f"{part}_ids.npy", ids[part], allow_pickle=False)
-    (partial / SUMMARY).write_text(json.dumps(summary, indent=1) + "\n")
+    with writing(folder):
+        for part in _PARTS:
+            np.save(partial / f"{part}_ids.npy", ids[part], allow_pickle=False)
+        (partial / SUMMARY).write_text(json.dumps(summary, indent=1) + "\n")
     if folder.exists():  # an empty folder that was made beforehand
         folder.rmdir()
     partial.replace(folder)
@@ -128,14 +130,11 @@ def write_features(
 def read_summary(folder: Path) -> dict[str, Any]:
     """`features.json` of a folder that `write_features` made. Raises InputError where it is none."""
     file = expanded(folder) / SUMMARY
-    text = read_bytes(file, "a folder that extract_features has finished")
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{file}: found no JSON ({error}), expected an object") from None
+    check_regular(file, "a folder that extract_features has finished")
+    found = read_json(file, "a folder that extract_features has finished")
     for name, kind in (("backbone", str), ("image_size", int), ("dim", int), ("mirrored", bool)):
-        if not isinstance(found, dict) or not isinstance(found.get(name), kind):
-            value = found.get(name) if isinstance(found, dict) else found
+        value = found.get(name)
+        if not isinstance(value, kind) or (kind is int and (isinstance(value, bool) or value < 1)):
             raise InputError(f"{file}: {name}: found {value!r}, expected {kind.__name__}")
     return found
 

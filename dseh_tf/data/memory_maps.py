@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
-from dseh_tf.data.files import check_regular
 from dseh_tf.errors import InputError
+from dseh_tf.files import mapped, replacing
+
+__all__ = ["GIB", "check_finite", "mapped", "new_array"]
 
 GIB = 1 << 30
 
@@ -25,29 +27,23 @@ def new_array(file: Path, shape: tuple[int, ...], dtype: np.dtype | type, what: 
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     needed, free = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize, shutil.disk_usage(file.parent).free
-    if needed > free:  # a memory map on a full disk would kill the process
+    if needed > free:
         raise InputError(f"{file.parent}: found {free / GIB:.1f} GiB free, expected {needed / GIB:.1f} GiB for {what}")
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=".partial-", suffix=".npy")
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    with replacing(file) as temporary:
         array = np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=shape)
+        _reserve(temporary)
         yield array
         array.flush()
-        temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
-def mapped(file: Path) -> np.ndarray:
-    """The array of a `.npy` file, read as it is used. Raises InputError where the file is damaged or not a `.npy` file."""
-    check_regular(file, "a .npy array")
-    try:
-        # Not np.load, which opens zip files too and advises to unpickle what it does not know.
-        return np.lib.format.open_memmap(file, mode="r")
-    except Exception as error:  # numpy parses the header with Python's own parser, which raises errors of many kinds
-        reason = next(iter(str(error).splitlines()), "end of file")
-        raise InputError(f"{file}: found a file cut off or damaged ({reason}), expected a whole .npy array") from None
+def _reserve(file: Path) -> None:
+    """Takes the file's room on the disk now: writing to a map of a disk that is full would kill the process (SIGBUS)."""
+    with file.open("r+b") as stream:
+        try:
+            os.posix_fallocate(stream.fileno(), 0, file.stat().st_size)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # a file system that cannot reserve
+                raise
 
 
 def check_finite(

@@ -14,7 +14,6 @@ import hashlib
 import json
 import os
 import struct
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,8 @@ from tqdm import tqdm
 
 from dseh_tf.data.decoding import decode_bytes
 from dseh_tf.data.files import check_regular, expanded
-from dseh_tf.errors import InputError
+from dseh_tf.errors import InputError, refusal
+from dseh_tf.files import read_npz, replacing
 
 _COLUMNS = ("shard", "offset", "length", "ids", "labels", "label_counts")
 
@@ -163,6 +163,9 @@ def prepare(builder: Any, name: str, data_dir: Path) -> Any:
         try:
             builder.download_and_prepare(download_dir=data_dir / "downloads", download_config=config)
         except Exception as error:  # whatever a download, an archive or a parser of TFDS raises is bad input here
+            told = refusal(error)
+            if told is not None:
+                raise InputError(f"{told} ({builder.data_dir}: TFDS could not prepare {name!r})") from None
             logging.debug("TFDS", exc_info=True)
             advice = " ".join((builder.MANUAL_DOWNLOAD_INSTRUCTIONS or "").split())
             raise InputError(
@@ -239,10 +242,9 @@ def _index(folder: Path, split: str, files: tuple[Path, ...], id_feature: str | 
     file = folder / f"index-{split}-{hashlib.sha256(stamp.encode()).hexdigest()[:16]}.npz"
     if file.is_file():
         try:
-            with np.load(file, allow_pickle=False) as found:
-                return {name: found[name] for name in _COLUMNS}
-        except Exception:  # of numpy's, zipfile's and the header parser's kinds; the index is made again
-            logging.warning("%s: found a damaged index, which is made again", file)
+            return _read_index(file)
+        except InputError as error:
+            logging.warning("%s; the records are indexed again", error)
     columns: dict[str, list] = {name: [] for name in _COLUMNS}
     size = sum(path.stat().st_size for path in files)
     with tqdm(total=size, unit="B", unit_scale=True, desc=f"indexing {split}", disable=size < 1 << 26) as bar:
@@ -264,23 +266,23 @@ def _index(folder: Path, split: str, files: tuple[Path, ...], id_feature: str | 
                     columns["ids"].append(str(numbers[0]) if numbers else texts[0].decode(errors="backslashreplace"))
                 bar.update(len(record) + 16)
     index = {name: np.array(values, str if name == "ids" else np.int64) for name, values in columns.items()}
-    _keep(index, file)
+    try:
+        with replacing(file) as temporary:
+            np.savez(temporary, **index)
+    except OSError as error:  # a folder that others own, or a full disk
+        logging.warning("%s: the index cannot be kept (%s); the records are scanned at every start", file, error.strerror)
     return index
 
 
-def _keep(index: dict[str, np.ndarray], file: Path) -> None:
-    """Writes the index for the next time; without it every program scans the records again."""
-    temporary = None
-    try:
-        handle, name = tempfile.mkstemp(dir=file.parent, prefix=".index-", suffix=".npz")
-        temporary = Path(name)
-        with os.fdopen(handle, "wb") as stream:
-            np.savez(stream, **index)
-        temporary.replace(file)
-    except OSError as error:  # a folder that others own, or a full disk
-        logging.warning("%s: the index cannot be kept (%s); the records are scanned at every start", file, error.strerror)
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+def _read_index(file: Path) -> dict[str, np.ndarray]:
+    """The arrays of an index. Raises InputError where they do not fit each other."""
+    index = read_npz(file, _COLUMNS)
+    n, counts = len(np.atleast_1d(index["shard"])), index["label_counts"]
+    for name, array in index.items():
+        kind, rows = ("U" if name == "ids" else "i"), {"ids": (0, n), "labels": (int(counts.sum()),)}.get(name, (n,))
+        if array.dtype.kind != kind or array.ndim != 1 or len(array) not in rows:
+            raise InputError(f"{file}: {name}: found {array.dtype} {list(array.shape)}, expected one value a record")
+    return index
 
 
 def _scan(path: Path):

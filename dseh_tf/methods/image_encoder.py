@@ -15,6 +15,7 @@ from dseh_tf.data.input_pipeline import array_batches
 from dseh_tf.data.pixels import image_batches, load_pixels
 from dseh_tf.data.retrieval_dataset import as_split
 from dseh_tf.errors import InputError
+from dseh_tf.files import replacing
 from dseh_tf.methods.base import Fitted, check_features
 from dseh_tf.models import keras_file
 from dseh_tf.models.backbones import Backbone, build_backbone
@@ -156,9 +157,8 @@ class ImageEncoder(Fitted):
     def save(self, path: Path) -> None:
         """Writes the network to a .keras file, under another name until it is whole; nothing after labels alone."""
         if self.network is not None:
-            partial = path.with_name(f"partial-{path.name}")
-            self.network.save(partial)
-            partial.replace(path)
+            with replacing(path) as partial:
+                self.network.save(partial)
 
     def outputs(self, split: Split) -> dict[str, np.ndarray]:
         """The network's outputs, float32, a row each, of a split or an array as in `encode`.

@@ -6,9 +6,6 @@ Bit k of a code is bit k % 8 of byte k // 8, 1 for +1; the bits that fill the la
 
 from __future__ import annotations
 
-import os
-import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -18,6 +15,7 @@ import numpy as np
 
 from dseh_tf.arrays import as_array, as_packed, as_real, as_texts, shown
 from dseh_tf.errors import InputError, positive
+from dseh_tf.files import read_npz, write_npz
 
 
 def sign(x: np.ndarray) -> np.ndarray:
@@ -205,43 +203,6 @@ def load_codes(path: Path | str, bits: int | None = None) -> CodesFile:
         if bits is not None and found != bits:
             raise InputError(f"bits: found codes of {found} bits, expected {bits}")
         return CodesFile(**{**arrays, "bits": int(found)})
-
-
-def write_npz(path: Path | str, arrays: dict[str, np.ndarray]) -> None:
-    """Writes arrays to a compressed npz under a temporary name, then renames it: a file that exists is whole."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **arrays)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def read_npz(path: Path | str, names: list[str], optional: list[str] | None = None) -> dict[str, np.ndarray]:
-    """The named arrays of an npz file, nothing unpickled; those of `optional` only where the file has them.
-
-    Raises InputError on a missing, damaged or incomplete file, and on an array of Python objects.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: found no such file, expected an npz file with {', '.join(names)}")
-    arrays = {}
-    try:
-        with zipfile.ZipFile(path):  # np.load would take any other content for a pickle
-            pass
-        with np.load(path, allow_pickle=False) as file:
-            for name in [*names, *(name for name in optional or () if name in file.files)]:
-                if name not in file.files:
-                    raise InputError(f"{path}: found no array {name!r}, expected {', '.join(names)}")
-                try:
-                    arrays[name] = file[name]
-                except ValueError:
-                    raise InputError(f"{path}: {name}: found no plain array, expected numbers or strings") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
-        raise InputError(f"{path}: found a damaged or cut file ({error}), expected a whole npz file") from None
-    return arrays
 
 
 @contextmanager

@@ -17,7 +17,8 @@ import numpy as np
 
 from dseh_tf.arrays import as_array, shown
 from dseh_tf.errors import InputError
-from dseh_tf.retrieval.codes import naming, read_npz, words, write_npz
+from dseh_tf.files import read_npz, write_npz
+from dseh_tf.retrieval.codes import naming, words
 from dseh_tf.retrieval.kernels import kernel, over_queries, popcount, trailing_zeros
 
 BLOCK = 2048  # rows; 16 KB of one-word codes, half a first-level cache; a multiple of 64

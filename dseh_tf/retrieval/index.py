@@ -8,7 +8,8 @@ import numpy as np
 
 from dseh_tf.arrays import as_packed, as_texts, shown
 from dseh_tf.errors import InputError, positive
-from dseh_tf.retrieval.codes import naming, read_npz, words, write_npz
+from dseh_tf.files import read_npz, write_npz
+from dseh_tf.retrieval.codes import naming, words
 from dseh_tf.retrieval.counting import block_distances, code_columns, read_only
 from dseh_tf.retrieval.kernels import kernel, over_queries
 

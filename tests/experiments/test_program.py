@@ -19,6 +19,8 @@ import pytest
 from dseh_tf.errors import InputError
 from experiments import program
 
+ROOT = Path(__file__).parents[2]
+
 
 @pytest.fixture
 def call(monkeypatch):
@@ -152,6 +154,17 @@ def _alive(pid: int) -> bool:
         return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
     except (ProcessLookupError, FileNotFoundError):
         return False
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_standard_output_on_a_full_disk():
+    code = "from experiments import program; program.run(lambda _: print('line'))"
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": ""},
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (2, "error: standard output: No space left on device\n")
 
 
 def test_other_failures_keep_their_traceback(call):

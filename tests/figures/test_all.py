@@ -253,3 +253,35 @@ def test_the_report_marks_collapsed_runs(tmp_path):
     assert "<tr class=collapsed>" in bad and "⚠ collapsed" in bad and "1 / 5" in bad and "16 + 0" in bad
     assert "1 distinct code for 5 label vectors" in section and "try &lt;less&gt;" in section
     assert "Runs that did not measure their codes: 1." in section
+
+
+def test_an_unfinished_run_folder_is_passed_over(tmp_path):
+    write_run(tmp_path / "runs" / "good", WORLD, "itq", 16)
+    (tmp_path / "runs" / "waiting").mkdir()
+    (tmp_path / "runs" / "waiting" / "config.json").write_text("{}")
+    done = start("figures.map_table", f"--runs={tmp_path / 'runs'}", f"--out={tmp_path / 'out'}")
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 0 and line.endswith("waiting: unfinished: found no result.json")
+    assert "(1) |" in (tmp_path / "out" / "map_table.md").read_text()
+
+
+def test_nothing_that_can_be_read_is_an_error(tmp_path):
+    write_run(tmp_path / "runs" / "broken", WORLD, "itq", 16)
+    (tmp_path / "runs" / "broken" / "counts.npz").write_bytes(b"PK")
+    done = start("figures.map_table", f"--runs={tmp_path / 'runs'}", f"--out={tmp_path / 'out'}")
+    assert done.returncode == 2 and done.stderr.splitlines()[-1].startswith("error: --runs: found no run folder in ")
+    assert "broken: skipped: counts.npz" in done.stderr and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("module", ["figures.map_table", "figures.pr_curve"])
+def test_a_disk_that_refuses_is_one_line_and_earlier_files_stay(tmp_path, module):
+    """The operating system refuses files beyond some bytes here, of text as of pictures."""
+    write_run(tmp_path / "runs" / "itq", WORLD, "itq", 16)
+    arguments = (f"--runs={tmp_path / 'runs'}", f"--out={tmp_path / 'out'}")
+    assert start(module, *arguments).returncode == 0
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
+    command = [sys.executable, "-B", "-c", limit + WITHOUT_TENSORFLOW, module, *arguments]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 2 and re.fullmatch(rf"error: {tmp_path / 'out'}/\w+\.\w+: File too large\n", done.stderr)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
