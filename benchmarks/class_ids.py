@@ -12,17 +12,18 @@ in a row (mind the memory: items x classes bytes). --call=evaluate_unseen has ha
 
 from __future__ import annotations
 
-import argparse
 import json
 import resource
 import statistics
 import subprocess
 import sys
 import time
+from typing import Any
 
 import numpy as np
 
 from dseh_tf.retrieval import Report, evaluate, evaluate_unseen
+from experiments import program
 
 BYTES, MEBIBYTE = 8, 2**20
 
@@ -32,7 +33,7 @@ def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / MEBIBYTE
 
 
-def measure(flags: argparse.Namespace, classes: int) -> dict[str, float]:
+def measure(flags: Any, classes: int) -> dict[str, float]:
     rng = np.random.default_rng(0)
     codes = [rng.integers(0, 256, (n, BYTES), np.uint8) for n in (flags.queries, flags.items)]
     labels = [rng.integers(0, classes, n) for n in (flags.queries, flags.items)]
@@ -62,14 +63,14 @@ def measure(flags: argparse.Namespace, classes: int) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = program.ArgumentParser(__doc__)
     parser.add_argument("--items", type=int, default=10_000_000)
     parser.add_argument("--queries", type=int, default=100)
     parser.add_argument("--classes", type=lambda text: [int(n) for n in text.split(",")], default=[10, 1000])
     parser.add_argument("--of", choices=["ids", "multi_hot"], default="ids")
     parser.add_argument("--call", choices=["evaluate", "evaluate_unseen"], default="evaluate")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--child", action="store_true", help="used within: one measurement in a process of its own")
     flags = parser.parse_args()
     if flags.child:
         print(json.dumps(measure(flags, flags.classes[0])))

@@ -10,7 +10,6 @@ and distances must be equal to the default's, distances to the other's.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import time
 from collections.abc import Callable
@@ -19,6 +18,7 @@ import faiss
 import numpy as np
 
 from dseh_tf.retrieval import HammingIndex
+from experiments import program
 
 
 def cpu_milliseconds(function: Callable[[], object]) -> float:
@@ -65,7 +65,7 @@ def compare(bits: int, ks: list[int], items: int, queries: int, repeats: int, rn
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = program.ArgumentParser(__doc__)
     parser.add_argument("--items", type=int, default=10_000_000)
     parser.add_argument("--bits", type=numbers, default=[32, 64, 128], help="multiples of 8, as faiss needs them")
     parser.add_argument("--k", type=numbers, default=[1, 10, 100, 1000])
