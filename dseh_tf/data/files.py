@@ -50,6 +50,34 @@ def hidden(name: str) -> bool:
     return name.startswith(".") or name.casefold() in _SYSTEM_NAMES
 
 
+def is_there(path: Path) -> bool:
+    """Whether anything has this path, also a link to nothing.
+
+    False for a path that no file can have, where `Path.exists` raises OSError (a name that is too long).
+    """
+    try:
+        path.lstat()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def is_folder(path: Path) -> bool:
+    """Whether `path` is a folder or a link to one; False for a path that no folder can have."""
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def is_regular(path: Path) -> bool:
+    """Whether `path` is a regular file or a link to one; False for a path that no file can have."""
+    try:
+        return irregular(path) is None
+    except (OSError, ValueError):
+        return False
+
+
 def irregular(file: Path) -> str | None:
     """What `file` is where it is not a regular file ("a named pipe"); None for a regular file. Links are followed.
 
