@@ -82,7 +82,7 @@ def refusal(error: BaseException) -> str | None:
 
 
 def _refused(error: BaseException | None) -> tuple[int | None, str]:
-    """(number, file or folder) of an error or of the one it was raised from; (None, "") where the disk did not refuse."""
+    """(number, file or folder) of an error, or of one it was raised from or hid; (None, "") where no disk refused."""
     while error is not None:
         if isinstance(error, OSError):
             path = error.filename2 or error.filename or ""
@@ -94,5 +94,5 @@ def _refused(error: BaseException | None) -> tuple[int | None, str]:
             found = _TENSORFLOW.search(str(error))
             if found:
                 return _NUMBERS[found[2]], found[1].strip()
-        error = error.__cause__
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return None, ""

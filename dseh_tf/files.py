@@ -12,6 +12,7 @@ import json
 import math
 import os
 import re
+import stat
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -31,6 +32,15 @@ _SIZE = r"(?:0|[1-9][0-9]*)"
 _HEADER = re.compile(
     r"\{'descr': ?(?P<kind>'[^']*'|\[.*\]), ?'fortran_order': ?(?P<order>True|False), ?"
     rf"'shape': ?\((?P<shape>|{_SIZE},|{_SIZE}(?:, ?{_SIZE})+,?)\),? ?\}}[ \n]*"
+)
+
+
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
 )
 
 
@@ -108,10 +118,34 @@ def write_npz(path: Path | str, arrays: Mapping[str, np.ndarray]) -> None:
 # Reading ---------------------------------------------------------------------------------------------------------------
 
 
+def irregular(file: Path) -> str | None:
+    """What `file` is where it is not a regular file ("a named pipe"); None for a regular file. Links are followed.
+
+    Reading from a pipe or a device may wait for ever, so this comes before `open`. Raises OSError or ValueError as
+    `Path.stat` does.
+    """
+    mode = file.stat().st_mode
+    if stat.S_ISREG(mode):
+        return None
+    return next((kind for is_kind, kind in _KINDS if is_kind(mode)), "something else")
+
+
+def check_regular(file: Path, expected: str = "a regular file") -> None:
+    """Raises InputError where `file` is missing, cannot be looked at, or is not a regular file."""
+    try:
+        kind = irregular(file)
+    except FileNotFoundError:
+        raise InputError(f"{file}: found no such file, expected {expected}") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file}: cannot be read ({_reason(error)}), expected {expected}") from None
+    if kind is not None:
+        raise InputError(f"{file}: found {kind}, expected {expected}")
+
+
 def read_json(path: Path | str, expected: str = "a run folder's") -> dict[str, Any]:
     """The object in a JSON file. Raises InputError where the file is missing, damaged or holds another value."""
     path = Path(path)
-    _check_is_file(path, expected)
+    check_regular(path, expected)
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -153,7 +187,7 @@ def mapped(path: Path | str) -> np.ndarray:
     Raises InputError where the file is missing, cut off, longer than its array, or holds Python objects.
     """
     path = Path(path)
-    _check_is_file(path, "a .npy array")
+    check_regular(path, "a .npy array")
     try:
         with path.open("rb") as file:
             header, begin = _header(file), file.tell()
@@ -179,7 +213,7 @@ def _members(
     """(name, header, array or None) of the arrays asked for."""
     path, wanted = Path(path), None if names is None else list(names)
     told = ", ".join(wanted) if wanted else "arrays"
-    _check_is_file(path, f"an npz file with {told}")
+    check_regular(path, f"an npz file with {told}")
     found = []
     try:
         with zipfile.ZipFile(path) as archive:
@@ -259,12 +293,6 @@ def _check_values(raw: np.ndarray, dtype: np.dtype) -> None:
         points = raw.view(np.dtype(np.uint32).newbyteorder(dtype.byteorder))
         if points.max() > 0x10FFFF or ((points >= 0xD800) & (points < 0xE000)).any():
             raise _Damaged("text with characters that do not exist")
-
-
-def _check_is_file(path: Path, expected: str) -> None:
-    if not path.is_file():
-        found = "a folder" if path.is_dir() else "no such file" if not path.exists() else "no regular file"
-        raise InputError(f"{path}: found {found}, expected {expected}")
 
 
 def _reason(error: Exception) -> str:

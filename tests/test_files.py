@@ -135,7 +135,7 @@ def test_odd_headers(tmp_path, raw):
 
 
 def test_what_is_no_file(tmp_path):
-    for name, found in (("absent", "no such file"), ("folder", "a folder"), ("pipe", "no regular file")):
+    for name, found in (("absent", "no such file"), ("folder", "a folder"), ("pipe", "a named pipe")):
         path = tmp_path / name
         path.mkdir() if name == "folder" else os.mkfifo(path) if name == "pipe" else None
         for read in (read_npz, mapped, npz_headers):
@@ -200,7 +200,7 @@ def _files(folder: Path, seed: int, save) -> dict[str, tuple[Path, object]]:
 
 def _arrays(found: object) -> dict[str, np.ndarray]:
     if isinstance(found, HammingIndex):
-        codes, ids = found._merged()
+        codes, ids = found._joined()
         return {"codes": codes, "ids": ids, "bits": np.asarray(found.bits)}
     held = found if isinstance(found, dict) else vars(found)
     return {name: np.asarray(value) for name, value in held.items()}

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dseh_tf.errors import InputError
+from dseh_tf.files import check_regular, irregular
 
 # Written into folders by macOS, Windows, and NAS systems (thumbnails, bins); lower case.
 _SYSTEM_NAMES = frozenset(
@@ -18,15 +19,6 @@ _SYSTEM_NAMES = frozenset(
         "@eadir", "@recycle", "@recently-snapshot", "#recycle", "#snapshot", "lost+found",
     )
 )  # fmt: skip
-
-_KINDS = (
-    (stat.S_ISDIR, "a folder"),
-    (stat.S_ISFIFO, "a named pipe"),
-    (stat.S_ISSOCK, "a socket"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
-)
-
 
 def expanded(path: str | os.PathLike[str]) -> Path:
     """The path with a leading `~` or `~user` replaced by that home folder; unchanged where there is no such user.
@@ -50,28 +42,32 @@ def hidden(name: str) -> bool:
     return name.startswith(".") or name.casefold() in _SYSTEM_NAMES
 
 
-def irregular(file: Path) -> str | None:
-    """What `file` is where it is not a regular file ("a named pipe"); None for a regular file. Links are followed.
+def is_there(path: Path) -> bool:
+    """Whether anything has this path, also a link to nothing.
 
-    Reading from a pipe or a device may wait for ever, so this comes before `open`. Raises OSError or ValueError as
-    `Path.stat` does.
+    False for a path that no file can have, where `Path.exists` raises OSError (a name that is too long).
     """
-    mode = file.stat().st_mode
-    if stat.S_ISREG(mode):
-        return None
-    return next((kind for is_kind, kind in _KINDS if is_kind(mode)), "something else")
-
-
-def check_regular(file: Path, expected: str = "a regular file") -> None:
-    """Raises InputError where `file` is missing, cannot be looked at, or is not a regular file."""
     try:
-        kind = irregular(file)
-    except FileNotFoundError:
-        raise InputError(f"{file}: no such file, expected {expected}") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{file}: cannot be read ({_reason(error)}), expected {expected}") from None
-    if kind is not None:
-        raise InputError(f"{file}: found {kind}, expected {expected}")
+        path.lstat()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def is_folder(path: Path) -> bool:
+    """Whether `path` is a folder or a link to one; False for a path that no folder can have."""
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def is_regular(path: Path) -> bool:
+    """Whether `path` is a regular file or a link to one; False for a path that no file can have."""
+    try:
+        return irregular(path) is None
+    except (OSError, ValueError):
+        return False
 
 
 def read_bytes(file: Path, expected: str = "a regular file") -> bytes:

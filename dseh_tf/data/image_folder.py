@@ -9,7 +9,7 @@ import numpy as np
 from absl import logging
 
 from dseh_tf.data.decoding import readable_suffixes
-from dseh_tf.data.files import Listing, entries, expanded, hidden, list_below
+from dseh_tf.data.files import Listing, entries, expanded, hidden, is_folder, list_below
 from dseh_tf.data.retrieval_dataset import FileImages, multi_hot
 from dseh_tf.errors import InputError
 
@@ -46,14 +46,14 @@ def digest(root: Path) -> str:
 
 def _listed(root: Path) -> tuple[list[Path], list[int], tuple[str, ...], Listing]:
     """(paths of the images, the class of each, names of the classes, all that was found and passed over)."""
-    if not root.is_dir():
+    if not is_folder(root):
         raise InputError(f"{root}: no such folder, expected one with a folder a class")
     total = Listing()
     folders = []
     for entry in entries(root):
         if hidden(entry.name):
             total.hidden += 1
-        elif entry.is_dir():
+        elif is_folder(entry):
             folders.append(entry)
         else:
             total.others[f"{entry.suffix.lower() or 'no suffix'} beside the classes"] += 1

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from absl import logging
 
-from dseh_tf.data.files import expanded, read_bytes
+from dseh_tf.data.files import expanded, is_folder, is_regular, is_there, read_bytes
 from dseh_tf.data.image_checks import check_images, without_bad_images
 from dseh_tf.data.retrieval_dataset import FileImages, RetrievalDataset, Split
 from dseh_tf.errors import InputError
@@ -74,11 +74,11 @@ def load_image_lists(
     """
     lists_dir = expanded(lists_dir)
     root = expanded(images_root) if images_root is not None else lists_dir
-    if not lists_dir.is_dir():
+    if not is_folder(lists_dir):
         raise InputError(f"{lists_dir}: no such folder, expected one with train.txt and test.txt")
-    if not labels_only and not root.is_dir():
+    if not labels_only and not is_folder(root):
         raise InputError(f"{root}: no such folder, expected the one the images' paths start from")
-    has_database = (lists_dir / _FILES["database"]).exists()
+    has_database = is_there(lists_dir / _FILES["database"])
     names = _FILES if has_database else {**_FILES, "database": _FILES["train"]}
     read = {name: read_image_list(lists_dir / name, unlabelled) for name in dict.fromkeys(names.values())}
     lists = {part: read[name] for part, name in names.items()}
@@ -108,7 +108,7 @@ def load_image_lists(
 def digest(lists_dir: Path) -> str:
     """Of the lists as they stand: equal digests are equal splits. A list that is missing counts as empty."""
     files = (expanded(lists_dir) / name for name in _FILES.values())
-    parts = (read_bytes(file) if file.is_file() else b"" for file in files)
+    parts = (read_bytes(file) if is_regular(file) else b"" for file in files)
     return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:16]
 
 
@@ -285,7 +285,7 @@ def _split(entries: ImageList, root: Path | None) -> Split:
 
 def _class_names(lists_dir: Path, classes: int) -> tuple[str, ...]:
     for file in (lists_dir / "words.txt", lists_dir / "classes.txt"):
-        if not file.exists():
+        if not is_there(file):
             continue
         try:
             text = read_bytes(file, "a class name a line").decode("utf-8-sig")

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from absl import logging
 
-from dseh_tf.data.files import expanded, hidden
+from dseh_tf.data.files import expanded, hidden, is_folder
 from dseh_tf.data.official_files import find_file, find_folder, read_bits, read_lines, stream_bit_rows
 from dseh_tf.data.retrieval_dataset import FileImages
 from dseh_tf.errors import InputError
@@ -129,7 +129,7 @@ def find_images(nus_wide: NusWide, rows: np.ndarray, images_root: Path | None = 
     """
     known = [nus_wide.root / name for name in ("Flickr", "images", "Images")]
     bases = known if images_root is None else [expanded(images_root)]
-    base = next((base for base in bases if base.is_dir()), None)
+    base = next((base for base in bases if is_folder(base)), None)
     if base is None:
         raise InputError(f"{bases[0]}: no such folder, expected the images; {SOURCE}")
     files = _list_images(base)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dseh_tf.data.files import check_regular, expanded, read_bytes
+from dseh_tf.data.files import check_regular, expanded, is_there, read_bytes
 from dseh_tf.errors import InputError
 
 _BLOCK = 1 << 24  # bytes of text held at once
@@ -23,7 +23,7 @@ def find_folder(data_dir: Path, names: tuple[str, ...], holds: tuple[str, ...], 
     places = [data_dir]
     places += [base / name for base in (data_dir, data_dir / "downloads" / "manual") for name in names]
     for place in places:
-        if any((place / path).exists() for path in holds):
+        if any(is_there(place / path) for path in holds):
             return place
     raise InputError(
         f"{data_dir}: found no {holds[0]} here or in {', '.join(str(place) for place in places[1:])}; {source}"
@@ -36,7 +36,7 @@ def find_file(root: Path, *paths: str, source: str) -> Path:
     Raises InputError naming the first and where to get it.
     """
     for path in paths:
-        if (root / path).exists():
+        if is_there(root / path):
             check_regular(root / path)
             return root / path
     raise InputError(f"{root / paths[0]}: no such file; {source}")

@@ -23,9 +23,9 @@ from absl import logging
 from tqdm import tqdm
 
 from dseh_tf.data.decoding import decode_bytes
-from dseh_tf.data.files import check_regular, expanded
+from dseh_tf.data.files import expanded, is_folder
 from dseh_tf.errors import InputError, refusal
-from dseh_tf.files import read_npz, replacing
+from dseh_tf.files import check_regular, read_npz, replacing
 
 _COLUMNS = ("shard", "offset", "length", "ids", "labels", "label_counts")
 
@@ -159,7 +159,7 @@ def prepare(builder: Any, name: str, data_dir: Path) -> Any:
     data_dir = expanded(data_dir)
     if not builder.info.splits:
         manual = data_dir / "downloads" / "manual"
-        config = tfds.download.DownloadConfig(manual_dir=manual if manual.is_dir() else None)
+        config = tfds.download.DownloadConfig(manual_dir=manual if is_folder(manual) else None)
         try:
             builder.download_and_prepare(download_dir=data_dir / "downloads", download_config=config)
         except Exception as error:  # whatever a download, an archive or a parser of TFDS raises is bad input here

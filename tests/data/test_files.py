@@ -342,3 +342,30 @@ def test_a_bad_draw_seed():
 def test_importing_the_readers_loads_no_tensorflow():
     code = "import sys, dseh_tf.data.catalog, dseh_tf.data.features; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_paths_that_no_file_can_have(tmp_path):
+    """A name of more than 255 bytes, or with a NUL: `Path.exists` and `Path.is_dir` raise OSError for the first."""
+    for name in ("x" * 300, "nul\x00"):
+        odd = tmp_path / name
+        assert not files.is_there(odd) and not files.is_folder(odd)
+        for read in (
+            read_image_folder, digest, load_image_lists, read_image_list, read_nus_wide, read_mirflickr, decode_file,
+            features.read_summary, memory_maps.mapped, lambda path: load_image_lists(tmp_path, path),
+            lambda path: catalog._imagenet_classes(DataOptions(imagenet_classes=path), ()),
+        ):  # fmt: skip
+            with pytest.raises(InputError):
+                read(odd)
+        assert image_lists.digest(odd) == image_lists.digest(tmp_path)
+    miniatures.write_nus_wide(tmp_path, images=24, concepts=4)
+    (tmp_path / "Concepts81.txt").write_text("x" * 300)
+    with pytest.raises(InputError, match=r"Labels_x+\.txt: no such file"):
+        read_nus_wide(tmp_path)
+
+
+def test_a_database_list_that_is_a_link_to_nothing(tmp_path):
+    miniatures.write_image_lists(tmp_path)
+    (tmp_path / "database.txt").unlink()
+    (tmp_path / "database.txt").symlink_to(tmp_path / "moved.txt")
+    with pytest.raises(InputError, match=r"database\.txt: no such file"):
+        load_image_lists(tmp_path)
