@@ -198,7 +198,7 @@ def test_another_extraction_overwrites_nothing(dataset, backbone, folder, tmp_pa
         features.write_features(dataset, backbone, folder, {"dataset": "halves", "split_seed": 1}, progress=False)
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "mine.txt").write_text("mine")
-    with pytest.raises(InputError, match=r"features\.json: no such file"):
+    with pytest.raises(InputError, match=r"features\.json: found no such file"):
         features.write_features(dataset, backbone, tmp_path / "notes", {}, progress=False)
     with pytest.raises(InputError, match="found labels only, expected images"):
         features.write_features(_labels_only(dataset), backbone, tmp_path / "other", {}, progress=False)
@@ -230,7 +230,7 @@ def _renamed(folder):
     [
         (lambda f: _cut(f, "database"), r"database\.npy: found a file cut off or damaged"),
         (lambda f: (f / "query.npy").write_bytes(b""), r"query\.npy: found a file cut off or damaged"),
-        (lambda f: (f / "train_mirrored.npy").unlink(), r"train_mirrored\.npy: no such file"),
+        (lambda f: (f / "train_mirrored.npy").unlink(), r"train_mirrored\.npy: found no such file"),
         (lambda f: _without_rows(f, "database"), r"database\.npy: found float32 \[129, 6\], expected float32 \[130, 6\]"),
         (lambda f: np.save(f / "query.npy", np.zeros((20, 5), "f")), r"query\.npy: found float32 \[20, 5\], expected .*\[20, 6\]"),
         (lambda f: np.save(f / "query.npy", np.zeros((20, 6))), r"query\.npy: found float64 .*expected float32"),
@@ -240,7 +240,7 @@ def _renamed(folder):
         (lambda f: np.save(f / "train_ids.npy", np.arange(40)), r"train_ids\.npy: found int64 \[40\], expected text"),
         (lambda f: (f / "features.json").write_text("{"), r"features\.json: found no JSON"),
         (lambda f: (f / "features.json").write_text('{"backbone": "x"}'), r"features\.json: image_size: found None, expected int"),
-        (lambda f: (f / "features.json").unlink(), r"features\.json: no such file"),
+        (lambda f: (f / "features.json").unlink(), r"features\.json: found no such file"),
         (lambda f: np.save(f / "query.npy", np.array([{}]), allow_pickle=True), r"query\.npy: found a file cut off or damaged"),
     ],
 )  # fmt: skip

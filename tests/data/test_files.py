@@ -367,5 +367,5 @@ def test_a_database_list_that_is_a_link_to_nothing(tmp_path):
     miniatures.write_image_lists(tmp_path)
     (tmp_path / "database.txt").unlink()
     (tmp_path / "database.txt").symlink_to(tmp_path / "moved.txt")
-    with pytest.raises(InputError, match=r"database\.txt: no such file"):
+    with pytest.raises(InputError, match=r"database\.txt: found no such file"):
         load_image_lists(tmp_path)
