@@ -62,26 +62,17 @@ def trunk() -> Trunk:
         except ValueError:
             raise InputError(f"backbone_scaling: found {','.join(_SCALING.value)}, expected mean,scale") from None
         scaling = (mean, scale)
-    weights = _WEIGHTS.value
     default = 224 if BACKBONE.value == "cnn_f" else _IMAGE_SIZES.get(data_flags.DATASET.value, 224)
     return Trunk(
-        _path(BACKBONE.value),
+        BACKBONE.value,
         _IMAGE_SIZE.value or default,
         TRAIN.value,
         scaling,
         mirror=data_flags.DATASET.value != "multi_digits",
-        weights=weights and _path(weights),
+        weights=_WEIGHTS.value,
         train_from=_TRAIN_FROM.value,
         import_modules=own_layers.imported(),
     )
-
-
-def _path(text: str) -> str:
-    """A path with its ~ expanded; a name, and any other path, as it is given: config.json compares them as texts."""
-    try:
-        return str(Path(text).expanduser()) if text.startswith("~") else text
-    except RuntimeError:
-        raise InputError(f"{text}: found no home folder of that user, expected a path") from None
 
 
 def trunk_of_features(summary: Mapping[str, Any], folder: str) -> Trunk:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,21 +92,15 @@ def trunk_of(config: Mapping[str, Any]) -> Trunk:
     """
     from dseh_tf.methods.image_encoder import Trunk
 
-    stored = config.get("trunk")
-    known = [field.name for field in fields(Trunk)]
-    if not isinstance(stored, dict):
-        raise InputError(f"config.json: trunk: found {stored!r}, expected that of a run on images")
-    unknown = sorted(set(stored) - set(known))
-    if unknown:
-        raise InputError(f"config.json: trunk: found {', '.join(unknown)}, expected {', '.join(known)}")
-    given = {name: value for name, value in stored.items() if name != "import_modules"}
+    found = config.get("trunk")
     try:
-        scaling = given.pop("scaling", None)
+        given = {name: value for name, value in found.items() if name != "import_modules"}
+        scaling = given.pop("scaling")
         trunk = Trunk(**given, scaling=None if scaling is None else tuple(map(float, scaling)))
-    except (TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         trunk = None
     if trunk is None or not isinstance(trunk.backbone, str) or type(trunk.image_size) is not int:
-        raise InputError(f"config.json: trunk: found {stored!r}, expected that of a run on images")
+        raise InputError(f"config.json: trunk: found {found!r}, expected that of a run on images")
     return trunk
 
 

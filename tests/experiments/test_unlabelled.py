@@ -45,7 +45,7 @@ def test_config_of_runs_that_refuse_is_as_before_the_flag(run):
 
     with parsed():
         assert "unlabelled" not in data_flags.config()
-    with parsed("--unlabelled=leave_out"):
+    with parsed("--dataset=image_lists", "--unlabelled=leave_out"):
         assert data_flags.config()["unlabelled"] == "leave_out"
 
 
