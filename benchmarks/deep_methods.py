@@ -12,7 +12,6 @@ and codes.
 
 from __future__ import annotations
 
-import argparse
 import os
 import time
 from dataclasses import dataclass, field
@@ -31,6 +30,7 @@ from dseh_tf.methods.image_encoder import Trunk
 from dseh_tf.models.layers import DropoutStream, dropout_stream
 from dseh_tf.training.runtime import Runtime
 from dseh_tf.training.trainer import Phase, Trainer, VariableGroup, apply_gradients
+from experiments import program
 
 NAMES = (*(name for name, kind in METHODS.items() if issubclass(kind, DeepMethod)), "dseh")
 # Batches that the trainer has drawn ahead while the others had their turn must not be most of a block.
@@ -150,7 +150,7 @@ def measure(name: str, trunk: str, dataset: RetrievalDataset, batch: int, repeat
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = program.ArgumentParser(__doc__)
     parser.add_argument("--methods", default=",".join(NAMES))
     parser.add_argument("--trunks", default="cnn_f,features")
     parser.add_argument("--batch", type=int, default=32)

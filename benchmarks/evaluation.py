@@ -8,7 +8,6 @@ its counts are compared with ours. The argsort loop is timed on a sample of the 
 
 from __future__ import annotations
 
-import argparse
 import ctypes
 import statistics
 import subprocess
@@ -24,6 +23,7 @@ from dseh_tf.retrieval import Counts, evaluate, unpack
 from dseh_tf.retrieval.codes import words
 from dseh_tf.retrieval.counting import Queries, Shard, count
 from dseh_tf.retrieval.kernels import default_threads, over_queries
+from experiments import program
 
 BITS, CLASSES, LABELS_A_ROW, REPEATS = 64, 80, 2.9, 5
 
@@ -92,7 +92,7 @@ def seconds(function: Callable[[], object]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = program.ArgumentParser(__doc__)
     parser.add_argument("--full", action="store_true", help="time the argsort loop on all queries (about a minute)")
     parser.add_argument("--sample", type=int, default=100, help="queries of the argsort loop otherwise")
     parser.add_argument("--queries", type=int, default=5000)

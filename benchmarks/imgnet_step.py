@@ -16,10 +16,8 @@ medians of the ratios within a turn. Times are wall-clock times; on a shared mac
 
 from __future__ import annotations
 
-import argparse
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -34,6 +32,7 @@ from dseh_tf.methods.dseh import DSEH, _Training
 from dseh_tf.methods.image_encoder import Trunk
 from dseh_tf.training.runtime import Runtime
 from dseh_tf.training.trainer import Phase
+from experiments import program
 
 BLOCK, BITS, BATCH = 40, 32, 128
 
@@ -118,8 +117,8 @@ def measure(name: str, labels: np.ndarray, labnet_epochs: int, repeats: int) -> 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--lists", type=Path, help="folder with train.txt, a line `path 0 1 0 ...` an image")
+    parser = program.ArgumentParser(__doc__)
+    parser.add_argument("--lists", type=program.path, help="folder with train.txt, a line `path 0 1 0 ...` an image")
     parser.add_argument("--rows", type=int, default=10000)
     parser.add_argument("--distinct", type=int, default=3845)
     parser.add_argument("--classes", type=int, default=80)

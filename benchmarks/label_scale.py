@@ -11,7 +11,6 @@ Prints seconds, and the peak memory of each process.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import resource
@@ -24,6 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from dseh_tf.retrieval import evaluate
+from experiments import program
 
 IMAGES, CONCEPTS, POOL, FREQUENT = 269_648, 81, 195_834, 21
 QUERIES, TRAIN, BITS = 2_100, 10_500, 32
@@ -103,7 +103,7 @@ def evaluation(labels: np.ndarray, rng: np.random.Generator) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = program.ArgumentParser(__doc__)
     parser.add_argument("--epochs", type=int, default=2, help="LabNet epochs")
     epochs = f"--labnet_epochs={parser.parse_args().epochs}"
     rng = np.random.default_rng(0)

@@ -10,7 +10,6 @@ over tied orders).
 
 from __future__ import annotations
 
-import argparse
 import os
 import time
 
@@ -21,6 +20,7 @@ import numpy as np
 from dseh_tf.data import RetrievalDataset
 from dseh_tf.methods.dseh import DSEH
 from dseh_tf.training.runtime import Runtime
+from experiments import program
 
 
 def one_label(classes: int, tail: float = 1.0):
@@ -80,7 +80,7 @@ def measure(draw, bits: int, preset: str, rows: int) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = program.ArgumentParser(__doc__)
     parser.add_argument("--presets", default="release,modern")
     parser.add_argument("--rows", type=int, default=2000)
     parser.add_argument("--structures", default=";".join(STRUCTURES), help="separated by semicolons")

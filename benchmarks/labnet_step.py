@@ -10,7 +10,6 @@ ratios within a turn.
 
 from __future__ import annotations
 
-import argparse
 import os
 import time
 from dataclasses import dataclass, field
@@ -26,6 +25,7 @@ from dseh_tf.methods.dseh import DSEH, _Training
 from dseh_tf.presets import RELEASE
 from dseh_tf.training.runtime import Runtime
 from dseh_tf.training.trainer import Phase, build_optimizer
+from experiments import program
 
 BLOCK, RIVAL_STEPS = 50, 20
 PRESET = RELEASE["nus_wide"]
@@ -149,7 +149,7 @@ class Turns:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = program.ArgumentParser(__doc__)
     parser.add_argument("--rows", type=int, default=10500)
     parser.add_argument("--classes", type=int, default=21)
     parser.add_argument("--bits", type=int, default=32)

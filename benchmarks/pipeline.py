@@ -15,7 +15,6 @@ images as PNG files of its own 48 pixels.
 
 from __future__ import annotations
 
-import argparse
 import copy
 import os
 import tempfile
@@ -37,6 +36,7 @@ from dseh_tf.methods.image_encoder import ImageEncoder, Trunk
 from dseh_tf.models.imgnet import build_imgnet
 from dseh_tf.training.replicas import RowStream
 from dseh_tf.training.runtime import Runtime
+from experiments import program
 
 TRUNKS = {
     "cnn_f": Trunk("cnn_f", 224, train=True, weights="random"),
@@ -175,8 +175,8 @@ def resized(files: tuple[Path, ...], folder: Path, size: int) -> tuple[Path, ...
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=Path, help="folder of photographs")
+    parser = program.ArgumentParser(__doc__)
+    parser.add_argument("--images", type=program.path, help="folder of photographs")
     parser.add_argument("--count", type=int, default=1024, help="files encoded")
     parser.add_argument("--encode_batch", type=int, default=128)
     parser.add_argument("--repeats", type=int, default=7)

@@ -11,11 +11,9 @@ share of bits that differ. Exit code 1 where a difference is above 1e-6, an arra
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -27,6 +25,7 @@ from dseh_tf.data import RetrievalDataset
 from dseh_tf.methods import METHODS
 from dseh_tf.methods.image_encoder import Trunk
 from dseh_tf.training.runtime import Runtime
+from experiments import program
 
 BITS, SEED, TOLERANCE = 12, 3, 1e-6
 ROWS = {"train": 160, "query": 40, "database": 200}
@@ -113,9 +112,9 @@ def compare(before: Mapping[str, np.ndarray], after: Mapping[str, np.ndarray]) -
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--compare", type=Path)
+    parser = program.ArgumentParser(__doc__)
+    parser.add_argument("--out", type=program.path, required=True)
+    parser.add_argument("--compare", type=program.path)
     parser.add_argument("--only", default="", help="one method")
     given = parser.parse_args()
     tf.config.experimental.enable_op_determinism()

@@ -10,7 +10,6 @@ class structure. Times are seconds, the least of the repeats; the last column is
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable
 
@@ -23,6 +22,7 @@ from dseh_tf.methods.kernels import choose_anchors, squared_distances
 from dseh_tf.methods.ksh import KSH, refine_projection
 from dseh_tf.methods.sdh import SDH
 from dseh_tf.methods.shallow import random_stream, unit_rows
+from experiments import program
 
 CLASSES = 21
 
@@ -101,7 +101,7 @@ def in_turns(ours: Callable[[], object], rival: Callable[[], object], repeats: i
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = program.ArgumentParser(__doc__)
     parser.add_argument("--rows", type=int, default=10_000)
     parser.add_argument("--columns", type=int, default=4096)
     parser.add_argument("--bits", type=int, default=32)

@@ -1,19 +1,29 @@
-"""The one exception for input that a user can put right, a check, and what of the disk's refusals is told in the same way."""
+"""The exception for input that a user can put right, checks of numbers, and the disk's refusals as one line."""
 
 import errno
 import operator
+import os
+import re
 from typing import Any
 
 # What a disk or a path refuses, and no program of ours can mend.
 _REFUSED = (
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST,
+    errno.EFBIG, errno.EIO, errno.ENAMETOOLONG, errno.ELOOP,
 )  # fmt: skip
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)  # whatever was being written
 
 _MISPLACED = {
     errno.EEXIST: "found a file in its place, expected a folder",
     errno.ENOTDIR: "found a file among the folders above it, expected folders",
     errno.EISDIR: "found a folder in its place, expected a file",
 }
+
+# TensorFlow's errors hold no number: "{{function_node ...}} FILE; No space left on device [Op:SaveV2]".
+_TENSORFLOW = re.compile(rf"(?:^|}} )([^;}}]+); ({'|'.join(re.escape(os.strerror(n)) for n in _REFUSED)})")
+_NUMBERS = {os.strerror(n): n for n in _REFUSED}
+# numpy.save and TensorFlow Datasets raise an OSError without a number on a full disk.
+_FULL = re.compile(r"\d+ requested and \d+ written|Not enough disk space")
 
 
 class InputError(ValueError):
@@ -23,19 +33,66 @@ class InputError(ValueError):
     """
 
 
-def positive(value: Any, name: str) -> int:
-    """The value as an int. Raises InputError, naming it, unless it is a whole number (Python's or numpy's) of at least 1."""
+def brief(value: Any) -> str:
+    """The `repr` of a value in one line of at most 60 characters, for messages."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def whole(value: Any, name: str, least: int | None = None, most: int | None = None) -> int:
+    """The value as an int. Raises InputError, naming it, unless it is a whole number from `least` to `most`.
+
+    Python's and numpy's integers are whole numbers; floats, strings and booleans are not.
+    """
     try:
         number = operator.index(value)
     except TypeError:
-        raise InputError(f"{name}: found {value!r}, expected a whole number") from None
-    if number < 1:
-        raise InputError(f"{name}: found {number}, expected a positive number")
+        number = None
+    if number is None or isinstance(value, bool):
+        raise InputError(f"{name}: found {brief(value)}, expected a whole number")
+    if (least is not None and number < least) or (most is not None and number > most):
+        if most is not None:
+            expected = f"{least} to {most}"
+        else:
+            expected = "a positive number" if least == 1 else f"at least {least}"
+        raise InputError(f"{name}: found {number}, expected {expected}")
     return number
 
 
-def refusal(error: OSError) -> str | None:
+def positive(value: Any, name: str) -> int:
+    """The value as an int. Raises InputError, naming it, unless it is a whole number of at least 1."""
+    return whole(value, name, 1)
+
+
+def disk_errno(error: BaseException) -> int | None:
+    """Which refusal of the disk an error is, by its number; None for any other error.
+
+    Also of the errors of TensorFlow, of those it was raised from, and of those that libraries raise without a number.
+    """
+    return _refused(error)[0]
+
+
+def refusal(error: BaseException) -> str | None:
     """One line on a file or folder that cannot be used as asked; None for an error that is ours."""
-    if error.errno not in _REFUSED or error.filename is None:
+    number, path = _refused(error)
+    if number is None:
         return None
-    return f"{error.filename2 or error.filename}: {_MISPLACED.get(error.errno, error.strerror)}"
+    told = _MISPLACED.get(number, os.strerror(number))
+    return f"{path}: {told}" if path else f"{told}, while a file was written"
+
+
+def _refused(error: BaseException | None) -> tuple[int | None, str]:
+    """(number, file or folder) of an error, or of one it was raised from or hid; (None, "") where no disk refused."""
+    while error is not None:
+        if isinstance(error, OSError):
+            path = error.filename2 or error.filename or ""
+            if error.errno in _OF_THE_DISK or (path and error.errno in _REFUSED):
+                return error.errno, str(path)
+            if error.errno is None and _FULL.search(str(error)):
+                return errno.ENOSPC, ""
+        elif any(kind.__name__ == "OpError" for kind in type(error).__mro__):
+            found = _TENSORFLOW.search(str(error))
+            if found:
+                return _NUMBERS[found[2]], found[1].strip()
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return None, ""

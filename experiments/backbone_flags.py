@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
 from dseh_tf.errors import InputError
-from experiments import data_flags
+from experiments import data_flags, own_layers, program
 
 if TYPE_CHECKING:
     from dseh_tf.methods.image_encoder import Trunk
 
-BACKBONE = flags.DEFINE_string(
+BACKBONE = program.DEFINE_path(
     "backbone",
     "compact",
     "ImgNet's trunk: compact, cnn_f, a network of keras.applications (resnet50, ...), or the path of a .keras file.",
 )
-_WEIGHTS = flags.DEFINE_string(
+_WEIGHTS = program.DEFINE_path(
     "backbone_weights",
     None,
     "cnn_f: the path of imagenet-vgg-f.mat. keras.applications: imagenet (default) or a weights file. Both: random.",
@@ -58,8 +59,8 @@ def trunk() -> Trunk:
             raise InputError(f"backbone_scaling: found {','.join(_SCALING.value)}, but {BACKBONE.value} scales by itself")
         try:
             mean, scale = map(float, _SCALING.value)
-        except ValueError as error:
-            raise InputError(f"backbone_scaling: found {_SCALING.value}, expected mean,scale") from error
+        except ValueError:
+            raise InputError(f"backbone_scaling: found {','.join(_SCALING.value)}, expected mean,scale") from None
         scaling = (mean, scale)
     default = 224 if BACKBONE.value == "cnn_f" else _IMAGE_SIZES.get(data_flags.DATASET.value, 224)
     return Trunk(
@@ -70,20 +71,30 @@ def trunk() -> Trunk:
         mirror=data_flags.DATASET.value != "multi_digits",
         weights=_WEIGHTS.value,
         train_from=_TRAIN_FROM.value,
+        import_modules=own_layers.imported(),
     )
 
 
 def trunk_of_features(summary: Mapping[str, Any], folder: str) -> Trunk:
-    """The trunk that features were extracted with. Raises InputError where a flag says another."""
+    """The trunk that features were extracted with. Raises InputError where the summary has none, or a flag says another."""
     from dseh_tf.methods.image_encoder import Trunk
 
+    name, weights = summary.get("trunk", summary["backbone"]), summary.get("backbone_weights")
     scaling = summary.get("backbone_scaling")
+    numbers = isinstance(scaling, (list, tuple)) and [type(value) in (int, float) for value in scaling] == [True, True]
+    for field, value, fits, expected in (
+        ("trunk", name, isinstance(name, str), "a name or path"),
+        ("backbone_weights", weights, weights is None or isinstance(weights, str), "a path or null"),
+        ("backbone_scaling", scaling, scaling is None or numbers, "[mean, scale] or null"),
+    ):
+        if not fits:
+            raise InputError(f"{Path(folder) / 'features.json'}: {field}: found {value!r}, expected {expected}")
     found = Trunk(
-        summary.get("trunk", summary["backbone"]),
+        name,
         summary["image_size"],
-        scaling=None if scaling is None else tuple(scaling),
+        scaling=None if scaling is None else (float(scaling[0]), float(scaling[1])),
         mirror=summary["mirrored"],
-        weights=summary.get("backbone_weights"),
+        weights=weights,
     )
     asked = {"backbone": found.backbone, "image_size": found.image_size, "train_backbone": False, "train_backbone_from": None}
     for name, value in asked.items():

@@ -9,6 +9,8 @@ another id, byte for byte, are counted.
 
 from __future__ import annotations
 
+from typing import Any
+
 from absl import flags
 
 from dseh_tf.data import catalog, image_checks, protocols
@@ -25,13 +27,19 @@ def main(_: list[str]) -> None:
     print(report)
     for note, value in dataset.notes.items():
         if note != "protocol":
-            print(f"{note}: {', '.join(map(str, value)) if isinstance(value, list) else value}")
+            print(f"{note}: {_shown(value)}")
     if _IMAGES.value:
         copies = image_checks.copies_of_queries(dataset)
         example = " ({} is {})".format(*copies[0]) if copies else ""
         print(f"queries of which train or database holds a copy under another id: {len(copies)}{example}")
     stated = "protocol" in dataset.notes
     print("split: as the protocol says" if stated else "split: no protocol stated; no query in train or database")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {part}" for name, part in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 if __name__ == "__main__":

@@ -8,13 +8,23 @@ from typing import Any
 
 from absl import flags
 
-from dseh_tf.data import catalog, protocols
+from dseh_tf.data import catalog, image_lists, protocols
+from dseh_tf.data.files import expanded
+from dseh_tf.errors import InputError
+from experiments import program, run_data
 
 DATASET = flags.DEFINE_string("dataset", "multi_digits", "Data set, by its name in dseh_tf.data.catalog, or tfds:NAME.")
-DATA_DIR = flags.DEFINE_string("data_dir", "data", "Where data sets are kept, or the official distribution itself.")
-LISTS_DIR = flags.DEFINE_string("lists_dir", None, "image_lists: folder of train.txt, test.txt and database.txt.")
-IMAGES_ROOT = flags.DEFINE_string("images_root", None, "Where the images are. Default for image_lists: lists_dir.")
+DATA_DIR = program.DEFINE_path("data_dir", "data", "Where data sets are kept, or the official distribution itself.")
+LISTS_DIR = program.DEFINE_path("lists_dir", None, "image_lists: folder of train.txt, test.txt and database.txt.")
+IMAGES_ROOT = program.DEFINE_path("images_root", None, "Where the images are. Default for image_lists: lists_dir.")
 SKIP_BAD = flags.DEFINE_bool("skip_bad_images", False, "Leave out images that cannot be read, and count them.")
+_UNLABELLED = flags.DEFINE_enum(
+    "unlabelled",
+    "refuse",
+    image_lists.UNLABELLED,
+    "image_lists, lines without a label: refuse them, keep them as distractors in the database (they do not train; as "
+    "queries they count 0), or leave_out.",
+)
 _SPLIT_SEED = flags.DEFINE_integer("split_seed", 0, "Seed of the draw, apart from the run's: seeds share one split.")
 _SPLIT = flags.DEFINE_enum("split", "sequential-class", protocols.SPLITS, "How images are drawn class by class.")
 _QUERIES = flags.DEFINE_integer("queries", None, "Another number of queries than the protocol's, counted as it counts.")
@@ -25,7 +35,7 @@ _NUS_POOL = flags.DEFINE_enum(
 _COCO_DB = flags.DEFINE_enum(
     "coco_db", "minus_query", ["minus_query", "hashnet_lists"], "MS-COCO: what the database is."
 )
-_CLASSES = flags.DEFINE_string(
+_CLASSES = program.DEFINE_path(
     "imagenet_classes", None, "imagenet_100: file of 100 classes. Default: drawn by the split's seed."
 )
 _CIFAR10 = flags.DEFINE_enum(
@@ -34,13 +44,23 @@ _CIFAR10 = flags.DEFINE_enum(
 
 
 def options(labels_only: bool) -> catalog.DataOptions:
-    """The flags as the catalog takes them."""
+    """The flags as the catalog takes them.
+
+    Raises:
+        InputError: On a flag that the data set does not read: another --dataset was meant.
+    """
+    for name, readers in run_data.READ_BY.items():
+        flag = flags.FLAGS[name]
+        if flag.present and flag.value != flag.default and DATASET.value not in readers:
+            raise InputError(f"{name}: found {flag.value!r}, which --dataset={DATASET.value} does not read, expected "
+                             f"--dataset={' or '.join(readers)}")
     return catalog.DataOptions(
-        data_dir=Path(DATA_DIR.value),
+        data_dir=expanded(DATA_DIR.value),
         lists_dir=_path(LISTS_DIR.value),
         images_root=_path(IMAGES_ROOT.value),
         labels_only=labels_only,
         skip_bad_images=SKIP_BAD.value,
+        unlabelled=_UNLABELLED.value,
         seed=_SPLIT_SEED.value,
         split=_SPLIT.value,
         queries=_QUERIES.value,
@@ -53,10 +73,16 @@ def options(labels_only: bool) -> catalog.DataOptions:
 
 
 def config() -> dict[str, Any]:
-    """What of them decides the rows, for config.json; where the data lies does not."""
+    """What of them decides the rows, for config.json; where the data lies does not.
+
+    `unlabelled` is recorded where it is given: runs from before this flag resume, and refused such lines.
+    """
     places = ("data_dir", "lists_dir", "images_root", "labels_only")
-    return {name: value for name, value in dataclasses.asdict(options(False)).items() if name not in places}
+    found = {name: value for name, value in dataclasses.asdict(options(False)).items() if name not in places}
+    if found["unlabelled"] == "refuse":
+        del found["unlabelled"]
+    return found
 
 
 def _path(value: str | None) -> Path | None:
-    return Path(value) if value else None
+    return expanded(value) if value else None

@@ -4,8 +4,10 @@
     python -m experiments.derive_lists --lists_dir=LISTS --long_tail=0.05 --out=LISTS_TAIL
 
 The paths stay what they are, so `--images_root` and folders of `extract_features` serve the new lists too. No image is
-read. Rows without one of the kept classes are left out of all lists. With `--long_tail=T` the training list keeps
-T ** (j / (classes - 1)) of the rows of class j, in the order of the list; the rows it loses stay in the database.
+read. Rows without one of the kept classes are left out of all lists. Lines without any label are an error, unless
+`--unlabelled=leave_out` leaves them out too, or `--unlabelled=distractors` keeps them in every list. With
+`--long_tail=T` the training list keeps T ** (j / (classes - 1)) of the rows of class j, in the order of the list; the
+rows it loses stay in the database.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from dseh_tf.data.image_lists import ImageList, read_image_list
+from dseh_tf.data.files import expanded
+from dseh_tf.data.image_lists import UNLABELLED, ImageList, read_image_list
 from dseh_tf.errors import InputError
 from experiments import program
 
@@ -25,9 +28,10 @@ _NAMES = ("words.txt", "classes.txt")
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     """Defines the flags when the program is run, not when it is imported: other programs have flags of these names."""
     own = {"flag_values": values}
-    flags.DEFINE_string("lists_dir", None, "Folder with train.txt, test.txt and database.txt.", **own)
-    flags.DEFINE_string("out", None, "Folder to write the new lists into.", **own)
+    program.DEFINE_path("lists_dir", None, "Folder with train.txt, test.txt and database.txt.", **own)
+    program.DEFINE_path("out", None, "Folder to write the new lists into.", **own)
     flags.DEFINE_integer("classes", None, "Keep this many classes, the first ones.", lower_bound=2, **own)
+    flags.DEFINE_enum("unlabelled", "refuse", UNLABELLED, "Lines without a label: see above.", **own)
     flags.DEFINE_float("long_tail", 1.0, "Share of training rows that the last class keeps.", 0.0, 1.0, **own)
 
 
@@ -36,19 +40,20 @@ def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
         raise InputError("lists_dir, out: found none, expected two folders")
     if given.long_tail == 0:
         raise InputError("long_tail: found 0.0, expected a positive share")
-    source, out = Path(given.lists_dir), Path(given.out)
+    source, out = expanded(given.lists_dir), expanded(given.out)
     if out.exists() and any(out.iterdir()):
         raise InputError(f"{out}: found a folder that is not empty, expected a new one")
-    train = read_image_list(source / "train.txt")
+    train = read_image_list(source / "train.txt", given.unlabelled)
     classes = given.classes or train.labels.shape[1]
     if classes > train.labels.shape[1]:
         raise InputError(f"classes: found {classes}, expected at most the {train.labels.shape[1]} of {source}")
     out.mkdir(parents=True, exist_ok=True)
-    kept = long_tail(train.labels[:, :classes], given.long_tail)
+    without = np.flatnonzero(~train.labels.any(axis=1))  # distractors: the tail has no share of them
+    kept = np.sort(np.concatenate([long_tail(train.labels[:, :classes], given.long_tail), without]))
     count = {"train.txt": _write(out / "train.txt", train, classes, kept)}
     for name in ("test.txt", "database.txt"):
         if (source / name).exists() or name == "test.txt":
-            entries = read_image_list(source / name)
+            entries = read_image_list(source / name, given.unlabelled)
             count[name] = _write(out / name, entries, classes, np.arange(len(entries.paths)))
         else:  # the database was the training list; the rows that training loses stay in it
             count[name] = _write(out / name, train, classes, np.arange(len(train.paths)))
@@ -78,8 +83,9 @@ def long_tail(labels: np.ndarray, share: float) -> np.ndarray:
 
 
 def _write(path: Path, entries: ImageList, classes: int, rows: np.ndarray) -> int:
-    """Writes the given rows that have a label among the first `classes`; returns how many."""
-    rows = rows[entries.labels[rows, :classes].any(axis=1)]
+    """Writes the given rows that have a label among the first `classes`, or no label at all; returns how many."""
+    labels = entries.labels[rows]
+    rows = rows[labels[:, :classes].any(axis=1) | ~labels.any(axis=1)]
     lines = [f"{entries.paths[row]} {' '.join(map(str, entries.labels[row, :classes]))}" for row in rows]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return len(rows)

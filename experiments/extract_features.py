@@ -10,10 +10,9 @@ same command goes on with the splits that were not finished; a finished folder i
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from absl import flags
 
+from dseh_tf.data.files import expanded
 from dseh_tf.errors import InputError
 from experiments import backbone_flags, data_flags, program
 
@@ -21,7 +20,7 @@ from experiments import backbone_flags, data_flags, program
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     """Defined when the program is run, not when it is imported: other programs have flags of these names."""
     own = {"flag_values": values}
-    flags.DEFINE_string("out", None, "The folder to write.", **own)
+    program.DEFINE_path("out", None, "The folder to write.", **own)
     flags.DEFINE_bool("mirrored", None, "Of mirrored training images too. Default: yes, but for multi_digits.", **own)
     flags.DEFINE_integer("seed", 0, "Of weights that are drawn (--backbone_weights=random).", **own)
     flags.DEFINE_bool("progress", True, "Progress bars.", **own)
@@ -51,7 +50,7 @@ def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
         "backbone_scaling": trunk.scaling,
     }
     mirrored = trunk.mirror if given.mirrored is None else given.mirrored
-    folder = Path(given.out)
+    folder = expanded(given.out)
     if write_features(dataset, backbone, folder, facts, mirrored, strategy, given.progress):
         print(f"{folder}: these features are finished")
     rows = ", ".join(f"{len(getattr(dataset, part)):,} {part}" for part in ("train", "query", "database"))

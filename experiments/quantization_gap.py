@@ -15,36 +15,35 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from absl import flags
 
-from dseh_tf.data.catalog import DataOptions
 from dseh_tf.errors import InputError
 from dseh_tf.retrieval import cosine_average_precision, evaluate, load_codes
-from experiments import program, run_data, run_folder
+from dseh_tf.runs import read_config, read_result
+from experiments import own_layers, program, run_data
+from experiments.results import difference
 
 if TYPE_CHECKING:
     from dseh_tf.data import RetrievalDataset
-
-_PLACES = ("data_dir", "lists_dir", "images_root")
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     """Defined when the program is run, not when it is imported: other programs have flags of these names."""
     own = {"flag_values": values}
-    flags.DEFINE_string("workdir", None, "Run folder of a finished run that trained a network.", **own)
-    flags.DEFINE_string("features", None, "The folder of extracted features that the run trained on.", **own)
-    flags.DEFINE_string("data_dir", None, "Where the data is now. Default: where the run had it.", **own)
-    flags.DEFINE_string("lists_dir", None, "image_lists: where the lists are now. Default: where the run had them.", **own)
-    flags.DEFINE_string("images_root", None, "Where the images are now. Default: where the run had them.", **own)
+    program.DEFINE_path("workdir", None, "Run folder of a finished run that trained a network.", **own)
+    program.DEFINE_path("features", None, "The folder of extracted features that the run trained on.", **own)
+    run_data.define_places(values)
 
 
 def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
     if given.workdir is None:
         raise InputError("workdir: found none, expected a run folder")
     workdir = Path(given.workdir)
-    config = run_folder.read_json(workdir / "config.json")
+    read_config(workdir)
     network = workdir / "imgnet.keras"
     if not network.is_file():
         raise InputError(f"{network}: found no such file, expected the network of a finished run")
+    config = read_config(workdir, ("dataset", "method", "bits", "seed", "data", "trunk"))
     codes = load_codes(workdir / "codes.npz", bits=config.get("bits"))
+    own_layers.imported()
     dataset = _dataset(config, given)
     for part in ("query", "database"):
         if not np.array_equal(getattr(codes, f"{part}_ids"), getattr(dataset, part).ids):
@@ -52,6 +51,10 @@ def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
     query, database = _outputs(network, config, dataset)
     labels = codes.query_labels, codes.database_labels
     report = evaluate(codes.query_codes, codes.database_codes, *labels, bits=codes.bits)
+    before = read_result(workdir) if (workdir / "result.json").exists() else {}
+    told = difference(before, {"bits": codes.bits, "map": report.map})
+    if told:
+        raise InputError(f"{workdir / 'result.json'}: {told} as in codes.npz; the files are of different runs")
     outputs = cosine_average_precision(query, database, *labels).mean()
     distinct = len(np.unique(codes.database_codes, axis=0))
     print(f"{config['dataset']}  {config['method']}  {codes.bits} bits  seed {config['seed']}")
@@ -64,19 +67,14 @@ def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
 def _dataset(config: Mapping[str, Any], given: Any) -> RetrievalDataset:
     if "features" in config and given.features is None:
         raise InputError("features: found none, expected the folder that the run trained on")
-    then = {**config, "images_root": config.get("images", {}).get("root")}
-    places = {name: getattr(given, name) or then.get(name) for name in _PLACES}
-    data = dict(config["data"])
-    share = data.pop("validation")
-    places["imagenet_classes"] = data.pop("imagenet_classes")
-    paths = {name: Path(value) if value else None for name, value in places.items()}
+    share = config["data"]["validation"]
     trunk = run_data.trunk_of(config)
     if trunk.kind == "features" and not given.features:
         run_data.check_trunk_files(config, trunk)
     features = Path(given.features) if given.features else None
     dataset = run_data.load(
         config["dataset"],
-        DataOptions(**{**data, **paths}),
+        run_data.options_of(config, given),
         trunk,
         features,
         seed=config["seed"],

@@ -1,69 +1,167 @@
 """Searches new images in the database of a finished run.
 
-    python -m experiments.query --workdir=runs/x --images=a.jpg,b.png --top=10
+    python -m experiments.query --workdir=runs/x photo.jpg holiday/*.png --top=10
+    python -m experiments.query --workdir=runs/x --images=FOLDER --out=answers.json --out=answers.png
 
-Prints the nearest database items of each image, nearest first, at one distance in the database's order; then how many items
-of the database stand at the last distance, some of which may be left out. For runs of methods that train a network on
-images (it is kept as imgnet.keras).
+Prints the nearest database items of each image with their distance and, where they are known, their classes: nearest first,
+at one distance in the database's order; then how many items of the database have the last distance, some of which may be
+left out. `--out` also writes the answers as JSON, or as a picture. For runs of methods that train a network on images (it
+is kept as imgnet.keras). The images are checked before the network is loaded.
 """
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from absl import flags
 
 from dseh_tf.data import FileImages, Split
+from dseh_tf.data.decoding import decode_file, readable_suffixes
+from dseh_tf.data.files import list_below
 from dseh_tf.errors import InputError
 from dseh_tf.retrieval import HammingIndex, hamming, load_codes, pack, sign
-from experiments import program, run_data, run_folder
+from dseh_tf.runs import read_config, read_result
+from experiments import own_layers, program, run_data, run_folder
+
+_TAKES = "the images to search with, as --images"
+_PICTURES = (".png", ".jpg", ".jpeg", ".pdf", ".svg")
 
 
-def define_flags() -> None:
-    flags.DEFINE_string("workdir", None, "Run folder of a finished run.", required=True)
-    flags.DEFINE_list("images", [], "Image files to search with.")
-    flags.DEFINE_integer("top", 10, "So many answers an image.")
+def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
+    """Defined when the program is run, not when it is imported: other programs have flags of these names."""
+    own = {"flag_values": values}
+    program.DEFINE_path("workdir", None, "Run folder of a finished run.", required=True, **own)
+    what = "An image, a folder (all images in it, at any depth), or several of them with commas."
+    program.DEFINE_multi_path("images", [], what, **own)
+    flags.DEFINE_integer("top", 10, "The number of answers to each image.", lower_bound=1, **own)
+    program.DEFINE_multi_path("out", [], f"A file to write: .json, or a picture ({', '.join(_PICTURES)}).", **own)
+    run_data.define_places(values)
 
 
-def main(_: list[str], given: Any = flags.FLAGS) -> None:
-    workdir, paths = Path(given.workdir), tuple(map(Path, given.images))
-    if not paths:
-        raise InputError("images: found none, expected image files separated by commas")
+def main(arguments: list[str], given: Any = flags.FLAGS) -> None:
+    workdir, outputs = Path(given.workdir), list(map(Path, given.out))
+    for out in outputs:
+        if out.suffix.lower() not in (".json", *_PICTURES):
+            raise InputError(f"--out: found {out}, expected a name that ends in .json, {', '.join(_PICTURES)}")
+    paths = image_files([*given.images, *arguments[1:]])
+    config, names = check_run(workdir)
+    codes = load_codes(workdir / "codes.npz", bits=config.get("bits"))
     for path in paths:
-        if not path.is_file():
-            found = "a folder" if path.is_dir() else "no such file"
-            raise InputError(f"images: {path}: found {found}, expected an image file")
-    codes = load_codes(workdir / "codes.npz")
+        decode_file(path)
+    for out in outputs:
+        out.parent.mkdir(parents=True, exist_ok=True)
     index = HammingIndex(codes.bits)
-    index.add(codes.database_codes, codes.database_ids)
+    index.add(codes.database_codes, np.arange(len(codes.database_ids)))
     queries = encode(workdir, paths)
-    for path, code, ids, distances in zip(paths, pack(queries), *index.search(queries, given.top), strict=True):
-        print(path)
-        for name, distance in zip(ids, distances, strict=True):
-            print(f"  {distance:3d}  {name}")
+    answers = []
+    for path, code, rows, distances in zip(paths, pack(queries), *index.search(queries, given.top), strict=True):
         last = distances[-1]
-        held = int((hamming(code[None], codes.database_codes) == last).sum())
-        print(
-            f"  {held} item{'' if held == 1 else 's'} at distance {last}, {(distances == last).sum()} shown; "
-            "ties in the database's order"
+        answers.append(
+            {
+                "image": str(path),
+                "nearest": [
+                    {"id": str(codes.database_ids[row]), "distance": int(distance), **_classes(codes.database_labels[row], names)}
+                    for row, distance in zip(rows, distances, strict=True)
+                ],
+                "last_distance": {
+                    "distance": int(last),
+                    "items": int((hamming(code[None], codes.database_codes) == last).sum()),
+                    "shown": int((distances == last).sum()),
+                },
+            }
         )
+    print("\n".join(line for answer in answers for line in lines(answer)))
+    for out in outputs:
+        if out.suffix.lower() == ".json":
+            run_folder.write_json(out, {"run": str(workdir), "bits": codes.bits, "answers": answers})
+        else:
+            from experiments import query_picture
+
+            query_picture.save(out, answers, query_picture.source(config, given))
+        print(f"answers in {out}")
 
 
-def encode(workdir: Path, paths: tuple[Path, ...]):
-    """int8 ±1 [n, K] of image files by the network of a run. Raises InputError where the run has none."""
-    import numpy as np
+def image_files(named: Sequence[str]) -> list[Path]:
+    """The image files of the given names: a file, a folder, or several of them with commas.
 
+    A name that exists is taken as it is, commas and all.
+
+    Raises:
+        InputError: On a name that is none of these, and where there is no image at all.
+    """
+    found: list[Path] = []
+    for name in named:
+        parts = [name] if Path(name).exists() else [program.expanded(part) for part in name.split(",") if part.strip()]
+        for path in map(Path, parts):
+            if path.is_dir():
+                found += _in_folder(path)
+            elif path.is_file():
+                found.append(path)
+            else:
+                what = "found no file with pixels" if path.exists() else "found no such file"
+                raise InputError(f"images: {path}: {what}, expected an image file or a folder of them")
+    if not found:
+        raise InputError("images: found none, expected image files or folders (--images=FILE, or as arguments)")
+    return list(dict.fromkeys(found))
+
+
+def _in_folder(folder: Path) -> list[Path]:
+    """The images below a folder by their suffix, in alphabetical order; hidden names are passed over."""
+    suffixes = readable_suffixes()
+    found = list_below(folder, lambda name: Path(name).suffix.lower() in suffixes)
+    if not found.files:
+        others = f" but {found.passed_over()}" if found.passed_over() else ""
+        raise InputError(f"images: {folder}: found no image{others}, expected some (.jpg, .png, ...)")
+    if found.passed_over():
+        print(f"note: {folder}: passed over {found.passed_over()}", file=sys.stderr)
+    return found.files
+
+
+def check_run(workdir: Path) -> tuple[dict[str, Any], list[str]]:
+    """config.json and the names of the classes (empty where they are not known) of a run that has a network.
+
+    Raises:
+        InputError: Where there is no such run. No TensorFlow is loaded.
+    """
+    config, file = read_config(workdir), workdir / "imgnet.keras"
+    finished = (workdir / "result.json").is_file()
+    if not file.is_file():
+        trains = finished and config.get("phases") != "labnet" and (workdir / "codes.npz").is_file()
+        why = f" ({config.get('method')} trains no network)" if trains else ""
+        raise InputError(f"{file}: found no such file{why}, expected the network of a finished run on images")
+    return config, read_result(workdir).get("class_names", []) if finished else []
+
+
+def _classes(labels: np.ndarray, names: Sequence[str]) -> dict[str, list[str]]:
+    """{"classes": [...]} of a multi-hot row; empty where the names are not known."""
+    return {"classes": [names[k] for k in np.flatnonzero(labels)]} if len(names) == len(labels) else {}
+
+
+def lines(answer: dict[str, Any]) -> list[str]:
+    """One image's answers, for people."""
+    shown = [answer["image"]]
+    for item in answer["nearest"]:
+        classes = f"  {', '.join(item['classes'])}" if "classes" in item else ""
+        shown.append(f"  {item['distance']:3d}  {item['id']}{classes}")
+    last = answer["last_distance"]
+    items = f"{last['items']} item{'' if last['items'] == 1 else 's'}"
+    return [*shown, f"  {items} at distance {last['distance']}, {last['shown']} shown; ties in the database's order"]
+
+
+def encode(workdir: Path, paths: Sequence[Path]) -> np.ndarray:
+    """int8 ±1 [n, K] of image files by the network of a run."""
     from dseh_tf.data.pixels import image_batches
     from dseh_tf.methods.image_encoder import load_network
 
-    config = run_folder.read_json(workdir / "config.json")
-    file = workdir / "imgnet.keras"
-    if not file.is_file():
-        raise InputError(f"{file}: found no such file, expected the network of a finished run on images")
-    network = load_network(file)
+    config = read_config(workdir, ("seed", "trunk"))
+    own_layers.imported()
+    network = load_network(workdir / "imgnet.keras")
     trunk = run_data.trunk_of(config)
-    images = Split(np.array(list(map(str, paths))), np.zeros((len(paths), 1), np.uint8), FileImages(paths))
+    images = Split(np.array(list(map(str, paths))), np.zeros((len(paths), 1), np.uint8), FileImages(tuple(paths)))
     batches = image_batches(images.images, trunk.image_size, 64)
     frozen = run_data.frozen_trunk(config, trunk).model if trunk.kind == "features" else None
 
@@ -77,4 +175,4 @@ def encode(workdir: Path, paths: tuple[Path, ...]):
 
 if __name__ == "__main__":
     define_flags()
-    program.run(main)
+    program.run(main, takes=_TAKES)

@@ -12,6 +12,7 @@ from absl import logging
 
 from dseh_tf.data import RetrievalDataset, Split
 from dseh_tf.data.decoding import resize
+from dseh_tf.files import write_npz
 from dseh_tf.retrieval import (
     CodeHealth,
     Report,
@@ -22,12 +23,12 @@ from dseh_tf.retrieval import (
     save_codes,
     save_counts,
 )
-from dseh_tf.retrieval.codes import write_npz
 from experiments import health, run_folder
 
 MAP_AT = (50, 1000, 5000)
 PRECISION_AT = tuple(range(100, 1001, 100))
 TIE_RULE = "expected over tied orders"  # of all numbers but map_stable_order: see retrieval/metrics.py
+SAME = 1e-6  # two evaluations of the same codes differ by less, whatever machine they were made on
 _SHOWN_QUERIES, _SHOWN_ANSWERS, _SHOWN_SIZE = 12, 10, 96
 
 
@@ -87,6 +88,8 @@ def write_results(
     result |= {"n_train": len(dataset.train), "n_query": len(dataset.query), "n_database": len(dataset.database)}
     result |= {name: round(value, 3) for name, value in seconds.items()}
     result["data"] = dataset.notes
+    if dataset.class_names:
+        result["class_names"] = list(dataset.class_names)
     _summaries(workdir, config, result, measured)
     run_folder.write_json(workdir / "result.json", result)
     if "warning" in result.get("code_health", {}):
@@ -124,6 +127,26 @@ def metrics(report: Report, database: int, unseen: Report | None = None) -> dict
     if unseen is not None:
         found |= {"map_unseen": unseen.map, "n_database_unseen": unseen.database_size}
     return found
+
+
+def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """The first number, code length or name that two records of one run do not share; empty where there is none.
+
+    Numbers that only one of them has are not compared, nor is code health.
+    """
+    for name, value in now.items():
+        if name not in before or name == "code_health":
+            continue
+        if isinstance(value, Mapping):
+            told = difference(before[name], value)
+            if told:
+                return f"{name}.{told}"
+        elif isinstance(value, str) or isinstance(before[name], str):
+            if before[name] != value:
+                return f"{name}: found {before[name]!r}, expected {value!r}"
+        elif abs(before[name] - value) > SAME:
+            return f"{name}: found {before[name]}, expected {value}"
+    return ""
 
 
 def summary(result: Mapping[str, Any]) -> str:

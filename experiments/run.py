@@ -38,7 +38,7 @@ _PRESET_DATASET = flags.DEFINE_string(
 _SEED = flags.DEFINE_integer(
     "seed", 0, "Seed of weights, batches, augmentation and random projections.", lower_bound=0, upper_bound=2_000_000
 )
-_WORKDIR = flags.DEFINE_string("workdir", None, "Run folder. Default: runs/<dataset>-<method>-<bits>-<seed>.")
+_WORKDIR = program.DEFINE_path("workdir", None, "Run folder. Default: runs/<dataset>-<method>-<bits>-<seed>.")
 
 _VALIDATION = flags.DEFINE_float(
     "validation",
@@ -46,7 +46,7 @@ _VALIDATION = flags.DEFINE_float(
     "Share of the training rows to hold out as queries instead of the test queries, for choosing settings.",
 )
 
-_FEATURES = flags.DEFINE_string(
+_FEATURES = program.DEFINE_path(
     "features", None, "Folder written by experiments.extract_features: train on its features; no image is needed."
 )
 
@@ -91,9 +91,10 @@ def main(_: list[str]) -> None:
     config = _config(method)
     with run_folder.held(workdir):
         if run_folder.open_workdir(workdir, config):
-            print(f"{workdir}: this run is finished; its result.json stands")
+            print(f"{workdir}: this run is finished; nothing was changed")
         else:
             _run(workdir, method, config, started)
+        print(f"run folder {workdir}: {run_folder.listing(workdir)}")
 
 
 def _run(workdir: Path, method: Any, config: dict[str, Any], started: float) -> None:
@@ -261,7 +262,8 @@ def _config(method: Any) -> dict[str, Any]:
         config |= {"preset": method.preset, "preset_dataset": method.preset_dataset, "phases": method.phases}
     if not (method.has_presets and method.phases == "labnet"):
         trunk = dataclasses.asdict(_trunk())
-        config["trunk"] = {name: value for name, value in trunk.items() if name != "train_from" or value is not None}
+        # Fields that came later are left out where they say nothing: runs of before have none.
+        config["trunk"] = {name: value for name, value in trunk.items() if value or name not in ("train_from", "import_modules")}
         if _FEATURES.value is not None:
             config["features"] = read_summary(Path(_FEATURES.value))
         else:

@@ -8,14 +8,31 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from absl import flags
+
 from dseh_tf.data import RetrievalDataset, catalog
+from dseh_tf.data.files import expanded
 from dseh_tf.errors import InputError
+from experiments import program
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
     from dseh_tf.methods.image_encoder import Trunk
     from dseh_tf.models.backbones import Backbone
+
+# Data flags that only some data sets read.
+READ_BY = {
+    "lists_dir": ("image_lists",),
+    "unlabelled": ("image_lists",),
+    "images_root": ("image_lists", "image_folder", "nus_wide_21", "nus_wide_10"),
+    "nus_pool": ("nus_wide_21", "nus_wide_10"),
+    "coco_db": ("ms_coco",),
+    "imagenet_classes": ("imagenet_100",),
+    "cifar10_train": ("cifar10",),
+}
+# What TFDS calls the data sets that it prepares; tfds:NAME aside.
+OF_TFDS = {"ms_coco": "coco/2014", "cifar10": "cifar10", "imagenet_100": "imagenet2012"}
 
 
 def load(
@@ -38,23 +55,53 @@ def load(
     from dseh_tf.data.features import SUMMARY, read_features, read_summary, with_features
 
     if features is not None:
+        features = expanded(features)
         extracted_from = read_summary(features).get("dataset")
         dataset = catalog.load(name, replace(options, labels_only=True))
         if extracted_from != name:  # ids of two data sets may be equal
             raise InputError(f"{features / SUMMARY}: dataset: found {extracted_from!r}, expected {name!r}")
         return read_features(dataset, features, missing_ok=options.skip_bad_images)
+    # The backbone first: what is wrong with it is said before the data is read.
+    backbone = trunk.build(seed) if trunk.kind == "features" and not options.labels_only else None
     dataset = catalog.load(name, options)
-    if trunk.kind != "features" or options.labels_only:
+    if backbone is None:
         return dataset
-    return with_features(dataset, trunk.build(seed), options.data_dir / "features", mirrored, strategy, progress)
+    return with_features(dataset, backbone, options.data_dir / "features", mirrored, strategy, progress)
+
+
+def define_places(values: flags.FlagValues) -> None:
+    """The flags that say where the data of a finished run is now."""
+    program.DEFINE_path("data_dir", None, "Where the data is now. Default: where the run had it.", values)
+    program.DEFINE_path("lists_dir", None, "image_lists: where the lists are now. Default: where the run had them.", values)
+    program.DEFINE_path("images_root", None, "Where the images are now. Default: where the run had them.", values)
+
+
+def options_of(config: Mapping[str, Any], given: Any) -> catalog.DataOptions:
+    """The data options that config.json of a run names, with the places that `given` has (see `define_places`)."""
+    then = {**config, "images_root": config.get("images", {}).get("root")}
+    data = {name: value for name, value in config["data"].items() if name != "validation"}
+    places = {name: getattr(given, name) or then.get(name) for name in ("data_dir", "lists_dir", "images_root")}
+    places["imagenet_classes"] = data.get("imagenet_classes")
+    return catalog.DataOptions(**{**data, **{name: Path(value) if value else None for name, value in places.items()}})
 
 
 def trunk_of(config: Mapping[str, Any]) -> Trunk:
-    """The trunk that config.json of a run on images names."""
+    """The trunk that config.json of a run on images names, but for modules to import: those the user alone names.
+
+    Raises InputError where the config has no such trunk.
+    """
     from dseh_tf.methods.image_encoder import Trunk
 
-    scaling = config["trunk"]["scaling"]
-    return Trunk(**{**config["trunk"], "scaling": None if scaling is None else tuple(scaling)})
+    found = config.get("trunk")
+    try:
+        given = {name: value for name, value in found.items() if name != "import_modules"}
+        scaling = given.pop("scaling")
+        trunk = Trunk(**given, scaling=None if scaling is None else tuple(map(float, scaling)))
+    except (AttributeError, KeyError, TypeError, ValueError):
+        trunk = None
+    if trunk is None or not isinstance(trunk.backbone, str) or type(trunk.image_size) is not int:
+        raise InputError(f"config.json: trunk: found {found!r}, expected that of a run on images")
+    return trunk
 
 
 def frozen_trunk(config: Mapping[str, Any], trunk: Trunk) -> Backbone:

@@ -17,6 +17,10 @@ import numpy as np
 from absl import logging
 
 from dseh_tf.errors import InputError
+from dseh_tf.files import PARTIAL, read_json, write_text
+from dseh_tf.runs import read_config, read_result
+
+__all__ = ["environment", "held", "open_workdir", "read_json", "write_json"]
 
 # How or where a run is executed, not what it computes: may change when it is resumed. Of the programs it is told.
 _PROGRAMS = ("python", "versions", "git_commit", "machine")
@@ -28,23 +32,8 @@ _ADDED = ("trunk_files", "folder_files")
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Writes under another name, then renames."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(value, indent=1, sort_keys=False, default=_plain) + "\n")
-    partial.replace(path)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Raises InputError where the file is missing or no JSON object."""
-    try:
-        value = json.loads(path.read_text())
-    except OSError as error:
-        raise InputError(f"{path}: found no such file, expected a run folder's") from error
-    except ValueError as error:
-        raise InputError(f"{path}: found no JSON ({error}), expected an object") from error
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: found a {type(value).__name__}, expected an object")
-    return value
+    """Writes an object, whole or not at all."""
+    write_text(path, json.dumps(value, indent=1, sort_keys=False, default=_plain) + "\n")
 
 
 @contextmanager
@@ -57,6 +46,8 @@ def held(workdir: Path) -> Iterator[None]:
         workdir.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
         raise InputError(f"workdir: {workdir}: found a file in its place, expected a folder") from None
+    except OSError as error:
+        raise InputError(f"workdir: {workdir}: cannot be made ({error.strerror}), expected a place that can be written") from None
     folder = os.open(workdir, os.O_RDONLY)
     try:
         try:
@@ -74,12 +65,12 @@ def open_workdir(workdir: Path, config: Mapping[str, Any]) -> bool:
     """Writes config.json into the folder, or checks that the one there is of the same configuration.
 
     Returns whether the run in it is finished. A run that failed before its first checkpoint gives way. Raises
-    InputError, naming the first field that differs, and writes nothing then.
+    InputError, naming the first field that differs or cannot be read, and writes nothing then.
     """
     path = workdir / "config.json"
     begun = any((workdir / name).exists() for name in ("checkpoints", "codes.npz", "result.json"))
     if path.exists() and begun:
-        before = read_json(path)
+        before = read_config(workdir)
         now = json.loads(json.dumps(config, default=_plain))
         for name in sorted(set(before) | set(now)):
             unknown = name in _ADDED and name not in before
@@ -90,12 +81,22 @@ def open_workdir(workdir: Path, config: Mapping[str, Any]) -> bool:
             if before.get(name) != now.get(name):
                 found, expected = _difference(before.get(name), now.get(name))
                 logging.warning("%s: %s: begun with %s, now %s", path, name, found, expected)
-        return (workdir / "result.json").exists()
-    if workdir.exists() and any(workdir.iterdir()) and not path.exists():
+        if not (workdir / "result.json").exists():
+            return False
+        read_result(workdir)
+        return True
+    held = [file for file in workdir.iterdir() if not file.name.startswith(PARTIAL)] if workdir.exists() else []
+    if held and not path.exists():
         raise InputError(f"{workdir}: found files but no config.json, expected an empty folder or a run's")
     workdir.mkdir(parents=True, exist_ok=True)
     write_json(path, config)
     return False
+
+
+def listing(workdir: Path) -> str:
+    """The names of what is in a run folder, for people."""
+    entries = sorted(workdir.iterdir())
+    return ", ".join(f"{entry.name}/" if entry.is_dir() else entry.name for entry in entries)
 
 
 def _difference(before: Any, now: Any) -> tuple[Any, Any]:

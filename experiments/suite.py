@@ -1,7 +1,7 @@
 """Runs what a table needs: every run of a suite, each by experiments.run in a folder of its own.
 
     python -m experiments.suite --suite=quick --runs=runs/quick
-    python -m experiments.suite --suite=table1 --datasets=image_lists --methods=itq,dseh --bits=16,32 --seeds=0,1,2 \
+    python -m experiments.suite --suite=table1 --datasets=image_lists --methods=itq,dseh --bits=16,32 --seeds=0,1,2 \\
         --runs=runs/mine --jobs=2 --run_flag=--lists_dir=LISTS --run_flag=dseh:--learning_rate=1e-4
 
 `--chosen=runs/tuning/chosen.json` gives each method the settings that experiments.tune found for it on held-out training
@@ -12,16 +12,17 @@ extracted. Exit code 1 where a run failed, 2 on bad input, 130 when stopped.
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from absl import flags
 
 from dseh_tf.errors import InputError
-from experiments import program, suites
+from experiments import program, run_data, suites
 from experiments.run_folder import read_json
 from experiments.suite_runner import Runner
 from experiments.suite_table import Table
@@ -36,12 +37,12 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     own = {"flag_values": values}
     flags.DEFINE_string("suite", "quick", "Suite, by the name of its file in experiments/suites.", **own)
     flags.DEFINE_list("datasets", [], "Data sets. Default: the suite's.", **own)
-    flags.DEFINE_list("methods", [], "Methods. Default: the suite's.", **own)
+    flags.DEFINE_list("methods", [], "Methods, or package.module:Class. Default: the suite's.", **own)
     flags.DEFINE_list("bits", [], "Code lengths. Default: the suite's.", **own)
     flags.DEFINE_list("seeds", [], "Seeds. Default: the suite's.", **own)
-    flags.DEFINE_string("runs", None, "Folder of the run folders. Default: runs/<suite>.", **own)
+    program.DEFINE_path("runs", None, "Folder of the run folders. Default: runs/<suite>.", **own)
     flags.DEFINE_integer("jobs", 1, "So many runs at a time.", **own)
-    flags.DEFINE_string("chosen", None, "chosen.json of experiments.tune: the settings it found for each method.", **own)
+    program.DEFINE_path("chosen", None, "chosen.json of experiments.tune: the settings it found for each method.", **own)
     every = "A flag of experiments.run for all runs (--NAME=VALUE) or a method's (METHOD:--NAME=VALUE)."
     flags.DEFINE_multi_string("run_flag", [], every, **own)
 
@@ -52,7 +53,7 @@ def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
         raise InputError(f"--jobs: found {given.jobs}, expected a positive number")
     bits, seeds = whole_numbers("bits", given.bits, 1), whole_numbers("seeds", given.seeds, 0)
     suite.runs((), given.datasets)  # an unknown data set is told before the registry is asked
-    registered = registered_methods()
+    registered = [*registered_methods(), *outside_methods(given.methods)]
     methods = suite.chosen_methods(registered, given.methods)
     missing = [name for name in suite.methods if name not in registered]
     if missing and not given.methods:
@@ -69,13 +70,15 @@ def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
         for dataset in dict.fromkeys(run.dataset for run in runs if run.dataset != tuned_on):
             print(f"{given.chosen}: its settings were chosen on {tuned_on}; {dataset} is given them too")
     for name in methods if chosen else ():
-        if name.startswith(suites.ABLATION_PREFIX):  # an ablation is its method less one part, not tuned by itself
+        if name.startswith(suites.ABLATION_PREFIX) and ":" not in name:  # its method less one part, not tuned by itself
             chosen.setdefault(name, chosen.get("dseh", []))
         elif name not in chosen:
             print(f"{given.chosen}: has no settings of {name}, which keeps its defaults")
     arguments = {
-        run: (*run.arguments, *chosen.get(run.method, ()), *shared, *by_method.get(run.method, ())) for run in runs
+        run: (*run.arguments, *chosen.get(run.method, ()), *read_by(run.dataset, shared), *by_method.get(run.method, ()))
+        for run in runs
     }
+    _check_read(shared, {run.dataset for run in runs})
     folder = Path(given.runs or f"runs/{given.suite}")
     if execute(arguments, folder, given.jobs):
         sys.exit(FAILED)
@@ -84,9 +87,16 @@ def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
 def execute(arguments: Mapping[SuiteRun, Sequence[str]], folder: Path, jobs: int) -> dict[SuiteRun, str]:
     """Makes all the runs, with their table on standard output; what failed is told and returned with its reason.
 
-    Ends the program with STOPPED where it is interrupted.
+    Ends the program with STOPPED where it is interrupted. Raises InputError where data, features, a backbone or a setting
+    of a run that is not finished is not as it should be; other problems of this kind are printed before.
     """
     signal.signal(signal.SIGTERM, _interrupt)
+    to_do = [given for run, given in arguments.items() if not (folder / run.name / "result.json").exists()]
+    *others, last = check_runs(to_do) or [""]
+    for line in others:
+        print(f"error: {line}", file=sys.stderr)
+    if last:
+        raise InputError(last)
     table = Table(list(arguments), sys.stdout)
     if jobs > 1:
         print("The first run of each data set goes before its others: it prepares the data and extracts the features.")
@@ -96,6 +106,7 @@ def execute(arguments: Mapping[SuiteRun, Sequence[str]], folder: Path, jobs: int
         print("stopped; the same command goes on from here", file=sys.stderr)
         sys.exit(STOPPED)
     table.close()
+    print(f"run folders in {folder}; their tables and figures: python -m figures.all --runs={folder} --out=OUT")
     for run, reason in failures.items():
         print(f"failed: {run.name}: {reason} (see {folder / run.name}.log)", file=sys.stderr)
     return failures
@@ -133,8 +144,9 @@ def run_flags(items: Sequence[str], registered: Sequence[str]) -> tuple[list[str
     shared: list[str] = []
     by_method: dict[str, list[str]] = {}
     for item in items:
-        method, _, flag = ("", "", item) if item.startswith("-") else item.partition(":")
-        if not flag.startswith("--") or len(flag) < 3:
+        method, dashes, flag = ("", "--", item[2:]) if item.startswith("--") else item.partition(":--")
+        flag = f"--{_expanded(flag)}"
+        if not dashes or len(flag) < 3:
             raise InputError(f"--run_flag: found {item!r}, expected --NAME=VALUE or METHOD:--NAME=VALUE")
         if method and method not in registered:
             raise InputError(f"--run_flag: found method {method!r}, expected one of {', '.join(registered)}")
@@ -146,11 +158,66 @@ def run_flags(items: Sequence[str], registered: Sequence[str]) -> tuple[list[str
 
 def registered_methods() -> list[str]:
     """The names in dseh_tf.methods.METHODS, asked of another process: TensorFlow would sit here beside every run."""
-    command = [sys.executable, "-c", "from dseh_tf.methods import METHODS; print(*METHODS)"]
-    asked = subprocess.run(command, capture_output=True, text=True, check=False)
+    return _asked("from dseh_tf.methods import METHODS; print(*METHODS)").split()
+
+
+def outside_methods(names: Sequence[str]) -> dict[str, tuple[tuple[str, ...], ...]]:
+    """Of the names of the form package.module:Class, the `trials` of each class (see experiments/trials.py).
+
+    Raises InputError where one cannot be imported or is no method.
+    """
+    outside = [name for name in names if ":" in name]
+    if not outside:
+        return {}
+    code = (
+        "import json, sys; from dseh_tf.methods import find; "
+        "print(json.dumps({name: getattr(find(name), 'trials', []) for name in sys.argv[1:]}))"
+    )
+    found = json.loads(_asked(code, *outside).splitlines()[-1])
+    return {name: tuple(map(tuple, trials)) for name, trials in found.items()}
+
+
+def check_runs(runs: Sequence[Sequence[str]]) -> list[str]:
+    """What is in the way of these runs, each given by its flags: a line a problem. TensorFlow is loaded elsewhere."""
+    if not runs:
+        return []
+    asked = _asked("import sys; from experiments import preflight; preflight.main()", given=json.dumps(list(map(list, runs))))
+    return json.loads(asked.splitlines()[-1])
+
+
+def _asked(code: str, *arguments: str, given: str = "") -> str:
+    """What a process of its own prints, which may load TensorFlow. Raises InputError with the last line of its failure."""
+    command = [sys.executable, "-c", code, *arguments]
+    asked = subprocess.run(command, input=given, capture_output=True, text=True, check=False)
     if asked.returncode:
-        raise InputError(f"dseh_tf.methods: cannot be imported: {(asked.stderr.strip().splitlines() or ['?'])[-1]}")
-    return asked.stdout.split()
+        line = (asked.stderr.strip().splitlines() or [f"exit code {asked.returncode}"])[-1]
+        raise InputError(line.removeprefix("dseh_tf.errors.InputError: "))
+    return asked.stdout
+
+
+def read_by(dataset: str, given: Sequence[str]) -> list[str]:
+    """The flags of experiments.run without those that other data sets read."""
+    return [flag for flag in given if dataset in run_data.READ_BY.get(_name(flag), (dataset,))]
+
+
+def _check_read(given: Sequence[str], datasets: Collection[str]) -> None:
+    for flag in given:
+        readers = run_data.READ_BY.get(_name(flag), datasets)
+        if not set(readers) & set(datasets):
+            raise InputError(f"--run_flag: found {flag!r}, which none of {', '.join(datasets)} reads, expected {readers[0]}")
+
+
+def _name(flag: str) -> str:
+    return flag.removeprefix("--").partition("=")[0]
+
+
+def _expanded(flag: str) -> str:
+    """NAME=VALUE with a path of the form ~/x expanded: the suite reads the lists and image folders too."""
+    name, _, value = flag.partition("=")
+    try:
+        return f"{name}={program.expanded(value)}" if value.startswith("~") else flag
+    except ValueError as error:
+        raise InputError(f"--run_flag: {name}: found {value!r}, expected {error}") from None
 
 
 def _interrupt(*_: object) -> None:

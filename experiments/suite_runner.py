@@ -16,7 +16,9 @@ from pathlib import Path
 
 from dseh_tf.data import image_folder, image_lists
 from dseh_tf.errors import InputError
-from experiments.run_folder import environment, read_json
+from dseh_tf.runs import read_config, read_map
+from experiments import program
+from experiments.run_folder import environment
 from experiments.suite_table import State, Table
 from experiments.suites import SuiteRun
 
@@ -44,7 +46,7 @@ class Runner:
     def run(self) -> dict[SuiteRun, str]:
         """Runs all that is not finished and returns those that failed with their reasons.
 
-        However it is left, no child of it goes on.
+        However it is left, no child of it goes on: where this process is killed, they notice it and end.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         for run in self.arguments:
@@ -77,8 +79,8 @@ class Runner:
     def _start(self, run: SuiteRun) -> None:
         command = [*PROGRAM, *self.arguments[run], "--noprogress", f"--workdir={self.folder / run.name}"]
         with self._log(run).open("ab") as log:
-            # The child inherits the lock with the file: it outlives this process where the child does, and
-            # nobody begins the same run beside it.
+            # The child inherits the lock with the file: nobody begins the same run beside it, even where this process
+            # was killed and the child has not yet noticed.
             try:
                 fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -94,8 +96,9 @@ class Runner:
             log.flush()
             begins = log.tell()
             child = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-            )
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+                env=program.child_environment(),
+            )  # fmt: skip
         self._children[run] = child, begins, time.monotonic()
         resumed = "resumed" if (self.folder / run.name / "checkpoints").exists() else ""
         self.table.change(run, State.RUNNING, "finished before; whether it is the same run is asked" if checked else resumed)
@@ -119,7 +122,10 @@ class Runner:
         path = self.folder / run.name / "config.json"
         if self._refusal(run) or not path.is_file():
             return False
-        config = read_json(path)
+        try:
+            config = read_config(path.parent)
+        except InputError:  # experiments.run says what is wrong with it, as of a run that fails
+            return True
         known = {"git_commit": self._commit}
         lists = [item.partition("=")[2] for item in self.arguments[run] if item.startswith("--lists_dir=")]
         if lists and "lists" in config:
@@ -144,7 +150,7 @@ class Runner:
             self._fail(run, refusal)
             return
         try:
-            score = read_json(self.folder / run.name / "result.json").get("map")
+            score = read_map(self.folder / run.name)
         except InputError as error:
             self._fail(run, str(error))
             return

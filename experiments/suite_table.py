@@ -63,7 +63,8 @@ class Table:
         count = {state: sum(s is state for s in self.states.values()) for state in State}
         seconds = int(time.monotonic() - self._started)
         counted = ", ".join(f"{count[state]} {state.value}" for state in State if count[state])
-        lines.append(f"{len(self.states)} runs: {counted}; {seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}")
+        clock = f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+        lines.append(f"{len(self.states)} run{'' if len(self.states) == 1 else 's'}: {counted}; {clock}")
         return "\n".join(lines)
 
     def _cell(self, dataset: str, method: str, bits: int) -> str:

@@ -4,7 +4,8 @@ A trial is what experiments.run is given besides: `name=value` of settings. LSH 
 and are given what there is. What is tried of a method is what its source leaves open or what its features' scale decides.
 They are made for frozen features. Above a trunk that is trained some trials of the deep methods say nothing
 (`feature_layer`) or repeat a default (`dropout` on CNN-F, `normalize_outputs` on `compact`), and fewer are left.
-A method of one's own is tuned with the others once it is named here.
+A method of one's own is tuned with the others once it is named here, or by package.module:Class: then its trials are the
+class's attribute `trials`, a tuple like those below, or, without one, its defaults alone.
 """
 
 from __future__ import annotations

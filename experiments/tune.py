@@ -18,22 +18,23 @@ from pathlib import Path
 from absl import flags
 
 from dseh_tf.errors import InputError
+from dseh_tf.runs import read_map
 from experiments import program, suite
 from experiments.run_folder import read_json, write_json
 from experiments.suite_runner import meaning
 from experiments.suites import SuiteRun
-from experiments.trials import SETTINGS, TRIALS
+from experiments.trials import SETTINGS, TRIALS, Trial
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     """Defined when the program is run, not when it is imported: other programs have flags of these names."""
     own = {"flag_values": values}
     flags.DEFINE_string("dataset", "multi_digits", "Data set.", **own)
-    flags.DEFINE_list("methods", [], "Methods. Default: all that have trials.", **own)
+    flags.DEFINE_list("methods", [], "Methods, or package.module:Class. Default: all that have trials.", **own)
     flags.DEFINE_integer("bits", 32, "Code length.", lower_bound=1, **own)
     flags.DEFINE_integer("seed", 0, "Of the rows held out and of every trial.", lower_bound=0, **own)
     flags.DEFINE_float("validation", 0.1, "Share of the training rows to hold out as queries.", **own)
-    flags.DEFINE_string("runs", None, "Folder of the run folders and of chosen.json. Default: runs/tuning.", **own)
+    program.DEFINE_path("runs", None, "Folder of the run folders and of chosen.json. Default: runs/tuning.", **own)
     flags.DEFINE_integer("jobs", 1, "So many trials at a time.", lower_bound=1, **own)
     every = "A flag of experiments.run for all trials (--NAME=VALUE) or a method's (METHOD:--NAME=VALUE)."
     flags.DEFINE_multi_string("run_flag", [], every, **own)
@@ -42,15 +43,16 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
 def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
     methods = given.methods or list(SETTINGS)
     for name in methods:
-        if name not in SETTINGS:
-            raise InputError(f"--methods: found {name!r}, expected one of {', '.join(SETTINGS)}")
+        if name not in SETTINGS and ":" not in name:
+            raise InputError(f"--methods: found {name!r}, expected one of {', '.join(SETTINGS)}, or package.module:Class")
     if not 0 < given.validation < 1:
         raise InputError(f"--validation: found {given.validation}, expected a share between 0 and 1")
-    shared, by_method = suite.run_flags(given.run_flag, list(SETTINGS))
+    every = {**SETTINGS, **{name: trials or ((),) for name, trials in suite.outside_methods(methods).items()}}
+    shared, by_method = suite.run_flags(given.run_flag, list(every))
     arguments = {}
     for name in dict.fromkeys(methods):
-        _check_untried(name, (*shared, *by_method.get(name, ())))
-        for number, settings in enumerate(SETTINGS[name]):
+        _check_untried(name, every[name], (*shared, *by_method.get(name, ())))
+        for number, settings in enumerate(every[name]):
             extra = (f"--validation={given.validation}", *suite.setting_flags(settings))
             run = SuiteRun(given.dataset, name, given.bits, given.seed, extra, number)
             arguments[run] = (*run.arguments, *shared, *by_method.get(name, ()))
@@ -59,7 +61,7 @@ def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
     header["run_flags"] = sorted(meaning([f"--dataset={given.dataset}", *shared]))
     known = _known(folder / "chosen.json", header)
     failures = suite.execute(arguments, folder, given.jobs)
-    found = choose(folder, [run for run in arguments if run not in failures])
+    found = choose(folder, [run for run in arguments if run not in failures], every)
     write_json(folder / "chosen.json", {**header, "trials": TRIALS, "methods": {**known, **found}})
     for name, choice in found.items():
         print(f"{name:10} MAP {choice['map']:.4f}  {' '.join(choice['settings']) or 'defaults'}  ({len(choice['trials'])} trials)")
@@ -68,9 +70,9 @@ def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
         sys.exit(suite.FAILED)
 
 
-def _check_untried(method: str, given: Sequence[str]) -> None:
+def _check_untried(method: str, trials: Sequence[Trial], given: Sequence[str]) -> None:
     """Raises InputError on a flag that would overrule the held-out share or what a trial of the method sets."""
-    tried = {item.partition("=")[0] for trial in SETTINGS[method] for item in trial}
+    tried = {item.partition("=")[0] for trial in trials for item in trial}
     for flag in given:
         name, _, value = flag.removeprefix("--").partition("=")
         setting = value.partition("=")[0] if name == "set" else name
@@ -86,15 +88,19 @@ def _known(path: Path, header: Mapping[str, object]) -> dict[str, Mapping]:
     for name, value in header.items():
         if before.get(name) != value:
             raise InputError(f"{path}: {name}: found {before.get(name)!r}, expected {value!r}; choose another --runs")
+    if not isinstance(before.get("methods"), dict):
+        raise InputError(f"{path}: methods: found {before.get('methods')!r}, expected choices by method; choose another --runs")
     return before["methods"]
 
 
-def choose(folder: Path, runs: list[SuiteRun]) -> dict[str, Mapping]:
+def choose(folder: Path, runs: list[SuiteRun], every: Mapping[str, Sequence[Trial]] = SETTINGS) -> dict[str, Mapping]:
     """Of every method its best finished trial and all of them: {"settings", "map", "trials"}; the first of equals."""
     trials: dict[str, list[dict]] = {}
     for run in runs:
-        score = read_json(folder / run.name / "result.json")["map"]
-        trials.setdefault(run.method, []).append({"settings": list(SETTINGS[run.method][run.trial]), "map": score})
+        score = read_map(folder / run.name)
+        if score is None:
+            raise InputError(f"{folder / run.name / 'result.json'}: map: found none, expected a number")
+        trials.setdefault(run.method, []).append({"settings": list(every[run.method][run.trial]), "map": score})
     return {name: {**max(tried, key=lambda trial: trial["map"]), "trials": tried} for name, tried in trials.items()}
 
 

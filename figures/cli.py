@@ -1,6 +1,7 @@
 """The command line that every module here shares: --runs, --out, and which of the runs to draw.
 
-Exit codes: 0 everything drawn · 2 nothing drawn (bad flags, no run folder) · 3 drawn, but a run folder was skipped.
+Exit codes: 0 everything drawn (a run that is not finished is passed over, with a line) · 2 nothing drawn (bad flags, no run
+folder, none that could be read) · 3 drawn, but a damaged run folder was skipped.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from absl import app, flags
+from absl import flags
 
-from dseh_tf.errors import InputError, refusal
+from dseh_tf.errors import InputError
+from experiments import program as programs
 from figures import style
 from figures.runs import Runs, read_runs
 
@@ -22,8 +24,8 @@ Draw = Callable[[Runs, Path], list[Path]]
 
 def define_flags() -> None:
     """Defined when a module is run, not when it is imported: other programs have flags of these names."""
-    flags.DEFINE_string("runs", "runs", "A folder of run folders, or one run folder.")
-    flags.DEFINE_string("out", "figures_out", "Where the files are written; made where missing.")
+    programs.DEFINE_path("runs", "runs", "A folder of run folders, or one run folder.")
+    programs.DEFINE_path("out", "figures_out", "Where the files are written; made where missing.")
     flags.DEFINE_list("datasets", [], "Draw these data sets only (default: all that have runs).")
     flags.DEFINE_list("methods", [], "Draw these methods only (default: all that have runs).")
     flags.DEFINE_list("bits", [], "Draw these code lengths only (default: all that have runs).")
@@ -47,29 +49,19 @@ def chosen(runs: Runs) -> Runs:
 def program(draw: Draw, needs: tuple[str, ...] = ()) -> None:
     """Runs a module: reads the runs, draws, prints each file written; problems go to standard error."""
 
-    def main(arguments: list[str]) -> int:
-        try:
-            if len(arguments) > 1:
-                raise InputError(f"arguments: found {' '.join(arguments[1:])!r}, expected flags only")
-            runs = read_runs(Path(flags.FLAGS.runs), needs)
-            for line in (*runs.problems, *(f"note: {note}" for note in runs.notes)):
-                print(line, file=sys.stderr)
-            style.apply()
-            paths = draw(chosen(runs), Path(flags.FLAGS.out))
-        except InputError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 2
-        except OSError as error:
-            told = refusal(error)
-            if told is None:
-                raise
-            print(f"error: {told}", file=sys.stderr)
-            return 2
+    def main(_: list[str]) -> int:
+        runs = read_runs(Path(flags.FLAGS.runs), needs)
+        for line in (*runs.problems, *(f"note: {note}" for note in runs.notes)):
+            print(line, file=sys.stderr)
+        if not len(runs) and any(not problem.unfinished for problem in runs.problems):
+            raise InputError(f"--runs: found no run folder in {runs.root} that can be read, expected at least one")
+        style.apply()
+        paths = draw(chosen(runs), Path(flags.FLAGS.out))
         for path in paths:
             print(path)
         if not paths:
             print("nothing to draw: no run has what this figure needs", file=sys.stderr)
-        return SKIPPED_EXIT_CODE if runs.problems else 0
+        return SKIPPED_EXIT_CODE if any(not problem.unfinished for problem in runs.problems) else 0
 
     define_flags()
-    app.run(main)
+    programs.run(main)

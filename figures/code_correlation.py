@@ -15,6 +15,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
+from dseh_tf.files import read_npz
 from dseh_tf.retrieval.health import correlation, mean_absolute_correlation
 from figures import cli, style, tables
 from figures.comparison import Column, compare
@@ -26,8 +27,7 @@ PANELS_A_ROW = 4
 @cache
 def run_matrix(run_folder: Path, bits: int) -> np.ndarray:
     """The matrix of one run folder's database codes."""
-    with np.load(run_folder / "codes.npz", allow_pickle=False) as stored:
-        packed = stored["database_codes"]
+    packed = read_npz(run_folder / "codes.npz", ["database_codes"])["database_codes"]
     return correlation(np.unpackbits(packed, axis=1, bitorder="little", count=bits))
 
 

@@ -40,7 +40,7 @@ def section(runs: Runs) -> str:
         notes.append(f"Runs that did not measure their codes: {len(runs) - len(known)}.")
     listed = "".join(f"<li>{note}</li>" for note in notes)
     return (
-        '<section><h2 id="health">Code health</h2><div class="wide"><table><thead><tr>'
+        '<section><h2 id="health">Code health</h2><div class="wide"><table class=cards><thead><tr>'
         f"{head}</tr></thead><tbody>{rows}</tbody></table></div><ul class=notes>{listed}</ul></section>"
     )
 
@@ -72,7 +72,10 @@ def _row(run: Run) -> str:
         ABSENT if dead == [ABSENT, ABSENT] else " / ".join(dead),
     ]
     kind = " class=collapsed" if "warning" in found else ""
-    shown = "".join(f"<td>{cell if cell is state else _text(cell)}</td>" for cell in cells)
+    shown = "".join(
+        f'<td data-label="{_text(heading)}">{cell if cell is state else _text(cell)}</td>'
+        for heading, cell in zip(HEADINGS[1:], cells, strict=True)
+    )
     return f"<tr{kind}><th scope=row><code>{_text(run.folder.name)}</code></th>{shown}</tr>"
 
 

@@ -46,6 +46,7 @@ FIGURES = {
     ),
     "Training": (training_curves.draw, "Every loss term; faint: each step, strong: running mean."),
 }
+RUN_HEADINGS = ("Run", "Data set", "Method", "Bits", "Preset", "Seed", "Train / query / database", "MAP", "Training")
 WIDE_FIGURES = ("Code correlation", "Semantic features", "Training")
 
 
@@ -88,8 +89,9 @@ def _overview(runs: Runs) -> str:
     unfinished = [problem for problem in runs.problems if problem.unfinished]
     skipped = [problem for problem in runs.problems if not problem.unfinished]
     parts = [
-        f"<p><strong>{len(runs)}</strong> finished runs · {len(runs.datasets)} data sets · "
-        f"{len({run.method for run in runs})} methods · code lengths {', '.join(map(str, runs.bits))}</p>"
+        f"<p><strong>{len(runs)}</strong> finished run{_s(len(runs))} · {_count(len(runs.datasets), 'data set')} · "
+        f"{_count(len({run.method for run in runs}), 'method')} · "
+        f"code length{_s(len(runs.bits))} {', '.join(map(str, runs.bits))}</p>"
     ]
     for name, problems in (("Unfinished", unfinished), ("Skipped", skipped)):
         if problems:
@@ -101,6 +103,14 @@ def _overview(runs: Runs) -> str:
         parts.append("<h3>Differences between runs</h3><ul class=notes>")
         parts.append("".join(f"<li>{_text(note)}</li>" for note in runs.notes) + "</ul>")
     return f"<section>{''.join(parts)}</section>"
+
+
+def _s(number: int) -> str:
+    return "" if number == 1 else "s"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{_s(number)}"
 
 
 def _reason(reason: str, runs: Runs) -> str:
@@ -186,24 +196,13 @@ def _image(item: top_ten.Picture, told: str) -> str:
 def _classes(item: top_ten.Picture) -> str:
     if not item.classes:
         return "no label"
-    return f"label{'s' if len(item.classes) > 1 else ''} {', '.join(map(str, item.classes))}"
+    shown = ", ".join(map(str, item.classes))
+    named = isinstance(item.classes[0], str)
+    return shown if named else f"label{'s' if len(item.classes) > 1 else ''} {shown}"
 
 
 def _configuration(runs: Runs) -> str:
-    head = "".join(
-        f"<th>{name}</th>"
-        for name in (
-            "Run",
-            "Data set",
-            "Method",
-            "Bits",
-            "Preset",
-            "Seed",
-            "Train / query / database",
-            "MAP",
-            "Training",
-        )
-    )
+    head = "".join(f"<th>{name}</th>" for name in RUN_HEADINGS)
     ordered = sorted(
         runs, key=lambda r: (runs.datasets.index(r.dataset), *style.method_order(r.method), r.preset, r.bits, r.seed)
     )
@@ -213,7 +212,7 @@ def _configuration(runs: Runs) -> str:
         for run in ordered
     )
     return (
-        f'<section><h2 id="configuration">Configuration</h2><div class="wide"><table><thead><tr>{head}</tr></thead>'
+        f'<section><h2 id="configuration">Configuration</h2><div class="wide"><table class=cards><thead><tr>{head}</tr></thead>'
         f"<tbody>{rows}</tbody></table></div><h3>Every setting of every run</h3>{details}</section>"
     )
 
@@ -225,7 +224,10 @@ def _run_row(run: Run) -> str:
         run.dataset, style.method_style(run.method).title, str(run.bits), run.preset or "–", str(run.seed), sizes,
         f"{run.result['map']:.4f}" if run.has_ranking else "labels only", "–" if seconds is None else _duration(seconds),
     ]  # fmt: skip
-    return f"<tr><th scope=row><code>{_text(run.folder.name)}</code></th>{''.join(f'<td>{_text(c)}</td>' for c in cells)}</tr>"
+    shown = "".join(
+        f'<td data-label="{name}">{_text(cell)}</td>' for name, cell in zip(RUN_HEADINGS[1:], cells, strict=True)
+    )
+    return f"<tr><th scope=row><code>{_text(run.folder.name)}</code></th>{shown}</tr>"
 
 
 def _duration(seconds: float) -> str:

@@ -9,26 +9,21 @@ from __future__ import annotations
 import hashlib
 import json
 import statistics
-import zipfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from zlib import error as zlib_error
 
 import numpy as np
 
 from dseh_tf.errors import InputError
+from dseh_tf.files import npz_headers, read_npz
 from dseh_tf.retrieval import Counts, Report, load_counts
-from figures import style
+from dseh_tf.runs import read_config, read_result, schema
+from figures import contents, style
 
 MARKS = ("config.json", "result.json", "codes.npz", "counts.npz")
-IDENTITY = {"dataset": str, "method": str, "bits": int, "preset": str, "seed": int}
-NUMBERS = (
-    "map", "map_stable_order", "map_labels", "distinct_label_codes", "distinct_label_vectors",
-    "map_unseen", "n_database_unseen", "n_train", "n_query", "n_database", "train_seconds", "encode_seconds", "evaluate_seconds",
-)  # fmt: skip
 CODES = ("query_codes", "database_codes", "query_labels", "database_labels", "query_ids", "database_ids", "bits")
 MAP_TOLERANCE = 1e-6
 
@@ -103,12 +98,7 @@ class Run:
 
     def arrays(self, name: str, only: Iterable[str] | None = None) -> dict[str, np.ndarray]:
         """The arrays of `<name>.npz` (`only` these). Raises InputError naming the file when it cannot be read."""
-        path = self.folder / f"{name}.npz"
-        try:
-            with np.load(path, allow_pickle=False) as stored:
-                return {key: stored[key] for key in (stored.files if only is None else only)}
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib_error) as error:
-            raise InputError(f"{path}: found {error}, expected a whole file of arrays") from None
+        return read_npz(self.folder / f"{name}.npz", only)
 
     @cached_property
     def counts(self) -> Counts:
@@ -231,34 +221,22 @@ def run_folders(root: Path) -> list[Path]:
 
 def read_run(folder: Path, needs: tuple[str, ...] = ()) -> Run | Problem:
     """Reads and checks one run folder; a Problem where the run is not finished. Raises InputError on any other flaw."""
-    config = _read_json(folder / "config.json")
+    config = read_config(folder)
     if not (folder / "result.json").exists():
         return Problem(folder, "found no result.json", unfinished=True)
-    result = _read_json(folder / "result.json")
-    for name, kind in IDENTITY.items():
-        value = result.get(name, "" if name == "preset" else None)
-        if not isinstance(value, kind) or isinstance(value, bool):
-            raise InputError(f"{folder / 'result.json'}: {name}: found {value!r}, expected {_kind(kind)}")
-        if name in config and config[name] != value and name in result:
+    result = read_result(folder, schema.IDENTITY)
+    for name in (*schema.IDENTITY, "preset"):
+        if name in config and name in result and config[name] != result[name]:
             raise InputError(
-                f"{folder / 'config.json'}: {name}: found {config[name]!r}, expected {value!r} as in result.json"
+                f"{folder / 'config.json'}: {name}: found {config[name]!r}, expected {result[name]!r} as in result.json"
             )
-    for name in NUMBERS:
-        value = result.get(name, 0)
-        if not isinstance(value, int | float) or isinstance(value, bool) or not np.isfinite(value):
-            raise InputError(f"{folder / 'result.json'}: {name}: found {value!r}, expected a number")
-    if not isinstance(result.get("code_health", {}), dict):
-        raise InputError(f"{folder / 'result.json'}: code_health: found {result['code_health']!r}, expected named values")
-    for name in ("settings", "data", "trunk", "features"):
-        if not isinstance(config.get(name, {}), dict):
-            raise InputError(f"{folder / 'config.json'}: {name}: found {config[name]!r}, expected named values")
     run = Run(folder, config, result)
     if run.has_ranking:
         _check_counts(run)
         _check_codes(run)
     for name in needs:
         if run.has(name):
-            _check_bytes(folder / f"{name}.npz")
+            contents.CHECKS[name](run)
     return run
 
 
@@ -307,54 +285,6 @@ def _trunk_name(run: Run) -> str:
     return f"{Path(str(trunk.get('backbone'))).name}{weights} at {trunk.get('image_size')} pixels"
 
 
-def _kind(kind: type) -> str:
-    return {str: "a text", int: "a whole number"}[kind]
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: found no such file, expected one in a run folder") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: found {error}, expected JSON") from None
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: found {type(value).__name__}, expected named values")
-    return value
-
-
-def _headers(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
-    """Shape and type of every array of an .npz file, without reading the arrays."""
-    if not path.is_file():
-        raise InputError(f"{path}: found no such file, expected one in a run folder")
-    headers = {}
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for name in archive.namelist():
-                with archive.open(name) as member:
-                    version = np.lib.format.read_magic(member)
-                    read = (
-                        np.lib.format.read_array_header_1_0
-                        if version == (1, 0)
-                        else np.lib.format.read_array_header_2_0
-                    )
-                    shape, _, dtype = read(member)
-                    headers[name.removesuffix(".npy")] = shape, dtype
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib_error) as error:
-        raise InputError(f"{path}: found {error}, expected a whole file of arrays") from None
-    return headers
-
-
-def _check_bytes(path: Path) -> None:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            broken = archive.testzip()
-    except (OSError, EOFError, zipfile.BadZipFile, zlib_error) as error:
-        raise InputError(f"{path}: found {error}, expected a whole file of arrays") from None
-    if broken:
-        raise InputError(f"{path}: {broken.removesuffix('.npy')}: found damaged bytes, expected a whole array")
-
-
 def _check_counts(run: Run) -> None:
     """That counts.npz is whole, fits the bits and the database, and gives the MAP that result.json tells."""
     path, counts = run.folder / "counts.npz", run.counts
@@ -373,22 +303,23 @@ def _check_counts(run: Run) -> None:
 
 def _check_codes(run: Run) -> None:
     path = run.folder / "codes.npz"
-    headers = _headers(path)
+    headers = npz_headers(path)
     missing = [name for name in CODES if name not in headers]
     if missing:
         raise InputError(f"{path}: found no array {', '.join(missing)}, expected {', '.join(CODES)}")
-    bits = int(run.arrays("codes", ("bits",))["bits"])
-    if bits != run.bits:
-        raise InputError(f"{path}: bits: found {bits}, expected {run.bits} as in result.json")
+    bits = run.arrays("codes", ("bits",))["bits"]
+    if bits.shape != () or bits.dtype.kind not in "iu" or bits != run.bits:
+        raise InputError(f"{path}: bits: found {bits.tolist()}, expected {run.bits} as in result.json")
+    width = -(-run.bits // 8)
     for part in ("query", "database"):
-        (n, width), dtype = (headers[f"{part}_codes"][0] + (0, 0))[:2], headers[f"{part}_codes"][1]
-        if dtype != np.uint8 or width != -(-bits // 8):
-            raise InputError(f"{path}: {part}_codes: found {dtype} [{n}, {width}], expected uint8 [n, {-(-bits // 8)}]")
+        shape, dtype = headers[f"{part}_codes"].shape, headers[f"{part}_codes"].dtype
+        if dtype != np.uint8 or len(shape) != 2 or shape[1] != width:
+            raise InputError(f"{path}: {part}_codes: found {dtype} {list(shape)}, expected uint8 [n, {width}]")
         for name in (f"{part}_labels", f"{part}_ids"):
-            if headers[name][0][:1] != (n,):
+            if headers[name].shape[:1] != shape[:1]:
                 raise InputError(
-                    f"{path}: {name}: found {list(headers[name][0])}, expected {n} rows as in {part}_codes"
+                    f"{path}: {name}: found {list(headers[name].shape)}, expected {shape[0]} rows as in {part}_codes"
                 )
-    if headers["query_codes"][0][0] != run.counts.queries:
-        found, expected = headers["query_codes"][0][0], run.counts.queries
+    found, expected = headers["query_codes"].shape[0], run.counts.queries
+    if found != expected:
         raise InputError(f"{path}: query_codes: found {found} rows, expected {expected} as in counts.npz")

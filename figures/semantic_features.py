@@ -15,12 +15,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.decomposition import PCA
 
-from dseh_tf.errors import InputError
-from figures import cli, style
+from figures import cli, contents, style
+from figures.contents import NETWORKS
 from figures.runs import Run, Runs
 
 ROWS = COMPONENTS = 100
-NETWORKS = {"labnet": "LabNet", "imgnet": "ImgNet"}
 SAMPLE_SEED = 0
 
 
@@ -61,16 +60,8 @@ def training_labels(run: Run, train_ids: np.ndarray) -> np.ndarray | None:
 
 def draw_run(run: Run, out: Path, title: str) -> list[Path]:
     """Draws one run. Raises InputError where the features are not [n_train, d]."""
-    stored = run.arrays("semantic_features")
-    ids = stored.get("train_ids")
-    present = {name: stored[name] for name in NETWORKS if name in stored}
-    for name, features in present.items():
-        if ids is None or features.ndim != 2 or len(features) != len(ids):
-            raise InputError(
-                f"{run.folder / 'semantic_features.npz'}: {name}: found {list(features.shape)}, expected one row a training id"
-            )
-        if not np.isfinite(features).all():
-            raise InputError(f"{run.folder / 'semantic_features.npz'}: {name}: found NaN or infinity, expected numbers")
+    stored = contents.semantic_features(run)
+    ids, present = stored.get("train_ids"), {name: stored[name] for name in NETWORKS if name in stored}
     if not present:
         return []
     labels = training_labels(run, ids)

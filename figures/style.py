@@ -22,6 +22,8 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
+from dseh_tf.files import replacing
+
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILION, PURPLE, GREY = "#0072B2", "#D55E00", "#CC79A7", "#7F7F7F"
 COLOURS = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, BLACK, GREY)
@@ -171,9 +173,8 @@ def save(figure: Figure, out: Path, name: str) -> list[Path]:
     for ending in _formats:
         metadata = {"png": {"Software": None}, "pdf": {"CreationDate": None, "Producer": None}}[ending]
         path = out / f"{name}.{ending}"
-        partial = path.with_name(f".{path.name}.partial")
-        figure.savefig(partial, format=ending, metadata=metadata)
-        partial.replace(path)
+        with replacing(path) as partial:
+            figure.savefig(partial, format=ending, metadata=metadata)
         paths.append(path)
     plt.close(figure)
     return paths

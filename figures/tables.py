@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dseh_tf import files
+
 NO_RUN = "no run"
 NOT_PUBLISHED = "–"
 
@@ -149,9 +151,7 @@ def to_html(table: Table) -> str:
 def write_text(path: Path, text: str) -> Path:
     """Writes under a temporary name and renames, so that a file there is whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    files.write_text(path, text)
     return path
 
 

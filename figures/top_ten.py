@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from dseh_tf.retrieval import hamming
+from figures import contents
 from figures.runs import Run, Runs
 
 QUERIES, ANSWERS, SIZE = 12, 10, 96
@@ -19,10 +20,13 @@ QUERIES, ANSWERS, SIZE = 12, 10, 96
 
 @dataclass(frozen=True)
 class Picture:
-    """An item: its id, the classes it has, and its image as a data URI, or empty where there is none."""
+    """An item: its id, the classes it has, and its image as a data URI, or empty where there is none.
+
+    classes: their names, or their numbers where the run does not name them.
+    """
 
     name: str
-    classes: tuple[int, ...]
+    classes: tuple[str, ...] | tuple[int, ...]
     source: str
 
 
@@ -83,25 +87,37 @@ def _of_run(run: Run, names: list[str]) -> list[tuple[Picture, list[Answer]]]:
     distances = hamming(stored["query_codes"][rows], stored["database_codes"])
     nearest = np.argsort(distances, axis=1, kind="stable")[:, :ANSWERS]
     good = stored["query_labels"][rows].astype(int) @ stored["database_labels"].T.astype(int) > 0
-    picture = _pictures(run)
+    picture, classes = _pictures(run), _class_names(run, stored["query_labels"].shape[1])
     return [
         (
-            _item("query", stored, row, picture),
-            [Answer(_item("database", stored, j, picture), int(distances[i, j]), bool(good[i, j])) for j in nearest[i]],
+            _item("query", stored, row, picture, classes),
+            [
+                Answer(_item("database", stored, j, picture, classes), int(distances[i, j]), bool(good[i, j]))
+                for j in nearest[i]
+            ],
         )
         for i, row in enumerate(rows)
     ]
 
 
-def _item(part: str, stored: dict[str, np.ndarray], row: int, picture: Callable[[str], str]) -> Picture:
+def _class_names(run: Run, count: int) -> list[str] | range:
+    """The names of the label columns, or their numbers where result.json does not name them."""
+    names = run.result.get("class_names")
+    named = isinstance(names, list) and len(names) == count and all(isinstance(name, str) for name in names)
+    return names if named else range(count)
+
+
+def _item(
+    part: str, stored: dict[str, np.ndarray], row: int, picture: Callable[[str], str], classes: list[str] | range
+) -> Picture:
     name = str(stored[f"{part}_ids"][row])
-    return Picture(name, tuple(map(int, np.flatnonzero(stored[f"{part}_labels"][row]))), picture(name))
+    return Picture(name, tuple(classes[k] for k in np.flatnonzero(stored[f"{part}_labels"][row])), picture(name))
 
 
 def _pictures(run: Run) -> Callable[[str], str]:
     """id -> data URI, or an empty text where the run has no picture of it."""
     if run.has("thumbnails"):
-        stored = run.arrays("thumbnails")
+        stored = contents.thumbnails(run)
         images = dict(zip(map(str, stored["query_ids"]), stored["query_images"], strict=True))
         database = stored["database_images"]
         images |= dict(

@@ -12,8 +12,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from dseh_tf.errors import InputError
-from figures import cli, style
+from figures import cli, contents, style
 from figures.runs import Run, Runs
 from figures.semantic_features import first_seeds, run_title
 
@@ -25,14 +24,9 @@ LARGEST_DRAWN = 4000  # points a line; more cannot be seen, and make the PDF lar
 def phases(run: Run) -> dict[str, dict[int, dict[str, np.ndarray]]]:
     """Traces as phase -> round -> term -> float [steps]. Raises InputError on a trace named otherwise."""
     found: dict[str, dict[int, dict[str, np.ndarray]]] = {}
-    for name, trace in run.arrays("losses").items():
-        parts = name.split("/")
-        if len(parts) != 3 or not parts[1].isdigit() or trace.ndim != 1:
-            raise InputError(
-                f"{run.folder / 'losses.npz'}: found {name} {list(trace.shape)}, expected <phase>/<round>/<term>, one value a step"
-            )
+    for (phase, round_, term), trace in contents.losses(run).items():
         if len(trace):
-            found.setdefault(parts[0], {}).setdefault(int(parts[1]), {})[parts[2]] = trace
+            found.setdefault(phase, {}).setdefault(round_, {})[term] = trace
     return {phase: dict(sorted(rounds.items())) for phase, rounds in found.items()}
 
 

@@ -8,17 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from absl import logging
 
 from dseh_tf.data import protocols
+from dseh_tf.data.files import check_regular, expanded
 from dseh_tf.data.image_checks import check_images, without_bad_images
 from dseh_tf.data.image_folder import read_image_folder
-from dseh_tf.data.image_lists import load_image_lists
+from dseh_tf.data.image_lists import UNLABELLED, load_image_lists
 from dseh_tf.data.mirflickr25k import read_mirflickr
 from dseh_tf.data.nus_wide import find_images, has_tags, read_nus_wide, read_tags
 from dseh_tf.data.official_files import read_lines
 from dseh_tf.data.protocols import Protocol, draw, every_class
 from dseh_tf.data.retrieval_dataset import ArrayImages, ImageSource, RetrievalDataset, Split, multi_hot
-from dseh_tf.errors import InputError
+from dseh_tf.errors import InputError, positive
+from dseh_tf.files import writing
 
 NUS_POOLS = {"nus_wide_21": {"labelled": 195_834, "tagged": 190_421}, "nus_wide_10": {"labelled": 186_577, "tagged": 181_365}}
 
@@ -27,9 +30,12 @@ NUS_POOLS = {"nus_wide_21": {"labelled": 195_834, "tagged": 190_421}, "nus_wide_
 class DataOptions:
     """Where the data is and how a split is drawn; the papers leave some of it open.
 
-    data_dir: built and prepared data sets, or the official distribution itself.
+    data_dir: built and prepared data sets, or the official distribution itself. A leading `~` is expanded here, and in
+        the other paths.
     lists_dir, images_root: of image lists; images_root also of image folders and of NUS-WIDE's photographs.
     labels_only: images are not touched. skip_bad_images: images that cannot be read are left out and counted.
+    unlabelled: what becomes of lines of image lists without a label: "refuse", "distractors" or "leave_out"
+        (image_lists.load_image_lists).
     seed: of the draw. split: how "n images a class" is drawn from images with several labels (protocols.draw).
     queries, train_rows: other numbers than the protocol's, a class or in all as it has them, for a part of the data.
     nus_pool: "labelled" images (195,834 with 21 classes, 186,577 with 10: the paper), or those "tagged" too (190,421
@@ -44,6 +50,7 @@ class DataOptions:
     images_root: Path | None = None
     labels_only: bool = False
     skip_bad_images: bool = False
+    unlabelled: str = "refuse"
     seed: int = 0
     split: str = "sequential-class"
     queries: int | None = None
@@ -54,7 +61,11 @@ class DataOptions:
     cifar10_train: str = "500_a_class"
 
     def __post_init__(self) -> None:
+        for name in ("data_dir", "lists_dir", "images_root", "imagenet_classes"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, None if value is None else expanded(value))
         choices = {
+            "unlabelled": UNLABELLED,
             "split": protocols.SPLITS,
             "nus_pool": ("labelled", "tagged"),
             "coco_db": ("minus_query", "hashnet_lists"),
@@ -65,8 +76,10 @@ class DataOptions:
                 raise InputError(f"{name}: found {getattr(self, name)!r}, expected one of {', '.join(values)}")
         for name in ("queries", "train_rows"):
             number = getattr(self, name)
-            if number is not None and number < 1:
-                raise InputError(f"{name}: found {number}, expected a positive number")
+            if number is not None:
+                positive(number, name)
+        if type(self.seed) is not int or not 0 <= self.seed < 2**63:
+            raise InputError(f"seed: found {self.seed!r}, expected a whole number from 0 on")
 
 
 def load(name: str, options: DataOptions | None = None) -> RetrievalDataset:
@@ -116,7 +129,8 @@ def _multi_digits(options: DataOptions) -> RetrievalDataset:
     from dseh_tf.data.builders.multi_digits.multi_digits_dataset_builder import Builder
 
     builder = Builder(data_dir=options.data_dir)
-    builder.download_and_prepare()
+    with writing(builder.data_dir):
+        builder.download_and_prepare()
     splits = {}
     for part in ("train", "query", "database"):
         rows = tfds.as_numpy(builder.as_dataset(split=part, batch_size=-1))
@@ -133,7 +147,9 @@ def _multi_digits(options: DataOptions) -> RetrievalDataset:
 def _image_lists(options: DataOptions) -> RetrievalDataset:
     if options.lists_dir is None:
         raise InputError("lists_dir: found none, expected the folder of train.txt, test.txt and database.txt")
-    return load_image_lists(options.lists_dir, options.images_root, options.labels_only, options.skip_bad_images)
+    return load_image_lists(
+        options.lists_dir, options.images_root, options.labels_only, options.skip_bad_images, options.unlabelled
+    )
 
 
 def _nus_wide(name: str, classes: int, with_texts: bool, options: DataOptions) -> RetrievalDataset:
@@ -235,9 +251,8 @@ def _imagenet_classes(options: DataOptions, names: tuple[str, ...]) -> np.ndarra
     if options.imagenet_classes is None:
         rng = np.random.Generator(np.random.Philox(key=[options.seed, 0x11A6E7]))
         return np.sort(rng.permutation(len(names))[:count])
-    file = Path(options.imagenet_classes)
-    if not file.is_file():
-        raise InputError(f"{file}: no such file, expected {count} classes of ImageNet, one a line")
+    file = options.imagenet_classes
+    check_regular(file, f"{count} classes of ImageNet, one a line")
     known = {name: index for index, name in enumerate(names)} | {str(index): index for index in range(len(names))}
     chosen: list[int] = []
     for line, text in enumerate(read_lines(file), 1):
@@ -255,7 +270,7 @@ def _image_folder(options: DataOptions) -> RetrievalDataset:
     trains and is searched, unless `queries` and `train_rows` say otherwise."""
     if options.images_root is None:
         raise InputError("images_root: found none, expected a folder of images with one folder a class")
-    ids, labels, images, class_names = read_image_folder(Path(options.images_root))
+    ids, labels, images, class_names = read_image_folder(options.images_root)
     protocol = Protocol("image_folder", every_class(_tenth(labels)), None)
     protocol = _with_class_numbers(protocol, options)
     dataset = _drawn(protocol, options, ids, labels, None if options.labels_only else images, class_names)
@@ -266,21 +281,21 @@ def _image_folder(options: DataOptions) -> RetrievalDataset:
 
 def _tfds_classification(name: str, options: DataOptions) -> RetrievalDataset:
     """Any set of TFDS with an image and a class label. Its test or validation split asks, its training split trains
-    and is searched; where there is no such split, or `queries` is given, queries are drawn as from an image folder."""
+    and is searched; where neither is there with labels, or `queries` is given, queries are drawn as from an image
+    folder."""
     from dseh_tf.data import tfds_records
 
-    builder = tfds_records.prepared_builder(name.removeprefix("tfds:"), options.data_dir)
-    keys = builder.info.supervised_keys or ("image", "label")
-    features = builder.info.features
-    if any(not isinstance(key, str) or key not in features for key in keys) or not hasattr(features[keys[1]], "names"):
-        raise InputError(f"dataset: {name} has features {', '.join(features)}, expected an image and one class label")
+    own_name = name.removeprefix("tfds:")
+    builder = tfds_records.find_builder(own_name, options.data_dir)
+    image, label = tfds_records.image_and_label(builder, name)
+    tfds_records.prepare(builder, own_name, options.data_dir)
     if "train" not in builder.info.splits:
         raise InputError(f"dataset: {name} has splits {', '.join(builder.info.splits)}, expected train")
-    asking = next((part for part in ("test", "validation") if part in builder.info.splits), None)
+    asking = _asking_split(builder, name, label)
     parts = ("train", asking) if asking else ("train",)
-    records = _joined(builder, parts, None, keys[1])
+    records = _joined(builder, parts, None, label)
     labels = multi_hot(records.labels, len(records.class_names))
-    images = None if options.labels_only else replace(records.images, feature=keys[0])
+    images = None if options.labels_only else replace(records.images, feature=image)
     pool = None
     if asking:
         pool = np.arange(len(labels)) >= builder.info.splits["train"].num_examples
@@ -290,7 +305,33 @@ def _tfds_classification(name: str, options: DataOptions) -> RetrievalDataset:
     else:
         protocol = Protocol(name, every_class(options.queries or _tenth(labels)), None)
     protocol = _with_class_numbers(protocol, options)
-    return _drawn(protocol, options, records.ids, labels, images, records.class_names, query_pool=pool)
+    notes = {"image_feature": image, "label_feature": label, "queries_from": asking or "train"}
+    return _drawn(protocol, options, records.ids, labels, images, records.class_names, query_pool=pool, notes=notes)
+
+
+def _asking_split(builder: Any, name: str, label: str) -> str | None:
+    """The split that queries come from: test or validation, the first that has labels; None for the training split.
+
+    Sets of competitions publish their test images without labels, which TFDS stores as -1.
+    """
+    from dseh_tf.data import tfds_records
+
+    present = [part for part in ("test", "validation") if part in builder.info.splits]
+    for part in present:
+        labels = tfds_records.read_split(builder, part, None, label, unlabelled_ok=True).labels
+        missing = int((labels < 0).sum())
+        if 0 < missing < len(labels):
+            raise InputError(
+                f"dataset: {name}: split {part!r}: found {missing:,} of {len(labels):,} images without a label (-1), "
+                "expected labels for all or for none"
+            )
+        if len(labels) and not missing:
+            return part
+        rest = present[present.index(part) + 1 :]
+        logging.warning(
+            "%s: the %d images of %r have no label, so queries come from %r", name, len(labels), part, *(rest or ["train"])[:1]
+        )
+    return None
 
 
 def _with_class_numbers(protocol: Protocol, options: DataOptions) -> Protocol:

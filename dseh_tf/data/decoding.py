@@ -6,18 +6,45 @@ MatConvNet's readers give, so that features agree with theirs.
 
 from __future__ import annotations
 
+import functools
 import io
 import struct
 import zlib
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
+from dseh_tf.data.files import irregular
 from dseh_tf.errors import InputError
 
 # Whatever Pillow's readers raise on damaged files.
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, struct.error, zlib.error)
+
+# Pillow opens these by their headers and cannot decode them itself: PostScript is run by another program, Ghostscript,
+# which no image of a data set should start, and MPEG has no decoder.
+_NO_DECODER = frozenset(("EPS", "MPEG"))
+
+
+@functools.cache
+def readable_formats() -> tuple[str, ...]:
+    """The formats that this Pillow decodes by itself, in the order in which it tries them."""
+    Image.init()
+
+    def decodes(name: str) -> bool:
+        factory = Image.OPEN[name][0]
+        stub = isinstance(factory, type) and issubclass(factory, ImageFile.StubImageFile)
+        return not stub and name not in _NO_DECODER
+
+    return tuple(name for name in Image.ID if name in Image.OPEN and decodes(name))
+
+
+@functools.cache
+def readable_suffixes() -> frozenset[str]:
+    """The suffixes, in lower case with the dot, that Pillow registers for the formats it decodes."""
+    # MPO has no opener of its own: the JPEG reader opens it.
+    formats = {*readable_formats(), "MPO"}
+    return frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in formats)
 
 
 def decode_file(path: Path, origin: str = "") -> np.ndarray:
@@ -25,7 +52,7 @@ def decode_file(path: Path, origin: str = "") -> np.ndarray:
 
     Grey, CMYK, 16-bit and palette images are converted; transparent parts lie on white.
     origin: where the file was named (list file and line), for the message.
-    Raises InputError on a file that is missing, no image, animated or cut off.
+    Raises InputError on a file that is missing, not a regular file, no image, animated or cut off.
     """
     with _opened(path, path, origin) as image:
         return _pixels(image, path, origin)
@@ -57,13 +84,16 @@ def resize(image: np.ndarray, size: int) -> np.ndarray:
 def _opened(file: Path | io.BytesIO, name: Path | str, origin: str) -> Image.Image:
     where = f" (named in {origin})" if origin else ""
     try:
-        image = Image.open(file)
+        kind = irregular(file) if isinstance(file, Path) else None
+        if kind is not None:
+            raise InputError(f"{name}: found {kind}, expected an image{where}")
+        image = Image.open(file, formats=readable_formats())
         # A camera's MPO is a JPEG with previews behind it: its first frame is the photograph.
         frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
     except FileNotFoundError:
         raise InputError(f"{name}: no such file{where}") from None
-    except IsADirectoryError:
-        raise InputError(f"{name}: found a folder, expected an image{where}") from None
+    except InputError:
+        raise
     except UnidentifiedImageError:
         raise InputError(f"{name}: found no image Pillow can read, expected JPEG, PNG or the like{where}") from None
     except (*_BROKEN, Image.DecompressionBombError) as error:

@@ -16,10 +16,12 @@ import numpy as np
 from absl import logging
 from tqdm import tqdm
 
+from dseh_tf.data.files import check_regular, expanded
 from dseh_tf.data.memory_maps import check_finite, mapped, new_array
 from dseh_tf.data.pixels import image_batches
 from dseh_tf.data.retrieval_dataset import ImageSource, RetrievalDataset, Split
 from dseh_tf.errors import InputError
+from dseh_tf.files import read_json, writing
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -46,7 +48,7 @@ def with_features(
     size and the image files. Training rows that stand in the database are not extracted twice. Raises InputError on a
     data set without images, an image that cannot be decoded, and a disk without room.
     """
-    weights = backbone.fingerprint()
+    weights, cache_dir = backbone.fingerprint(), expanded(cache_dir)
 
     def file_of(part: str, images: ImageSource, mirror: bool) -> Path:
         key = f"{weights} {backbone.image_size} {images.fingerprint()} {mirror}"
@@ -82,7 +84,7 @@ def write_features(
     until it is whole; what a stopped extraction finished there is used again. Raises InputError where `folder` holds
     anything else, and as `with_features`.
     """
-    folder = Path(folder)
+    folder = expanded(folder)
     summary = {
         **facts,
         "backbone": backbone.name,
@@ -115,9 +117,10 @@ def write_features(
         database, rows = mapped(files["database"]), _rows_of(ids["train"], ids["database"])
         blocks = (database[rows[first : first + _BLOCK]] for first in range(0, len(rows), _BLOCK))
         _write_rows(partial / "train.npy", blocks, (len(rows), backbone.dim))
-    for part in _PARTS:
-        np.save(partial / f"{part}_ids.npy", ids[part], allow_pickle=False)
-    (partial / SUMMARY).write_text(json.dumps(summary, indent=1) + "\n")
+    with writing(folder):
+        for part in _PARTS:
+            np.save(partial / f"{part}_ids.npy", ids[part], allow_pickle=False)
+        (partial / SUMMARY).write_text(json.dumps(summary, indent=1) + "\n")
     if folder.exists():  # an empty folder that was made beforehand
         folder.rmdir()
     partial.replace(folder)
@@ -126,16 +129,12 @@ def write_features(
 
 def read_summary(folder: Path) -> dict[str, Any]:
     """`features.json` of a folder that `write_features` made. Raises InputError where it is none."""
-    file = Path(folder) / SUMMARY
-    try:
-        found = json.loads(file.read_text())
-    except OSError:
-        raise InputError(f"{file}: no such file, expected a folder that extract_features has finished") from None
-    except ValueError as error:
-        raise InputError(f"{file}: found no JSON ({error}), expected an object") from None
+    file = expanded(folder) / SUMMARY
+    check_regular(file, "a folder that extract_features has finished")
+    found = read_json(file, "a folder that extract_features has finished")
     for name, kind in (("backbone", str), ("image_size", int), ("dim", int), ("mirrored", bool)):
-        if not isinstance(found, dict) or not isinstance(found.get(name), kind):
-            value = found.get(name) if isinstance(found, dict) else found
+        value = found.get(name)
+        if not isinstance(value, kind) or (kind is int and (isinstance(value, bool) or value < 1)):
             raise InputError(f"{file}: {name}: found {value!r}, expected {kind.__name__}")
     return found
 
@@ -148,7 +147,7 @@ def read_features(dataset: RetrievalDataset, folder: Path, missing_ok: bool = Fa
     a file that is missing, cut off, of another shape, or with NaN or infinity; ids of the split that are not there, which
     with `missing_ok` are left out and counted as bad images, unless no row of a part is left.
     """
-    folder = Path(folder)
+    folder = expanded(folder)
     summary = read_summary(folder)
     found: dict[str, Split] = {}
     missing: dict[str, int] = {}
@@ -185,13 +184,8 @@ def _feature_rows(file: Path, ids: np.ndarray, dim: int) -> np.ndarray:
 
 def _array(file: Path) -> np.ndarray:
     """The array of a `.npy` file, mapped. Raises InputError where it is missing, cut off or none."""
-    if not file.is_file():
-        raise InputError(f"{file}: no such file, expected an array of extract_features")
-    try:
-        return mapped(file)
-    except (ValueError, EOFError, OSError) as error:
-        reason = (str(error).splitlines() or ["end of file"])[0]
-        raise InputError(f"{file}: found a file cut off or damaged ({reason}), expected a whole .npy array") from None
+    check_regular(file, "an array of extract_features")
+    return mapped(file)
 
 
 def _rows_of(wanted: np.ndarray, ids: np.ndarray) -> np.ndarray:
@@ -239,7 +233,7 @@ def _extract_all(
             continue
         title = f"features of {part}{', mirrored' if mirror else ''}"
         blocks = _features(split.images, backbone, mirror, strategy, title, progress)
-        _write_rows(file, blocks, (len(split), backbone.dim))
+        _write_rows(file, _finite(blocks, split.ids, f"{title} by {backbone.name}"), (len(split), backbone.dim))
     return files
 
 
@@ -265,6 +259,18 @@ def _features(
     turned = (batch[:, :, ::-1] if mirror else batch for batch in shown)
     for outputs in forward(turned, _BATCH):
         yield outputs["features"].astype(np.float32)
+
+
+def _finite(blocks: Iterable[np.ndarray], ids: np.ndarray, what: str) -> Iterator[np.ndarray]:
+    """The blocks as they come. Raises InputError at the first image with a feature that is not finite, naming it."""
+    first = 0
+    for block in blocks:
+        bad = ~np.isfinite(block)
+        if bad.any():
+            row, column = np.argwhere(bad)[0]
+            raise InputError(f"{what}: found {block[row, column]} for image {ids[first + row]}, expected finite numbers")
+        yield block
+        first += len(block)
 
 
 def _write_rows(file: Path, blocks: Iterable[np.ndarray], shape: tuple[int, int]) -> None:

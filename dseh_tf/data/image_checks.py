@@ -13,6 +13,7 @@ from absl import logging
 from tqdm import tqdm
 
 from dseh_tf.data.decoding import check_header
+from dseh_tf.data.files import read_bytes
 from dseh_tf.data.retrieval_dataset import FileImages, RetrievalDataset, Split
 from dseh_tf.errors import InputError
 
@@ -76,7 +77,7 @@ def copies_of_queries(dataset: RetrievalDataset) -> list[tuple[str, str]]:
 
 
 def _content(path: Path) -> bytes:
-    return hashlib.sha256(path.read_bytes()).digest()
+    return hashlib.sha256(read_bytes(path, "an image")).digest()
 
 
 def _each_image(dataset: RetrievalDataset, look: Callable[[Split, int], str | None]):

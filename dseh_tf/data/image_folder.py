@@ -6,37 +6,82 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
+from absl import logging
 
+from dseh_tf.data.decoding import readable_suffixes
+from dseh_tf.data.files import Listing, entries, expanded, hidden, is_folder, list_below
 from dseh_tf.data.retrieval_dataset import FileImages, multi_hot
 from dseh_tf.errors import InputError
-
-SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"))
 
 
 def read_image_folder(root: Path) -> tuple[np.ndarray, np.ndarray, FileImages, tuple[str, ...]]:
     """(ids unicode [n], labels uint8 [n, c], images, class names) of `root/<class>/.../<image>`.
 
-    Ids are the paths below `root`; classes and images come in alphabetical order. Other files are passed over.
-    Raises InputError where there is no folder, fewer than two classes, or a class without images.
+    Ids are the paths below `root`; classes and images come in alphabetical order. An image is a file with a suffix
+    that Pillow registers for a format it decodes; whether it is a regular file and an image is seen when it is read.
+    Hidden names (`files.hidden`), links to folders below a class, and other files are passed over; one logged line
+    counts them.
+
+    Raises InputError where there is no folder, fewer than two classes, a class without images, or a name that is not
+    UTF-8.
     """
-    if not root.is_dir():
-        raise InputError(f"{root}: no such folder, expected one with a folder a class")
-    folders = sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    if len(folders) < 2:
-        raise InputError(f"{root}: found {len(folders)} folders, expected at least two, one a class")
-    paths, classes = [], []
-    for index, folder in enumerate(folders):
-        found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-        if not found:
-            raise InputError(f"{folder}: found no image, expected some ({', '.join(sorted(SUFFIXES))})")
-        paths += found
-        classes += [index] * len(found)
+    root = expanded(root)
+    paths, classes, names, passed = _listed(root)
+    told = passed.passed_over()
+    if told:
+        # What systems leave behind is no surprise; a file of an unknown kind may be an image that is missed.
+        say = logging.warning if passed.others or passed.links else logging.info
+        say("%s: found %d images in %d folders; passed over %s", root, len(paths), len(names), told)
     ids = np.array([path.relative_to(root).as_posix() for path in paths])
-    return ids, multi_hot(np.array(classes)), FileImages(tuple(paths)), tuple(folder.name for folder in folders)
+    return ids, multi_hot(np.array(classes)), FileImages(tuple(paths)), names
 
 
 def digest(root: Path) -> str:
     """Of the images by their paths below `root` and their sizes: another digest is another data set. Errors as above."""
-    ids, _, images, _ = read_image_folder(root)
-    lines = (f"{name}\0{path.stat().st_size}" for name, path in zip(ids.tolist(), images.paths, strict=True))
+    root = expanded(root)
+    paths, *_ = _listed(root)
+    lines = (f"{path.relative_to(root).as_posix()}\0{_size(path)}" for path in paths)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def _listed(root: Path) -> tuple[list[Path], list[int], tuple[str, ...], Listing]:
+    """(paths of the images, the class of each, names of the classes, all that was found and passed over)."""
+    if not is_folder(root):
+        raise InputError(f"{root}: no such folder, expected one with a folder a class")
+    total = Listing()
+    folders = []
+    for entry in entries(root):
+        if hidden(entry.name):
+            total.hidden += 1
+        elif is_folder(entry):
+            folders.append(entry)
+        else:
+            total.others[f"{entry.suffix.lower() or 'no suffix'} beside the classes"] += 1
+    if len(folders) < 2:
+        raise InputError(f"{root}: found {len(folders)} folders, expected at least two, one a class")
+    suffixes = readable_suffixes()
+    classes: list[int] = []
+    for index, folder in enumerate(folders):
+        found = list_below(folder, lambda name: Path(name).suffix.lower() in suffixes)
+        if not found.files:
+            passed = found.passed_over()
+            raise InputError(
+                f"{folder}: found no image{f' but {passed}' if passed else ''}, expected some (.jpg, .png, or another "
+                "suffix of a format that Pillow decodes)"
+            )
+        total.add(found)
+        classes += [index] * len(found.files)
+    for path in total.files:
+        try:
+            path.relative_to(root).as_posix().encode()
+        except UnicodeEncodeError:
+            raise InputError(f"{str(path)!a}: found a name that is not UTF-8, expected one in UTF-8") from None
+    return total.files, classes, tuple(folder.name for folder in folders), total
+
+
+def _size(path: Path) -> int:
+    """In bytes; -1 where the file cannot be looked at, as a link to nothing."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1

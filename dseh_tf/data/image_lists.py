@@ -16,11 +16,14 @@ from pathlib import Path
 import numpy as np
 from absl import logging
 
+from dseh_tf.data.files import expanded, is_folder, is_regular, is_there, read_bytes
 from dseh_tf.data.image_checks import check_images, without_bad_images
 from dseh_tf.data.retrieval_dataset import FileImages, RetrievalDataset, Split
 from dseh_tf.errors import InputError
 
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")
+# What becomes of lines without a label; see `load_image_lists`.
+UNLABELLED = ("refuse", "distractors", "leave_out")
 _FILES = {"train": "train.txt", "query": "test.txt", "database": "database.txt"}
 
 
@@ -29,12 +32,14 @@ class ImageList:
     """One list file, read.
 
     paths: as written, without `.` and double slashes. labels: uint8 [n, c]. lines: int64 [n], counted from 1.
+    without_label: the number of lines without a label that the file has, whether they are among the rows or not.
     """
 
     file: Path
     paths: tuple[str, ...]
     labels: np.ndarray
     lines: np.ndarray
+    without_label: int = 0
 
     def origin(self, row: int) -> str:
         return f"{self.file}:{self.lines[row]}"
@@ -45,6 +50,7 @@ def load_image_lists(
     images_root: Path | None = None,
     labels_only: bool = False,
     skip_bad_images: bool = False,
+    unlabelled: str = "refuse",
 ) -> RetrievalDataset:
     """Reads the lists of a folder; ids are the paths from `images_root` (default: the folder) on.
 
@@ -54,22 +60,36 @@ def load_image_lists(
     damaged are left out and counted in `notes["bad_images"]`; otherwise the first of them is an error (found by its
     header; one cut off behind a good header is found when it is decoded).
 
-    Raises InputError with file and line on: a missing or empty list; a line with another number of labels; a label
-    that is not 0 or 1; images with no label; an id twice in a list; a query in the database or the training list;
-    a path that is no image.
+    unlabelled: what becomes of lines of zeros only (HashNet's lists of NUS-WIDE have thousands).
+        "refuse": the first of them is an error.
+        "distractors": database rows stay and are relevant to nothing; queries stay and count 0 in MAP; training rows
+            are left out, because nothing is said about what they resemble (they stay in the database if it has them).
+        "leave_out": they are left out of every list.
+    `notes["unlabelled"]` and one logged line count them, list by list.
+
+    Raises InputError with file and line on: a missing or empty list; a list that is not a regular file; a line with
+    another number of labels; a label that is not 0 or 1; one number a line, which may be a class id; a line without a
+    label where they are refused; an id twice in a list; a query in the database or the training list; a path that is no
+    image.
     """
-    lists_dir = Path(lists_dir)
-    root = Path(images_root) if images_root is not None else lists_dir
-    if not lists_dir.is_dir():
+    lists_dir = expanded(lists_dir)
+    root = expanded(images_root) if images_root is not None else lists_dir
+    if not is_folder(lists_dir):
         raise InputError(f"{lists_dir}: no such folder, expected one with train.txt and test.txt")
-    if not labels_only and not root.is_dir():
+    if not labels_only and not is_folder(root):
         raise InputError(f"{root}: no such folder, expected the one the images' paths start from")
-    lists = {part: read_image_list(lists_dir / name) for part, name in _FILES.items() if part != "database"}
-    has_database = (lists_dir / _FILES["database"]).exists()
-    lists["database"] = read_image_list(lists_dir / _FILES["database"]) if has_database else lists["train"]
-    notes: dict[str, object] = {"database": "database.txt" if has_database else "train.txt"}
+    has_database = is_there(lists_dir / _FILES["database"])
+    names = _FILES if has_database else {**_FILES, "database": _FILES["train"]}
+    read = {name: read_image_list(lists_dir / name, unlabelled) for name in dict.fromkeys(names.values())}
+    lists = {part: read[name] for part, name in names.items()}
+    notes: dict[str, object] = {"database": names["database"]}
     if not has_database:
         logging.warning("%s: no database.txt, so the database is the training list", lists_dir)
+    counts = {part: entries.without_label for part, entries in lists.items()}
+    if any(counts.values()):
+        lists["train"] = _labelled(lists["train"])
+        notes["unlabelled"] = {"lines": unlabelled, **counts}
+        logging.warning("%s: %s", lists_dir, _told(unlabelled, counts, names))
     lists = {part: _below(root, entries) for part, entries in lists.items()}
     _check_widths(lists)
     for part in ("database", "train"):
@@ -87,20 +107,22 @@ def load_image_lists(
 
 def digest(lists_dir: Path) -> str:
     """Of the lists as they stand: equal digests are equal splits. A list that is missing counts as empty."""
-    files = (lists_dir / name for name in _FILES.values())
-    parts = (file.read_bytes() if file.is_file() else b"" for file in files)
+    files = (expanded(lists_dir) / name for name in _FILES.values())
+    parts = (read_bytes(file) if is_regular(file) else b"" for file in files)
     return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:16]
 
 
-def read_image_list(file: Path) -> ImageList:
+def read_image_list(file: Path, unlabelled: str = "refuse") -> ImageList:
     """Reads and checks one list. Paths may hold spaces: the labels are the numbers at the end of the line.
+
+    unlabelled: "refuse" lines without a label, keep them as "distractors" with labels of zeros, or "leave_out".
 
     Raises InputError with file and line as `load_image_lists` says, of all that one list alone can show.
     """
-    try:
-        text = file.read_bytes()
-    except FileNotFoundError:
-        raise InputError(f"{file}: no such file, expected an image list (`path 0 1 0 ...` a line)") from None
+    if unlabelled not in UNLABELLED:
+        raise InputError(f"unlabelled: found {unlabelled!r}, expected one of {', '.join(UNLABELLED)}")
+    file = expanded(file)
+    text = read_bytes(file, "an image list (`path 0 1 0 ...` a line)")
     text = text.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").rstrip()
     if b" \n" in text:
         text = re.sub(rb" +\n", b"\n", text)
@@ -114,14 +136,43 @@ def read_image_list(file: Path) -> ImageList:
     entries = _read_regular(file, text) or _read_line_by_line(file, text.decode())
     # ./a.jpg and x//a.jpg are a.jpg and x/a.jpg: a query must not pass for another image by its spelling.
     entries = replace(entries, paths=tuple(map(posixpath.normpath, entries.paths)))
-    unlabelled = np.flatnonzero(~entries.labels.any(axis=1))
-    if len(unlabelled):
+    if entries.labels.shape[1] == 1:
         raise InputError(
-            f"{entries.origin(unlabelled[0])}: found {entries.paths[unlabelled[0]]} without a label "
-            f"({len(unlabelled)} such lines in the list), expected at least one 1 a line"
+            f"{entries.origin(0)}: found one number a line, which may be a class id, expected a 0 or 1 for each of two or "
+            "more classes"
+        )
+    missing = np.flatnonzero(~entries.labels.any(axis=1))
+    if len(missing) and unlabelled == "refuse":
+        raise InputError(
+            f"{entries.origin(missing[0])}: found {entries.paths[missing[0]]} without a label "
+            f"({len(missing)} such lines in the list), expected at least one 1 a line; --unlabelled=distractors keeps "
+            "such lines in the database, --unlabelled=leave_out leaves them out"
         )
     _check_ids_once(entries)
-    return entries
+    entries = replace(entries, without_label=len(missing))
+    return _labelled(entries) if unlabelled == "leave_out" else entries
+
+
+def _labelled(entries: ImageList) -> ImageList:
+    """The rows that have a label. Raises InputError where none has."""
+    rows = np.flatnonzero(entries.labels.any(axis=1))
+    if not len(rows):
+        raise InputError(f"{entries.file}: found no line with a label, expected some")
+    paths = tuple(entries.paths[row] for row in rows.tolist())
+    return replace(entries, paths=paths, labels=entries.labels[rows], lines=entries.lines[rows])
+
+
+def _told(unlabelled: str, counts: dict[str, int], names: dict[str, str]) -> str:
+    """The logged line on lines without a label."""
+    if unlabelled == "leave_out":
+        lists = {names[part]: count for part, count in counts.items()}
+        shown = ", ".join(f"{count:,} of {name}" for name, count in lists.items())
+        return f"lines without a label are left out: {shown}"
+    return (
+        f"lines without a label: {counts['train']:,} of {names['train']} do not train, {counts['query']:,} of "
+        f"{names['query']} are queries that count 0 in MAP, {counts['database']:,} of {names['database']} are distractors "
+        "in the database"
+    )
 
 
 def _read_regular(file: Path, text: bytes) -> ImageList | None:
@@ -142,20 +193,22 @@ def _read_regular(file: Path, text: bytes) -> ImageList | None:
     if (tails[:, ::2] != ord(" ")).any() or (labels > 1).any():
         return None
     paths = tuple(text[a:b].decode() for a, b in zip(starts.tolist(), (ends - width).tolist(), strict=True))
-    # A space or tab inside a path may as well be one label too many: the careful reader decides.
-    if any(" " in path or "\t" in path for path in paths):
+    # White space inside a path may as well be one label too many: the careful reader decides.
+    if any(path.split() != [path] for path in paths):
         return None
     return ImageList(file, paths, labels, np.arange(1, len(paths) + 1))
 
 
 def _read_line_by_line(file: Path, text: str) -> ImageList:
     lines = [(number, line.split()) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    if not lines:  # white space of Unicode alone
+        raise InputError(f"{file}: found an empty list, expected `path 0 1 0 ...` a line")
+    raw = text.split("\n")
     found = [_trailing_numbers(tokens) for _, tokens in lines]
     width = Counter(found[:1000]).most_common(1)[0][0]  # a list may be wrong in its very first line
     if width == 0:
-        raise InputError(f"{file}:{lines[0][0]}: found no labels, expected `path 0 1 0 ...`")
+        raise InputError(f"{file}:{lines[0][0]}: found no labels in {raw[lines[0][0] - 1]!r:.80}, expected `path 0 1 0 ...`")
     paths, labels = [], np.empty((len(lines), width), np.uint8)
-    raw = text.split("\n")
     for row, ((number, tokens), count) in enumerate(zip(lines, found, strict=True)):
         if count != width:
             stop = f" behind {tokens[-1 - count]!r}" if count < width and len(tokens) > width else ""
@@ -232,10 +285,10 @@ def _split(entries: ImageList, root: Path | None) -> Split:
 
 def _class_names(lists_dir: Path, classes: int) -> tuple[str, ...]:
     for file in (lists_dir / "words.txt", lists_dir / "classes.txt"):
-        if not file.exists():
+        if not is_there(file):
             continue
         try:
-            text = file.read_text(encoding="utf-8")
+            text = read_bytes(file, "a class name a line").decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise InputError(f"{file}: found bytes that are not UTF-8 ({error.reason}), expected a class name a line") from None
         names = tuple(line.strip() for line in text.splitlines() if line.strip())

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dseh_tf.arrays import as_array, shown
 from dseh_tf.errors import InputError
 
 _BLOCK = 1024
@@ -43,7 +44,10 @@ def similar_pairs(vectors: np.ndarray, weights: np.ndarray) -> float:
 
 
 def distinct_rows(labels: np.ndarray) -> DistinctRows:
-    """Finds the distinct rows of `labels` [n, c]."""
+    """Finds the distinct rows of multi-hot labels uint8 [n, c], as a split has them. Raises InputError on class ids."""
+    labels = as_array(labels, "labels")
+    if labels.ndim != 2 or labels.dtype.kind not in "biu" or (labels.size and labels.max() > 1):
+        raise InputError(f"labels: found {shown(labels)}, expected multi-hot [n, classes] of 0 and 1")
     vectors, index = np.unique(labels, axis=0, return_inverse=True)
     return DistinctRows(vectors, index.reshape(-1).astype(np.int32))
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from dseh_tf.errors import InputError
+from dseh_tf.files import mapped, replacing
+
+__all__ = ["GIB", "check_finite", "mapped", "new_array"]
 
 GIB = 1 << 30
 
@@ -24,35 +27,39 @@ def new_array(file: Path, shape: tuple[int, ...], dtype: np.dtype | type, what: 
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     needed, free = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize, shutil.disk_usage(file.parent).free
-    if needed > free:  # a memory map on a full disk would kill the process
+    if needed > free:
         raise InputError(f"{file.parent}: found {free / GIB:.1f} GiB free, expected {needed / GIB:.1f} GiB for {what}")
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=".partial-", suffix=".npy")
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    with replacing(file) as temporary:
         array = np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=shape)
+        _reserve(temporary)
         yield array
         array.flush()
-        temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
-def mapped(file: Path) -> np.ndarray:
-    """The array of a `.npy` file, read as it is used."""
-    return np.load(file, mmap_mode="r", allow_pickle=False)
+def _reserve(file: Path) -> None:
+    """Takes the file's room on the disk now: writing to a map of a disk that is full would kill the process (SIGBUS)."""
+    with file.open("r+b") as stream:
+        try:
+            os.posix_fallocate(stream.fileno(), 0, file.stat().st_size)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # a file system that cannot reserve
+                raise
 
 
-def check_finite(values: np.ndarray, ids: np.ndarray, where: str, block: int = 4096) -> None:
+def check_finite(
+    values: np.ndarray, ids: np.ndarray, where: str, block: int = 4096, most: float | None = None
+) -> None:
     """Raises InputError on a value of [n, d] that is not a finite number, naming its row, id and column.
 
-    Reads `block` rows at a time: `values` may be larger than memory.
+    most: what |value| may be at most; any finite number without it. Reads `block` rows at a time: `values` may be larger
+    than memory.
     """
     for start in range(0, len(values), block):
-        finite = np.isfinite(values[start : start + block])
+        rows = values[start : start + block]
+        finite = np.isfinite(rows) if most is None else np.abs(rows) <= most
         if not finite.all():
             row, column = np.argwhere(~finite)[0]
             row += start
-            raise InputError(
-                f"{where}: found {values[row, column]} in row {row} ({ids[row]}), column {column}, expected a finite number"
-            )
+            value = values[row, column]
+            expected = f"at most {most:g} in size" if np.isfinite(value) else "a finite number"
+            raise InputError(f"{where}: found {value} in row {row} ({ids[row]}), column {column}, expected {expected}")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dseh_tf.data.files import hidden
 from dseh_tf.data.official_files import find_file, find_folder, read_lines
 from dseh_tf.data.retrieval_dataset import FileImages
 from dseh_tf.errors import InputError
@@ -40,7 +41,8 @@ class MirFlickr:
 def read_mirflickr(data_dir: Path) -> MirFlickr:
     """`data_dir` holds `mirflickr/` and the annotations, itself or as `mirflickr25k`.
 
-    The classes are the files of the annotations without the stricter `*_r1.txt`, in alphabetical order.
+    The classes are the files of the annotations without the stricter `*_r1.txt`, in alphabetical order; hidden names
+    (`files.hidden`) are passed over.
     Raises InputError naming the file that is missing (with where to get it), and on a number that is no image's or
     comes twice.
     """
@@ -63,7 +65,11 @@ def read_mirflickr(data_dir: Path) -> MirFlickr:
 
 
 def _read_labels(folder: Path, images: int) -> tuple[tuple[str, ...], np.ndarray]:
-    files = sorted(file for file in folder.glob("*.txt") if not file.stem.endswith("_r1") and file.stem != "README")
+    files = sorted(
+        file
+        for file in folder.glob("*.txt")
+        if not (hidden(file.name) or file.stem.endswith("_r1") or file.stem == "README")
+    )
     if len(files) != CLASSES:
         raise InputError(f"{folder}: found {len(files) or 'no'} <class>.txt, expected {CLASSES}; {SOURCE}")
     labels = np.zeros((images, len(files)), np.uint8)

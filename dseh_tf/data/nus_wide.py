@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from absl import logging
 
+from dseh_tf.data.files import expanded, hidden, is_folder
 from dseh_tf.data.official_files import find_file, find_folder, read_bits, read_lines, stream_bit_rows
 from dseh_tf.data.retrieval_dataset import FileImages
 from dseh_tf.errors import InputError
@@ -123,11 +124,12 @@ def find_images(nus_wide: NusWide, rows: np.ndarray, images_root: Path | None = 
     """The image files of the rows, under `images_root` or where the distribution has them.
 
     Known layouts: `Flickr/<category>/<name>`, flat `images/<name>`, and flat `images/<index>_<flickrid>_<secret>_m.jpg`.
-    Each folder is listed once, no file is opened. Raises InputError naming the first image that is missing, and how many
-    are; with `missing_ok` such a row keeps the path it should have.
+    Each folder is listed once, without hidden names (`files.hidden`); no file is opened. Raises InputError naming the
+    first image that is missing, and how many are; with `missing_ok` such a row keeps the path it should have.
     """
-    bases = [images_root] if images_root is not None else [nus_wide.root / name for name in ("Flickr", "images", "Images")]
-    base = next((Path(base) for base in bases if Path(base).is_dir()), None)
+    known = [nus_wide.root / name for name in ("Flickr", "images", "Images")]
+    bases = known if images_root is None else [expanded(images_root)]
+    base = next((base for base in bases if is_folder(base)), None)
     if base is None:
         raise InputError(f"{bases[0]}: no such folder, expected the images; {SOURCE}")
     files = _list_images(base)
@@ -152,9 +154,12 @@ def _list_images(base: Path) -> dict[str, str]:
     files: dict[str, str] = {}
     with os.scandir(base) as entries:
         for entry in entries:
+            if hidden(entry.name):
+                continue
             if entry.is_dir():
                 with os.scandir(entry.path) as members:
-                    files.update({f"{entry.name}/{member.name}": f"{entry.name}/{member.name}" for member in members})
+                    paths = [f"{entry.name}/{member.name}" for member in members if not hidden(member.name)]
+                files.update(zip(paths, paths, strict=True))
                 continue
             parts = entry.name.split("_")
             files[parts[1] if len(parts) >= 4 else entry.name] = entry.name

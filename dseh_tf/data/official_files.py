@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dseh_tf.data.files import check_regular, expanded, is_there, read_bytes
 from dseh_tf.errors import InputError
 
 _BLOCK = 1 << 24  # bytes of text held at once
@@ -18,11 +19,11 @@ def find_folder(data_dir: Path, names: tuple[str, ...], holds: tuple[str, ...], 
     names: folder names tried under `data_dir` and `data_dir/downloads/manual`. holds: relative paths, one of which
     must be there. Raises InputError telling the places looked at and where to get the data.
     """
-    data_dir = Path(data_dir)
+    data_dir = expanded(data_dir)
     places = [data_dir]
     places += [base / name for base in (data_dir, data_dir / "downloads" / "manual") for name in names]
     for place in places:
-        if any((place / path).exists() for path in holds):
+        if any(is_there(place / path) for path in holds):
             return place
     raise InputError(
         f"{data_dir}: found no {holds[0]} here or in {', '.join(str(place) for place in places[1:])}; {source}"
@@ -30,9 +31,13 @@ def find_folder(data_dir: Path, names: tuple[str, ...], holds: tuple[str, ...], 
 
 
 def find_file(root: Path, *paths: str, source: str) -> Path:
-    """The first of the paths below `root` that exists. Raises InputError naming the first and where to get it."""
+    """The first of the paths below `root` that exists, which must be a regular file.
+
+    Raises InputError naming the first and where to get it.
+    """
     for path in paths:
-        if (root / path).is_file():
+        if is_there(root / path):
+            check_regular(root / path)
             return root / path
     raise InputError(f"{root / paths[0]}: no such file; {source}")
 
@@ -40,7 +45,7 @@ def find_file(root: Path, *paths: str, source: str) -> Path:
 def read_lines(file: Path) -> list[str]:
     """The lines of a text file, without white space around them; empty lines at the end are dropped."""
     try:
-        lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
+        lines = [line.strip() for line in read_bytes(file, "text in UTF-8").decode("utf-8-sig").splitlines()]
     except UnicodeDecodeError as error:
         raise InputError(f"{file}: found bytes that are not UTF-8 at {error.start}, expected text in UTF-8") from None
     while lines and not lines[-1]:
@@ -54,7 +59,7 @@ def read_bits(file: Path, count: int, of: str, known_bad: dict[int, str] | None 
     of: what has `count` entries, for the message. known_bad: line -> text of known slips, read as 0.
     Raises InputError on another number of lines, and on a value that is not 0 or 1, with its line.
     """
-    text = file.read_bytes()
+    text = read_bytes(file)
     digits = np.frombuffer(text.translate(None, b" \t\r\n"), np.uint8) - ord("0")
     if len(digits) == count and len(text.split()) == count and (digits <= 1).all():
         return digits
@@ -77,6 +82,7 @@ def stream_bit_rows(file: Path, width: int, rows: int, of: str) -> Iterator[tupl
     width or a value that is not 0 or 1, and where the file has not `rows` lines.
     """
     first = 0
+    check_regular(file)
     with file.open("rb") as lines:
         while block := lines.readlines(_BLOCK):
             block = [line for line in block if not line.isspace()]

@@ -15,6 +15,7 @@ from absl import logging
 from tqdm import tqdm
 
 from dseh_tf.data.decoding import resize
+from dseh_tf.data.files import expanded
 from dseh_tf.data.memory_maps import GIB, mapped, new_array
 from dseh_tf.data.retrieval_dataset import ArrayImages, ImageSource, Split
 from dseh_tf.errors import InputError
@@ -52,7 +53,7 @@ def load_pixels(
         pixels = np.empty(shape, np.uint8)
         _fill(pixels, source, progress, threads)
         return ArrayImages(pixels)
-    file = (Path(cache_dir) if cache_dir is not None else DEFAULT_CACHE) / f"{_fingerprint(source, size)}.npy"
+    file = (expanded(cache_dir) if cache_dir is not None else DEFAULT_CACHE) / f"{_fingerprint(source, size)}.npy"
     if file.exists():
         logging.info("%s: reusing the pixels of %d images", file, len(source))
     else:

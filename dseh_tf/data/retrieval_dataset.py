@@ -6,6 +6,7 @@ No TensorFlow here: a split is plain numpy, and its images are read only when so
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,7 +14,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from dseh_tf.errors import InputError
+from dseh_tf.arrays import as_array, as_labels, as_texts, shown
+from dseh_tf.errors import InputError, brief, whole
+
+log = logging.getLogger(__name__)
 
 
 class ImageSource(Protocol):
@@ -41,10 +45,10 @@ class ArrayImages:
     array: np.ndarray
 
     def __post_init__(self) -> None:
+        if not isinstance(self.array, np.ndarray) or isinstance(self.array, np.ma.MaskedArray):
+            object.__setattr__(self, "array", as_array(self.array, "images"))
         if self.array.ndim != 4 or self.array.shape[-1] != 3 or self.array.dtype != np.uint8:
-            raise InputError(
-                f"images: found {self.array.dtype} {list(self.array.shape)}, expected uint8 [n, height, width, 3]"
-            )
+            raise InputError(f"images: found {shown(self.array)}, expected uint8 [n, height, width, 3]")
 
     def __len__(self) -> int:
         return len(self.array)
@@ -89,9 +93,11 @@ class FileImages:
         for row, path in enumerate(self.paths):
             try:
                 stat = path.stat()
-            except OSError:
+            except (OSError, ValueError):
                 raise InputError(f"{path}: no such file{_named(self.origins, row)}") from None
-            digest.update(f"{path.absolute()}\0{stat.st_size} {stat.st_mtime_ns}\n".encode())
+            # A path may hold bytes that are not UTF-8.
+            text = f"{path.absolute()}\0{stat.st_size} {stat.st_mtime_ns}\n"
+            digest.update(text.encode(errors="surrogateescape"))
         return digest.hexdigest()
 
 
@@ -118,10 +124,21 @@ class Split:
     texts: np.ndarray | None = None
 
     def __post_init__(self) -> None:
+        for name in ("ids", "labels", "features", "flipped_features", "texts"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, np.ndarray) or isinstance(value, np.ma.MaskedArray)):
+                object.__setattr__(self, name, as_array(value, name))
+        if self.ids.ndim != 1:
+            raise InputError(f"ids: found {shown(self.ids)}, expected strings [n]")
         n = len(self.ids)
         if self.labels.ndim != 2 or self.labels.dtype != np.uint8:
-            found = f"{self.labels.dtype} {list(self.labels.shape)}"
-            raise InputError(f"labels: found {found}, expected uint8 [{n}, classes]")
+            raise InputError(f"labels: found {shown(self.labels)}, expected uint8 [{n}, classes]")
+        if self.labels.size and self.labels.max() > 1:
+            raise InputError(f"labels: found the value {self.labels.max()}, expected 0 or 1")
+        for name in ("features", "flipped_features", "texts"):
+            value = getattr(self, name)
+            if value is not None and (value.ndim != 2 or value.dtype.kind not in "iuf"):
+                raise InputError(f"{name}: found {shown(value)}, expected float32 [{n}, d]")
         for name in ("labels", "images", "features", "flipped_features", "texts"):
             value = getattr(self, name)
             if value is not None and len(value) != n:
@@ -167,6 +184,11 @@ class RetrievalDataset:
         widths = {part: getattr(self, part).classes for part in ("train", "query", "database")}
         if len(set(widths.values())) != 1:
             raise InputError(f"labels: found {widths} classes, expected the same number in every split")
+        if self.classes == 1 and not all(getattr(self, part).labels.all() for part in widths):
+            # Elsewhere one column means class ids, where two rows of 0 share a class.
+            raise InputError(
+                "labels: found one class and rows without it, expected at least two columns (class ids: use from_arrays)"
+            )
 
     @property
     def classes(self) -> int:
@@ -192,12 +214,15 @@ class RetrievalDataset:
 
         Every setting without a source is chosen on this data set, never on the queries.
         """
-        if not 0 < fraction < 1:
-            raise InputError(f"validation: found {fraction}, expected a share between 0 and 1")
+        if isinstance(fraction, (str, bool)) or not np.isscalar(fraction) or not 0 < fraction < 1:
+            raise InputError(f"validation: found {brief(fraction)}, expected a share between 0 and 1")
+        seed = whole(seed, "seed", 0, 2**64 - 1)
         order = np.random.Generator(np.random.Philox(key=[seed, 0x7A11D])).permutation(len(self.train))
         count = max(1, round(fraction * len(order)))
         if count >= len(order):
-            raise InputError(f"validation: found {fraction}, which leaves none of {len(order)} training rows to train on")
+            raise InputError(
+                f"validation: found {fraction}, which leaves none of {len(order)} training rows to train on"
+            )
         held = np.sort(order[:count])
         kept = np.setdiff1d(np.arange(len(order)), held)
         query = self.train.take(held)
@@ -219,68 +244,157 @@ class RetrievalDataset:
     ) -> RetrievalDataset:
         """Wraps anyone's arrays. Each split is (x, y).
 
-        x: uint8 images [n, height, width, 3], or float features [n, d], or None for labels only.
-        y: multi-hot [n, c] of 0 and 1, or class ids [n].
-        database: None means the training rows themselves. A database row equal to no training row gets an id of
-        its own; pass `database` holding the training rows first, unchanged, and they are recognised as such.
+        Args:
+            train, query: x is uint8 images [n, height, width, 3], or float features [n, d], or None for labels only.
+                y is multi-hot [n, c] of 0 and 1, or class ids [n], or class names [n]. Ids and names may be a column
+                [n, 1], as keras.datasets returns them.
+            database: None means the training rows themselves. A database row equal to no training row gets an id of
+                its own; pass `database` holding the training rows first, unchanged, and they are recognised as such.
+            name: of the data set.
+            class_names: of the columns; without them, class names among the labels are sorted, and kept as
+                `class_names` of the data set.
 
-        Raises InputError on other shapes or label values.
+        Raises:
+            InputError: other shapes or values, names in one split and numbers in another, or a name that is not one of
+                `class_names`.
         """
-        pairs = [pair for pair in (train, query, database) if pair is not None]
-        class_ids = [np.asarray(y) for _, y in pairs if np.ndim(y) == 1]
+        given = {"train": train, "query": query} | ({} if database is None else {"database": database})
+        pairs = {part: _pair(value, part) for part, value in given.items()}
+        class_names = _class_names(class_names)
+        labels, class_names = _numbered({part: y for part, (_, y) in pairs.items()}, class_names)
         # As many classes in every split, also where one split lacks the largest id.
-        classes = max((int(ids.max(initial=-1)) + 1 for ids in class_ids), default=0)
-        train_split = _split_from_arrays(train, "train", classes)
-        query_split = _split_from_arrays(query, "query", classes)
-        if database is None:
-            database_split = train_split
-        else:
-            database_split = _split_from_arrays(database, "database", classes)
-            n = len(train_split)
-            if len(database_split) >= n and _same_rows(train, database, n):
-                ids = database_split.ids.astype(object)
-                ids[:n] = train_split.ids
-                database_split = replace(database_split, ids=ids.astype(str))
-        return cls(name, train_split, query_split, database_split, tuple(class_names))
+        ids = [y for y in labels.values() if y.ndim == 1]
+        classes = max((int(y.max()) + 1 for y in ids if len(y)), default=0)
+        classes = max(classes, len(class_names)) if ids else classes
+        rows = sum(map(len, ids))
+        if classes * rows > _MOST_LABELS:
+            raise InputError(
+                f"labels: found the class id {classes - 1}, expected ids 0 to classes - 1: a matrix of {rows} rows and "
+                f"{classes} classes is too large"
+            )
+        splits = {part: _split_of(x, multi_hot(labels[part], classes, part), part) for part, (x, _) in pairs.items()}
+        train_split, database_split = splits["train"], splits.get("database", splits["train"])
+        if class_names and len(class_names) != train_split.classes:
+            raise InputError(
+                f"class_names: found {len(class_names)} names, expected {train_split.classes}, one a class"
+            )
+        n = len(train_split)
+        if database is not None and len(database_split) >= n and _same_rows(train_split, database_split, n):
+            ids = database_split.ids.astype(object)
+            ids[:n] = train_split.ids
+            database_split = replace(database_split, ids=ids.astype(str))
+        return cls(name, train_split, splits["query"], database_split, class_names)
 
 
-def _same_rows(train: tuple[np.ndarray, np.ndarray], database: tuple[np.ndarray, np.ndarray], n: int) -> bool:
+_MOST_LABELS = 1 << 33  # bytes of a label matrix: more is a mistaken id rather than a class
+
+
+def _pair(value: Any, part: str) -> tuple[Any, Any]:
+    if not isinstance(value, (tuple, list)) or len(value) != 2:
+        raise InputError(f"{part}: found {type(value).__name__}, expected a pair (x, y)")
+    return value[0], value[1]
+
+
+def _class_names(names: Sequence[str]) -> tuple[str, ...]:
+    found = as_texts([] if isinstance(names, str) else list(names), "class_names")
+    if isinstance(names, str) or found.ndim != 1 or (len(found) and found.dtype.kind != "U"):
+        raise InputError(f"class_names: found {brief(names)}, expected a list of strings")
+    if len(set(found.tolist())) < len(found):
+        raise InputError(f"class_names: found {brief(names)}, expected each name once")
+    return tuple(found.tolist())
+
+
+def _numbered(labels: dict[str, Any], class_names: tuple[str, ...]) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """Labels of the splits as ids or multi-hot, and the names of the classes; class names in labels become ids."""
+    found = {part: as_texts(y, f"{part} labels") for part, y in labels.items()}
+    named = {part: y.dtype.kind == "U" for part, y in found.items()}
+    if not any(named.values()):
+        return {part: as_labels(y, f"{part} labels") for part, y in found.items()}, class_names
+    if not all(named.values()):
+        numbers = next(part for part in named if not named[part])
+        raise InputError(
+            f"{numbers} labels: found {shown(found[numbers])}, expected class names as in the other splits"
+        )
+    for part, y in found.items():
+        if y.ndim == 2 and y.shape[1] == 1:
+            found[part] = y = y[:, 0]
+        if y.ndim != 1:
+            raise InputError(f"{part} labels: found {shown(y)}, expected one class name a row [n]")
+    if not class_names:
+        class_names = tuple(np.unique(np.concatenate(list(found.values()))).tolist())
+        log.info("classes in order of their names: %s", ", ".join(class_names))
+    place = {name: i for i, name in enumerate(class_names)}
+    for part, y in found.items():
+        unknown = set(y.tolist()) - set(place)
+        if unknown:
+            raise InputError(
+                f"{part} labels: found {brief(min(unknown))}, expected one of class_names: {brief(class_names)}"
+            )
+        found[part] = np.array([place[label] for label in y.tolist()], np.int64)
+    return found, class_names
+
+
+def _same_rows(train: Split, database: Split, n: int) -> bool:
     """Whether the first n database rows are the training rows."""
-    (x, y), (dx, dy) = train, database
-    if not np.array_equal(np.asarray(y), np.asarray(dy)[:n]):
+    if not np.array_equal(train.labels, database.labels[:n]):
         return False
-    return x is not None and dx is not None and np.array_equal(np.asarray(x), np.asarray(dx)[:n])
+    if train.features is not None and database.features is not None:
+        return np.array_equal(train.features, database.features[:n])
+    if train.images is not None and database.images is not None:
+        return np.array_equal(train.images.array, database.images.array[:n])
+    return False
 
 
-def _split_from_arrays(pair: tuple[np.ndarray, np.ndarray], part: str, classes: int) -> Split:
-    x, y = pair
-    labels = multi_hot(np.asarray(y), classes, part)
-    ids = np.array([f"{part}/{i}" for i in range(len(labels))])
+def as_split(rows: Any, part: str = "encoded") -> Split:
+    """The split itself, or a split without labels of arrays: images [n, height, width, 3] or features [n, d].
+
+    Raises InputError on anything else.
+    """
+    if isinstance(rows, Split):
+        return rows
+    if isinstance(rows, (RetrievalDataset, str, Path)) or rows is None:
+        raise InputError(f"{part}: found {type(rows).__name__}, expected a Split, or an array of images or features")
+    rows = as_array(rows, part)
+    return _split_of(rows, np.zeros((rows.shape[0] if rows.ndim else 0, 0), np.uint8), part)
+
+
+def _split_of(x: Any, labels: np.ndarray, part: str) -> Split:
+    """The split of images or features, or of labels alone."""
+    ids = np.array([f"{part}/{i}" for i in range(len(labels))], dtype=str)
     if x is None:
         return Split(ids, labels)
-    x = np.asarray(x)
-    if x.ndim == 4:
+    x = as_array(x, part)
+    images = x.ndim == 4 and x.shape[-1] == 3 and x.dtype == np.uint8
+    if not images and not (x.ndim == 2 and x.shape[1] and x.dtype.kind == "f"):
+        expected = "uint8 images [n, height, width, 3] or float features [n, d]"
+        raise InputError(f"{part}: found {shown(x)}, expected {expected}")
+    if len(x) != len(labels):
+        raise InputError(f"{part} labels: found {len(labels)} rows, expected {len(x)}, one a row of x")
+    if images:
         return Split(ids, labels, images=ArrayImages(x))
-    if x.ndim == 2 and np.issubdtype(x.dtype, np.floating):
-        return Split(ids, labels, features=x.astype(np.float32))
-    raise InputError(
-        f"{part}: found {x.dtype} {list(x.shape)}, expected uint8 images [n, height, width, 3] or float features [n, d]"
-    )
+    with np.errstate(over="ignore"):
+        features = x.astype(np.float32)
+    if x.dtype.itemsize > 4:
+        beyond = np.isfinite(x) & ~np.isfinite(features)
+        if beyond.any():
+            raise InputError(f"{part} features: found {x[beyond][0]}, expected numbers within the range of float32")
+    return Split(ids, labels, features=features)
 
 
 def multi_hot(labels: np.ndarray, classes: int = 0, where: str = "labels") -> np.ndarray:
     """uint8 multi-hot [n, c] from multi-hot [n, c] or class ids [n] (c = `classes`, or the largest id + 1).
 
-    Raises InputError on a value that is not 0 or 1, or a negative or fractional class id.
+    A column [n, 1] is class ids, unless `classes` is 1. Raises InputError on a value that is not 0 or 1, or a negative
+    or fractional class id.
     """
+    labels = as_array(labels, where)
+    if labels.ndim == 2 and labels.shape[1] == classes == 1:
+        return as_labels(np.hstack([labels, np.zeros_like(labels)]), where)[:, :1]
+    labels = as_labels(labels, where)
     if labels.ndim == 2:
-        if not np.isin(labels, (0, 1)).all():
-            wrong = labels[~np.isin(labels, (0, 1))].flat[0]
-            raise InputError(f"{where}: found label {wrong}, expected 0 or 1")
-        return labels.astype(np.uint8)
-    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer) or (len(labels) and labels.min() < 0):
-        found = f"{labels.dtype} {list(labels.shape)}"
-        raise InputError(f"{where}: found {found}, expected multi-hot [n, c] or class ids [n]")
-    out = np.zeros((len(labels), max(classes, int(labels.max(initial=-1)) + 1)), np.uint8)
+        return labels
+    if len(labels):
+        classes = max(classes, int(labels.max()) + 1)
+    out = np.zeros((len(labels), classes), np.uint8)
     out[np.arange(len(labels)), labels] = 1
     return out

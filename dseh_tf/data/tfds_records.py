@@ -14,7 +14,6 @@ import hashlib
 import json
 import os
 import struct
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,11 @@ from absl import logging
 from tqdm import tqdm
 
 from dseh_tf.data.decoding import decode_bytes
-from dseh_tf.errors import InputError
+from dseh_tf.data.files import expanded, is_folder
+from dseh_tf.errors import InputError, refusal
+from dseh_tf.files import check_regular, read_npz, replacing
+
+_COLUMNS = ("shard", "offset", "length", "ids", "labels", "label_counts")
 
 
 @dataclass(frozen=True)
@@ -48,12 +51,17 @@ class RecordImages:
 
     def read(self, row: int) -> np.ndarray:
         file = self.files[int(self.shard[row])]
+        check_regular(file, "a TFRecord file")
         with file.open("rb") as stream:
             stream.seek(int(self.offset[row]))
             record = stream.read(int(self.length[row]))
         if len(record) != self.length[row]:
             raise InputError(f"{file}: found a file cut off, expected the record of {self.names[row]}")
         image = _example(record, file).features.feature[self.feature].bytes_list.value
+        if len(image) != 1:
+            raise InputError(
+                f"{file}: feature {self.feature!r}: found {len(image)} images in the record of {self.names[row]}, expected one"
+            )
         return decode_bytes(image[0], str(self.names[row]), str(file))
 
     def fingerprint(self) -> str:
@@ -64,7 +72,7 @@ class RecordImages:
 
 @dataclass(frozen=True)
 class Records:
-    """One split. ids: unicode [n]. labels: int64 class ids [n], or uint8 multi-hot [n, c]."""
+    """One split. ids: unicode [n]. labels: int64 class ids [n] (-1: no label), or uint8 multi-hot [n, c]."""
 
     ids: np.ndarray
     labels: np.ndarray
@@ -75,21 +83,89 @@ class Records:
 def prepared_builder(name: str, data_dir: Path) -> Any:
     """TFDS's builder of `name` with its records under `data_dir`, prepared now where they are not yet.
 
-    Files that cannot be downloaded are looked for in `data_dir/downloads/manual`, as TFDS has it.
+    Raises InputError as `find_builder` and `prepare` do.
+    """
+    return prepare(find_builder(name, data_dir), name, data_dir)
+
+
+def find_builder(name: str, data_dir: Path) -> Any:
+    """TFDS's builder of `name`; nothing is downloaded or read. Raises InputError with TFDS's reason where it has none."""
+    import tensorflow_datasets as tfds
+
+    try:
+        return tfds.builder(name, data_dir=expanded(data_dir))
+    except Exception as error:  # a builder is code of its own, and raises what it likes
+        logging.debug("TFDS", exc_info=True)
+        raise InputError(f"dataset: TFDS cannot make {name!r}: {_first_line(error)}") from None
+
+
+def image_and_label(builder: Any, name: str) -> tuple[str, str]:
+    """The features that hold the image and the class label, known before anything is downloaded or read.
+
+    They are the pair of `supervised_keys` (or "image" and "label") where those are an Image and a ClassLabel; otherwise
+    the only Image and the only ClassLabel among the top-level features.
+
+    Args:
+        builder: of TFDS.
+        name: of the data set, for messages.
+
+    Raises:
+        InputError: the pair begins with a video, or there is not exactly one Image of integers or one ClassLabel.
+    """
+    import tensorflow_datasets as tfds
+
+    features = builder.info.features
+    if not isinstance(features, tfds.features.FeaturesDict):
+        found = "no features" if features is None else f"features {type(features).__name__}"
+        raise InputError(f"dataset: {name} has {found}, expected an image and one class label")
+    kinds = ", ".join(f"{key!r} ({type(feature).__name__})" for key, feature in features.items())
+    keys = builder.info.supervised_keys or ("image", "label")
+    pair = [key if isinstance(key, str) and key in features else None for key in (*keys, None, None)[:2]]
+    first = features[pair[0]] if pair[0] else None
+    if isinstance(first, tfds.features.Video):
+        raise InputError(
+            f"dataset: {name} has features {kinds}: found {pair[0]!r} first, a video, expected an image and one class label"
+        )
+
+    def is_image(feature: Any) -> bool:
+        # A LabeledImage is a mask; an image of floats is stored as the bytes of its numbers.
+        kind = isinstance(feature, tfds.features.Image) and not isinstance(feature, tfds.features.LabeledImage)
+        return kind and np.issubdtype(feature.np_dtype, np.integer)
+
+    def is_label(feature: Any) -> bool:
+        return isinstance(feature, tfds.features.ClassLabel) and bool(feature.num_classes)
+
+    def chosen(key: str | None, wanted: Any, what: str) -> str:
+        if key is not None and wanted(features[key]):
+            return key
+        fitting = [other for other in features if wanted(features[other])]
+        if len(fitting) == 1:
+            return fitting[0]
+        raise InputError(
+            f"dataset: {name} has features {kinds}: found {len(fitting) or 'no'} {what}, expected an image and one class label"
+        )
+
+    return chosen(pair[0], is_image, "Image of integers"), chosen(pair[1], is_label, "ClassLabel with classes")
+
+
+def prepare(builder: Any, name: str, data_dir: Path) -> Any:
+    """The builder, its records under `data_dir` prepared now where they are not yet.
+
+    Files that cannot be downloaded are looked for in `data_dir/downloads/manual`, where TFDS expects them.
     Raises InputError with TFDS's reason where it cannot prepare them (a missing or cut-off archive, no network).
     """
     import tensorflow_datasets as tfds
 
-    try:
-        builder = tfds.builder(name, data_dir=data_dir)
-    except (tfds.core.registered.DatasetNotFoundError, ValueError, ImportError) as error:
-        raise InputError(f"dataset: TFDS cannot make {name!r}: {_first_line(error)}") from None
+    data_dir = expanded(data_dir)
     if not builder.info.splits:
-        manual = Path(data_dir) / "downloads" / "manual"
-        config = tfds.download.DownloadConfig(manual_dir=manual if manual.is_dir() else None)
+        manual = data_dir / "downloads" / "manual"
+        config = tfds.download.DownloadConfig(manual_dir=manual if is_folder(manual) else None)
         try:
-            builder.download_and_prepare(download_dir=Path(data_dir) / "downloads", download_config=config)
+            builder.download_and_prepare(download_dir=data_dir / "downloads", download_config=config)
         except Exception as error:  # whatever a download, an archive or a parser of TFDS raises is bad input here
+            told = refusal(error)
+            if told is not None:
+                raise InputError(f"{told} ({builder.data_dir}: TFDS could not prepare {name!r})") from None
             logging.debug("TFDS", exc_info=True)
             advice = " ".join((builder.MANUAL_DOWNLOAD_INSTRUCTIONS or "").split())
             raise InputError(
@@ -101,11 +177,14 @@ def prepared_builder(name: str, data_dir: Path) -> Any:
     return builder
 
 
-def read_split(builder: Any, split: str, id_feature: str | None, label_feature: str = "label") -> Records:
+def read_split(
+    builder: Any, split: str, id_feature: str | None, label_feature: str = "label", unlabelled_ok: bool = False
+) -> Records:
     """Ids, labels and images of a split, by its index (made on first use, beside TFDS's files).
 
     id_feature: None numbers the images `<split>/<row>`. label_feature: a class id, or a list of them in a sequence of
-    objects (`objects/label`), which becomes multi-hot.
+    objects (`objects/label`), which becomes multi-hot. unlabelled_ok: class ids of -1, which are TFDS's "no label",
+    are returned as they are.
     Raises InputError on a missing split, a file cut off or unlike its checked length, and an id that comes twice.
     """
     if split not in builder.info.splits:
@@ -130,8 +209,11 @@ def read_split(builder: Any, split: str, id_feature: str | None, label_feature: 
         labels[np.repeat(np.arange(len(counts)), counts), index["labels"]] = 1
     else:
         labels = index["labels"]
-        if (counts != 1).any() or (len(labels) and not 0 <= labels.min() <= labels.max() < feature.num_classes):
-            raise InputError(f"{files[0]}: found images without one label of {feature.num_classes}, expected one each")
+        wrong = (counts != 1).any() or not ((labels >= -1) & (labels < feature.num_classes)).all()
+        missing = int((labels < 0).sum())
+        if wrong or (missing and not unlabelled_ok):
+            found = "images without one label" if wrong else f"{missing:,} of {len(labels):,} images of {split!r} without one label"
+            raise InputError(f"{files[0]}: found {found} of {feature.num_classes}, expected one each")
     images = RecordImages(files, index["shard"], index["offset"], index["length"], ids)
     return Records(ids, labels, images, tuple(feature.names))
 
@@ -158,10 +240,12 @@ def _index(folder: Path, split: str, files: tuple[Path, ...], id_feature: str | 
     """The scanned split, from its file where that is of the same records."""
     stamp = _stamp(files) + json.dumps([id_feature, label_feature])
     file = folder / f"index-{split}-{hashlib.sha256(stamp.encode()).hexdigest()[:16]}.npz"
-    if file.exists():
-        with np.load(file, allow_pickle=False) as found:
-            return dict(found)
-    columns: dict[str, list] = {"shard": [], "offset": [], "length": [], "ids": [], "labels": [], "label_counts": []}
+    if file.is_file():
+        try:
+            return _read_index(file)
+        except InputError as error:
+            logging.warning("%s; the records are indexed again", error)
+    columns: dict[str, list] = {name: [] for name in _COLUMNS}
     size = sum(path.stat().st_size for path in files)
     with tqdm(total=size, unit="B", unit_scale=True, desc=f"indexing {split}", disable=size < 1 << 26) as bar:
         for shard, path in enumerate(files):
@@ -176,13 +260,28 @@ def _index(folder: Path, split: str, files: tuple[Path, ...], id_feature: str | 
                 if id_feature:
                     value = feature[id_feature]
                     numbers = value.int64_list.value
-                    columns["ids"].append(str(numbers[0]) if numbers else value.bytes_list.value[0].decode())
+                    texts = value.bytes_list.value
+                    if not numbers and not texts:
+                        raise InputError(f"{path}: found a record without {id_feature!r}, expected one id each")
+                    columns["ids"].append(str(numbers[0]) if numbers else texts[0].decode(errors="backslashreplace"))
                 bar.update(len(record) + 16)
     index = {name: np.array(values, str if name == "ids" else np.int64) for name, values in columns.items()}
-    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".index-", suffix=".npz")
-    with os.fdopen(handle, "wb") as stream:
-        np.savez(stream, **index)
-    Path(temporary).replace(file)
+    try:
+        with replacing(file) as temporary:
+            np.savez(temporary, **index)
+    except OSError as error:  # a folder that others own, or a full disk
+        logging.warning("%s: the index cannot be kept (%s); the records are scanned at every start", file, error.strerror)
+    return index
+
+
+def _read_index(file: Path) -> dict[str, np.ndarray]:
+    """The arrays of an index. Raises InputError where they do not fit each other."""
+    index = read_npz(file, _COLUMNS)
+    n, counts = len(np.atleast_1d(index["shard"])), index["label_counts"]
+    for name, array in index.items():
+        kind, rows = ("U" if name == "ids" else "i"), {"ids": (0, n), "labels": (int(counts.sum()),)}.get(name, (n,))
+        if array.dtype.kind != kind or array.ndim != 1 or len(array) not in rows:
+            raise InputError(f"{file}: {name}: found {array.dtype} {list(array.shape)}, expected one value a record")
     return index
 
 
@@ -210,6 +309,9 @@ def _example(record: bytes, path: Path) -> Any:
 
 
 def _stamp(files: tuple[Path, ...]) -> str:
+    """Of names, sizes and times of change. Raises InputError on a file that is missing or not a regular one."""
+    for path in files:
+        check_regular(path, "a TFRecord file")
     return json.dumps([[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files])
 
 

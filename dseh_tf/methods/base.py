@@ -6,17 +6,22 @@ import abc
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from numbers import Real
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from dseh_tf.data import RetrievalDataset, Split
 from dseh_tf.data.memory_maps import check_finite
-from dseh_tf.errors import InputError, positive
+from dseh_tf.errors import InputError, brief, positive, whole
 from dseh_tf.retrieval.health import CodeHealth
 
 if TYPE_CHECKING:
     from dseh_tf.training.runtime import Runtime
+
+
+MAX_BITS = 65_536  # 8 KB a code; published codes have up to some thousand bits
+MAX_INTEGER = 2**31 - 1  # of widths, batches and epochs; TensorFlow fails on larger sizes with errors of many kinds
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,10 @@ class Fitted(abc.ABC):
 
     @abc.abstractmethod
     def encode(self, split: Split, modality: str = "image") -> np.ndarray:
-        """int8 ±1 [n, K]; `modality="text"` for cross-modal methods only."""
+        """int8 ±1 [n, K] of a split; the methods here also take an array of features [n, d] or images [n, h, w, 3].
+
+        `modality="text"` is for cross-modal methods only.
+        """
 
 
 class Method(abc.ABC):
@@ -73,7 +81,9 @@ class Method(abc.ABC):
                     f"{self.name}: found setting {name!r}, expected one of {', '.join(sorted(known)) or 'none'}"
                 )
         self.bits = positive(bits, "bits")
-        self.seed = seed
+        if self.bits > MAX_BITS:
+            raise InputError(f"bits: found {bits}, expected at most {MAX_BITS:,}")
+        self.seed = whole(seed, "seed", 0, 2**63 - 1)
         self.settings = self.Settings(**settings)
         check_numbers(self.settings, self.LEAST, positive=self.POSITIVE)
 
@@ -85,33 +95,63 @@ class Method(abc.ABC):
 def check_numbers(
     settings: Any, least: Mapping[str, float], shares: Sequence[str] = (), positive: Sequence[str] = ()
 ) -> None:
-    """Raises InputError where a number of the settings is not what it can be.
+    """Raises InputError where a setting is of another type than its own, or a number is not what it can be.
 
     settings: a dataclass; a tuple is checked item by item. least: smallest value by name, 0 for those that are not named:
     no setting here is negative. shares: below 1. positive: not 0.
     """
     for field in fields(settings):
         name, value = field.name, getattr(settings, field.name)
+        _check_type(name, value, field.type if isinstance(field.type, str) else getattr(field.type, "__name__", ""))
         items = value if isinstance(value, tuple) else (value,)
-        if not all(isinstance(item, (int, float)) for item in items):
+        if not all(isinstance(item, Real) for item in items):
             continue
         bound = least.get(name, 0)
         if not all(bound <= item < math.inf for item in items):
             raise InputError(f"{name}: found {value}, expected at least {bound}")
+        if any(isinstance(item, int) and item > MAX_INTEGER for item in items):
+            raise InputError(f"{name}: found {value}, expected at most {MAX_INTEGER:,}")
         if name in shares and value >= 1:
             raise InputError(f"{name}: found {value}, expected a share of at least 0 and below 1")
         if name in positive and value == 0:
             raise InputError(f"{name}: found {value}, expected a positive number")
 
 
-def check_features(features: np.ndarray, ids: np.ndarray, part: str, width: int | None = None) -> None:
+def _check_type(name: str, value: Any, kind: str) -> None:
+    """Raises InputError where the value is not of a type that is named "int", "float", "bool", "str" or "tuple[int, ...]"."""
+    if kind == "int":
+        whole(value, name)
+    elif kind == "tuple[int, ...]":
+        if not isinstance(value, tuple):
+            raise InputError(f"{name}: found {brief(value)}, expected a tuple of whole numbers")
+        for item in value:
+            whole(item, name)
+    elif kind == "float" and (not isinstance(value, Real) or isinstance(value, bool)):
+        raise InputError(f"{name}: found {brief(value)}, expected a number")
+    elif kind == "bool" and not isinstance(value, (bool, np.bool_)):
+        raise InputError(f"{name}: found {brief(value)}, expected True or False")
+    elif kind == "str" and not isinstance(value, str):
+        raise InputError(f"{name}: found {brief(value)}, expected a string")
+
+
+def training_split(dataset: RetrievalDataset) -> Split:
+    """The training rows. Raises InputError on anything but a data set."""
+    if not isinstance(dataset, RetrievalDataset):
+        found = type(dataset).__name__
+        raise InputError(f"dataset: found {found}, expected a RetrievalDataset (RetrievalDataset.from_arrays makes one)")
+    return dataset.train
+
+
+def check_features(
+    features: np.ndarray, ids: np.ndarray, part: str, width: int | None = None, most: float | None = None
+) -> None:
     """Raises InputError where features [n, d] are of another width, or hold a value that is not finite (row and column named).
 
-    part: which rows these are, for the message. width: what a fitted method was trained on.
+    part: which rows these are, for the message. width: what a fitted method was trained on. most: a bound of |value|.
     """
     if width is not None and features.shape[1] != width:
         raise InputError(f"{part} features: found {features.shape[1]} columns, expected {width}, as in training")
-    check_finite(features, ids, f"{part} features")
+    check_finite(features, ids, f"{part} features", most=most)
 
 
 def input_matrix(split: Split) -> np.ndarray:
@@ -120,7 +160,8 @@ def input_matrix(split: Split) -> np.ndarray:
     Raises InputError where the split has neither, or images of several sizes.
     """
     if split.features is not None:
-        return split.features
+        with np.errstate(over="ignore"):  # a number beyond float32's range is infinite then, which is checked
+            return split.features.astype(np.float32, copy=False)
     if split.images is not None:
         images = [split.images.read(row) for row in range(len(split))]
         for row, image in enumerate(images):
@@ -133,4 +174,4 @@ def input_matrix(split: Split) -> np.ndarray:
     raise InputError("features: found labels only, expected features or images")
 
 
-__all__ = ["Fitted", "Method", "NoSettings", "check_features", "check_numbers", "input_matrix"]
+__all__ = ["Fitted", "Method", "NoSettings", "check_features", "check_numbers", "input_matrix", "training_split"]

@@ -19,7 +19,7 @@ import tensorflow as tf
 from dseh_tf.data import RetrievalDataset
 from dseh_tf.data.input_pipeline import TrainingRows
 from dseh_tf.errors import InputError
-from dseh_tf.methods.base import Method, check_numbers
+from dseh_tf.methods.base import Method, check_numbers, training_split
 from dseh_tf.methods.image_encoder import ImageEncoder, Trunk, training_inputs
 from dseh_tf.models.backbones import Backbone
 from dseh_tf.models.imgnet import split_variables, trunk_outputs
@@ -180,6 +180,7 @@ class DeepMethod(Method):
 
     def fit(self, dataset: RetrievalDataset, runtime: Runtime | None = None) -> ImageEncoder:
         """Trains on `dataset.train` alone, from its features where it has any, else from its images."""
+        training_split(dataset)
         method = copy.copy(self)
         method.settings = self._resolved("features" if dataset.has_features else self.trunk.kind)
         return Training(method, dataset, runtime or Runtime()).run()

@@ -16,7 +16,7 @@ from dseh_tf.data import RetrievalDataset
 from dseh_tf.data.input_pipeline import TrainingRows, array_batches
 from dseh_tf.data.label_vectors import check_similarities, distinct_rows
 from dseh_tf.errors import InputError
-from dseh_tf.methods.base import Method, check_numbers
+from dseh_tf.methods.base import Method, check_numbers, training_split
 from dseh_tf.methods.image_encoder import ImageEncoder, Trunk, training_inputs
 from dseh_tf.methods.label_codes import CodeTargets, LabelEmbedding, solve_label_codes, unit_rows
 from dseh_tf.models.imgnet import build_imgnet, has_feature, split_variables
@@ -85,6 +85,7 @@ class DSEH(Method):
 
     def fit(self, dataset: RetrievalDataset, runtime: Runtime | None = None) -> ImageEncoder:
         """Trains on `dataset.train`; query and database rows are only reported on, after each round."""
+        training_split(dataset)
         settings = self._resolved("features") if dataset.has_features else self.settings
         return _Training(self, settings, dataset, runtime or Runtime()).run()
 

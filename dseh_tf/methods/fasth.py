@@ -15,11 +15,11 @@ from dseh_tf.methods.kernels import LabelSimilarity, labelled_subset
 from dseh_tf.methods.shallow import (
     Preparation,
     ShallowFitted,
-    checked_rows,
     principal_directions,
     random_stream,
     shallow_fitted,
     signs,
+    training_rows,
 )
 
 LEVELS = 255  # feature values are quantised to eight bits, as in the release: trees then need no binning of their own
@@ -71,7 +71,7 @@ class FastH(Method):
         each bit as the trees give it; `results["tree_accuracy"]`: share of inferred signs that the trees of a bit
         reproduce."""
         cfg = self.settings
-        train = checked_rows(dataset.train, "train")
+        train = training_rows(dataset)
         preparation = Preparation(train, cfg.normalise)
         directions, _ = principal_directions(train, preparation, cfg.components)
         used = labelled_subset(dataset.train.labels, cfg.labelled, random_stream(self.seed, 1))

@@ -13,12 +13,18 @@ from tqdm import tqdm
 from dseh_tf.data import Split
 from dseh_tf.data.input_pipeline import array_batches
 from dseh_tf.data.pixels import image_batches, load_pixels
+from dseh_tf.data.retrieval_dataset import as_split
 from dseh_tf.errors import InputError
+from dseh_tf.files import replacing
 from dseh_tf.methods.base import Fitted, check_features
+from dseh_tf.models import keras_file
 from dseh_tf.models.backbones import Backbone, build_backbone
 from dseh_tf.retrieval import sign
+from dseh_tf.retrieval.codes import naming
 from dseh_tf.training.replicas import RowStream, joined
 from dseh_tf.training.runtime import Runtime
+
+MOST = 1e15  # of a feature: squares of sums of larger ones leave float32's range, and a network has no use for them
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,7 @@ class Trunk:
 
     mirror: training images are mirrored with probability 1/2.
     weights: of CNN-F or a network of `keras.applications`. train_from: with `train`, the layer fine-tuning begins at.
+    import_modules: modules that register the layers of a `.keras` file.
     kind: "features" where it is frozen and its features were extracted, else "compact", "cnn_f" or "finetuned" (another
     pretrained trunk).
     """
@@ -38,6 +45,7 @@ class Trunk:
     mirror: bool = True
     weights: str | None = None
     train_from: str | None = None
+    import_modules: tuple[str, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -49,7 +57,15 @@ class Trunk:
 
     def build(self, seed: int, dropout: float = 0.5) -> Backbone:
         return build_backbone(
-            self.backbone, self.image_size, self.train, self.scaling, seed, self.weights, dropout, self.train_from
+            self.backbone,
+            self.image_size,
+            self.train,
+            self.scaling,
+            seed,
+            self.weights,
+            dropout,
+            self.train_from,
+            self.import_modules,
         )
 
 
@@ -68,14 +84,15 @@ class TrainingInputs:
 def training_inputs(train: Split, trunk: Trunk, runtime: Runtime | None = None) -> TrainingInputs:
     """The training rows' features where there are any, else their pixels, which `runtime` may have a folder for.
 
-    Raises InputError for no row, for labels only, and for features that are not finite (row and column named).
+    Raises InputError for no row, for labels only, and for features that are not finite or beyond `MOST` (row and column
+    named).
     """
     if not len(train):
         raise InputError("train rows: found none, expected at least one")
     if train.features is not None:
-        check_features(train.features, train.ids, "train")
+        check_features(train.features, train.ids, "train", most=MOST)
         if train.flipped_features is not None:
-            check_features(train.flipped_features, train.ids, "mirrored train", train.features.shape[1])
+            check_features(train.flipped_features, train.ids, "mirrored train", train.features.shape[1], MOST)
         return TrainingInputs(train.features, train.flipped_features, train.flipped_features is not None)
     if train.images is None:
         raise InputError(
@@ -87,14 +104,30 @@ def training_inputs(train: Split, trunk: Trunk, runtime: Runtime | None = None) 
 
 
 def load_network(path: Path) -> keras.Model:
-    """The network that `ImageEncoder.save` wrote, in any process. Raises InputError on a file that is none."""
+    """The network that `ImageEncoder.save` wrote, in any process.
+
+    Raises:
+        InputError: The file cannot be read, or has layers whose classes nothing has registered (see `keras_file`).
+    """
     from dseh_tf.models import applications, cnn_f  # noqa: F401  their layers are known to Keras once imported
 
-    try:
-        return keras.models.load_model(path, compile=False)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{path}: found no network that can be read ({reason}), expected a run's imgnet.keras") from None
+    with naming(path):
+        network = keras_file.load(path)
+        keras_file.check_weights(network, path)
+    return network
+
+
+def _finite(batches: Iterable[dict[str, np.ndarray]], ids: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
+    """The network's outputs as they come. Raises InputError at the first row whose logits are not finite, naming it."""
+    first = 0
+    for outputs in batches:
+        bad = ~np.isfinite(outputs["logits"])
+        if bad.any():
+            row, column = np.argwhere(bad)[0]
+            value = outputs["logits"][row, column]
+            raise InputError(f"encode: found {value} in the network's outputs for {ids[first + row]}, expected finite numbers")
+        yield outputs
+        first += len(outputs["logits"])
 
 
 class ImageEncoder(Fitted):
@@ -113,7 +146,10 @@ class ImageEncoder(Fitted):
             self._forward = RowStream(runtime.strategy, lambda x: network(x, training=False))
 
     def encode(self, split: Split, modality: str = "image") -> np.ndarray:
-        """int8 ±1 [n, K] of the split's features, or of its images. Raises InputError as `outputs` does."""
+        """int8 ±1 [n, K] of a split, or of an array of features [n, d] or images uint8 [n, height, width, 3].
+
+        Raises InputError as `outputs` does.
+        """
         if modality != "image":
             raise InputError(f"modality: found {modality!r}, expected image")
         return np.concatenate([sign(outputs["logits"]) for outputs in self._batches(split)])
@@ -121,34 +157,34 @@ class ImageEncoder(Fitted):
     def save(self, path: Path) -> None:
         """Writes the network to a .keras file, under another name until it is whole; nothing after labels alone."""
         if self.network is not None:
-            partial = path.with_name(f"partial-{path.name}")
-            self.network.save(partial)
-            partial.replace(path)
+            with replacing(path) as partial:
+                self.network.save(partial)
 
     def outputs(self, split: Split) -> dict[str, np.ndarray]:
-        """The network's outputs, float32, a row each.
+        """The network's outputs, float32, a row each, of a split or an array as in `encode`.
 
         Raises InputError where the split has not what the network was trained on: features of its width, each finite
-        (row and column named), or images that can be decoded.
+        (row and column named), or images that can be decoded; and where an output is not finite (row named).
         """
         return joined(self._batches(split))
 
     def _batches(self, split: Split) -> Iterator[dict[str, np.ndarray]]:
         if self.network is None:
             raise InputError("encode: found a method trained on labels alone, expected one trained on images")
+        split = as_split(split)
         if not len(split):
             raise InputError("encoded rows: found none, expected at least one")
         size = self.runtime.encode_batch
         if self.backbone is None:
             if split.features is None:
                 raise InputError("features: found none, expected those the network was trained on")
-            check_features(split.features, split.ids, "encoded", self.network.input_shape[1])
+            check_features(split.features, split.ids, "encoded", self.network.input_shape[1], MOST)
             batches = array_batches(split.features, size)
         else:
             if split.images is None:
                 raise InputError("images: found none, expected images")
             batches = image_batches(split.images, self.backbone.image_size, size)
-        return self._stream(batches, len(split))
+        return _finite(self._stream(batches, len(split)), split.ids)
 
     def forward(self, inputs: np.ndarray, keep_mean: bool = False) -> dict[str, np.ndarray]:
         """The network's outputs for pixels or features in memory; keep_mean cancels the trunk's mean subtraction."""

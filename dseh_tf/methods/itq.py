@@ -12,11 +12,11 @@ from dseh_tf.methods.base import Method
 from dseh_tf.methods.shallow import (
     Preparation,
     ShallowFitted,
-    checked_rows,
     principal_directions,
     random_stream,
     shallow_fitted,
     signs,
+    training_rows,
 )
 
 
@@ -45,7 +45,7 @@ class ITQ(Method):
     def fit(self, dataset: RetrievalDataset, runtime=None) -> ShallowFitted:
         """Reads the training features alone. `results["quantisation_error"]`: mean of ||b - v R||^2 / K by
         iteration."""
-        train = checked_rows(dataset.train, "train")
+        train = training_rows(dataset)
         preparation = Preparation(train, self.settings.normalise)
         directions, _ = principal_directions(train, preparation, self.bits)
         return fit_rotated(self, train, preparation, directions, f"the {directions.shape[1]} principal directions")

@@ -11,7 +11,7 @@ from dseh_tf.data import RetrievalDataset
 from dseh_tf.errors import InputError
 from dseh_tf.methods.base import Method
 from dseh_tf.methods.itq import fit_rotated
-from dseh_tf.methods.shallow import BLOCK_ROWS, Preparation, ShallowFitted, checked_rows, scatter_matrix
+from dseh_tf.methods.shallow import BLOCK_ROWS, Preparation, ShallowFitted, scatter_matrix, training_rows
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class ITQCCA(Method):
         scalings = {"sqrt": lambda r: r, "linear": lambda r: r**2, "none": np.ones_like}
         if self.settings.scaling not in scalings:
             raise InputError(f"itq_cca: found scaling {self.settings.scaling!r}, expected one of {', '.join(scalings)}")
-        train = checked_rows(dataset.train, "train")
+        train = training_rows(dataset)
         preparation = Preparation(train, self.settings.normalise)
         directions, correlations = canonical_directions(train, preparation, dataset.train.labels, self.settings.ridge)
         directions, correlations = directions[:, : self.bits], correlations[: self.bits]

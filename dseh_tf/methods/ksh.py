@@ -10,6 +10,7 @@ import scipy.linalg
 from scipy.special import expit
 
 from dseh_tf.data import RetrievalDataset
+from dseh_tf.errors import InputError
 from dseh_tf.methods.base import Method
 from dseh_tf.methods.kernels import (
     LabelSimilarity,
@@ -18,7 +19,7 @@ from dseh_tf.methods.kernels import (
     labelled_subset,
     squared_distances,
 )
-from dseh_tf.methods.shallow import Preparation, ShallowFitted, checked_rows, random_stream, shallow_fitted, signs
+from dseh_tf.methods.shallow import Preparation, ShallowFitted, random_stream, shallow_fitted, signs, training_rows
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,13 @@ class KSH(Method):
         """Reads training features and labels. `results["objective"]`: ||R||^2 / ||K S||^2 before, and after each
         bit."""
         cfg = self.settings
-        train = checked_rows(dataset.train, "train")
+        train = training_rows(dataset)
         preparation = Preparation(train, cfg.normalise)
         anchors = preparation.scaled(choose_anchors(train, cfg.anchors, random_stream(self.seed)))
         distances = blockwise_squared_distances(preparation.scaled(train), anchors)
         width = cfg.width_factor * distances.mean()
+        if not width:
+            raise InputError("train features: found no distance between any two rows, expected rows that differ more")
         phi = np.exp(distances / (-2 * width))
         centre = phi.mean(axis=0)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from dseh_tf.data import RetrievalDataset
 from dseh_tf.methods.base import Method
-from dseh_tf.methods.shallow import Preparation, ShallowFitted, checked_rows, random_stream, shallow_fitted
+from dseh_tf.methods.shallow import Preparation, ShallowFitted, random_stream, shallow_fitted, training_rows
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class LSH(Method):
 
     def fit(self, dataset: RetrievalDataset, runtime=None) -> ShallowFitted:
         """Takes the mean of the training rows; the directions depend on the seed alone."""
-        preparation = Preparation(checked_rows(dataset.train, "train"), self.settings.normalise)
+        preparation = Preparation(training_rows(dataset), self.settings.normalise)
         directions = random_stream(self.seed).standard_normal((preparation.width, self.bits))
         fitted = shallow_fitted(self.bits, preparation, lambda x: preparation.centred(x) @ directions)
         fitted.directions = directions

@@ -9,9 +9,12 @@ import numpy as np
 import scipy.linalg
 
 from dseh_tf.data import RetrievalDataset
+from dseh_tf.errors import InputError
 from dseh_tf.methods.base import Method
 from dseh_tf.methods.kernels import blockwise_squared_distances, choose_anchors, squared_distances
-from dseh_tf.methods.shallow import Preparation, ShallowFitted, checked_rows, random_stream, shallow_fitted, signs
+from dseh_tf.methods.shallow import Preparation, ShallowFitted, random_stream, shallow_fitted, signs, training_rows
+
+_NOTHING = 1e-9  # kernel values below it are no more than the ridge takes away
 
 
 @dataclass(frozen=True)
@@ -50,14 +53,16 @@ class SDH(Method):
     def fit(self, dataset: RetrievalDataset, runtime=None) -> ShallowFitted:
         """Reads training features and labels. `results["objective"]`: before, and after each outer iteration."""
         cfg = self.settings
-        train = checked_rows(dataset.train, "train")
+        train = training_rows(dataset)
         preparation = Preparation(train, cfg.normalise)
         anchors = preparation.scaled(choose_anchors(train, cfg.anchors, random_stream(self.seed)))
 
         def features(distances: np.ndarray) -> np.ndarray:
             return np.hstack([np.exp(distances / (-2 * cfg.width**2)), np.ones((len(distances), 1))])
 
-        phi = features(blockwise_squared_distances(preparation.scaled(train), anchors))
+        distances = blockwise_squared_distances(preparation.scaled(train), anchors)
+        phi = features(distances)
+        check_kernel(phi[:, :-1], cfg.width, float(np.sqrt(distances.mean())))
         labels = dataset.train.labels.astype(np.float64)
         codes = signs(random_stream(self.seed, 1).standard_normal((len(train), self.bits))).astype(np.float64)
         gram = scipy.linalg.cho_factor(phi.T @ phi + cfg.kernel_ridge * np.eye(phi.shape[1]))
@@ -86,6 +91,18 @@ class SDH(Method):
         fitted.codes, fitted.label_weights, fitted.kernel_weights = codes.astype(np.int8), label_weights, kernel_weights
         fitted.phi = phi
         return fitted
+
+
+def check_kernel(phi: np.ndarray, width: float, distance: float) -> None:
+    """Raises InputError where RBF features [n, m] say nothing: all alike, or none beside those of the anchors themselves.
+
+    A code would then be the same for all rows. distance: of rows to anchors, for the message.
+    """
+    if np.ptp(phi, axis=0).max() < _NOTHING or np.count_nonzero(phi > _NOTHING) <= phi.shape[1]:
+        raise InputError(
+            f"width: found {width} where rows are {distance:.3g} from the anchors, expected a width of that order, or "
+            "normalise=True"
+        )
 
 
 def ridge_solution(inputs: np.ndarray, targets: np.ndarray, ridge: float) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 
 from dseh_tf.data import RetrievalDataset
 from dseh_tf.methods.base import Method
-from dseh_tf.methods.shallow import Preparation, ShallowFitted, checked_rows, principal_directions, shallow_fitted
+from dseh_tf.methods.shallow import Preparation, ShallowFitted, principal_directions, shallow_fitted, training_rows
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class SH(Method):
 
     def fit(self, dataset: RetrievalDataset, runtime=None) -> ShallowFitted:
         """Principal directions and ranges of the training rows, then the K lowest frequencies."""
-        train = checked_rows(dataset.train, "train")
+        train = training_rows(dataset)
         preparation = Preparation(train, self.settings.normalise)
         directions, _ = principal_directions(train, preparation, self.bits)
         projected = preparation.projected(train, directions)

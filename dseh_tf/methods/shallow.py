@@ -13,11 +13,14 @@ import numpy as np
 import scipy.linalg
 import scipy.sparse.linalg
 
-from dseh_tf.data import Split
+from dseh_tf.arrays import unit_rows
+from dseh_tf.data import RetrievalDataset, Split
+from dseh_tf.data.retrieval_dataset import as_split
 from dseh_tf.errors import InputError
-from dseh_tf.methods.base import Fitted, check_features, input_matrix
+from dseh_tf.methods.base import Fitted, check_features, input_matrix, training_split
 
 BLOCK_ROWS = 4096
+_ROUNDING = 8 * np.finfo(np.float32).eps  # equal numbers may differ by this share after their rows are scaled
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +35,11 @@ def signs(values: np.ndarray) -> np.ndarray:
     return np.where(values >= 0, np.int8(1), np.int8(-1))
 
 
+def training_rows(dataset: RetrievalDataset) -> np.ndarray:
+    """`checked_rows` of the training rows. Raises InputError also on anything but a data set."""
+    return checked_rows(training_split(dataset), "train")
+
+
 def checked_rows(split: Split, part: str, width: int | None = None) -> np.ndarray:
     """float32 [n, d] of a split; InputError on a value that is not finite (row and column named), another width or no row."""
     if not len(split):
@@ -39,12 +47,6 @@ def checked_rows(split: Split, part: str, width: int | None = None) -> np.ndarra
     x = input_matrix(split)
     check_features(x, split.ids, part, width)
     return x
-
-
-def unit_rows(x: np.ndarray) -> np.ndarray:
-    """Rows divided by their length, in the dtype of x; a zero row stays zero."""
-    norms = np.linalg.norm(x, axis=1, keepdims=True)
-    return x / np.where(norms > 0, norms, 1)
 
 
 class Preparation:
@@ -60,9 +62,16 @@ class Preparation:
         self.constant = int((train.max(axis=0) == train.min(axis=0)).sum())
         if len(train) < 2 or self.constant == self.width:
             raise InputError(f"train features: found {len(train)} equal rows, expected at least two that differ")
-        total = np.zeros(self.width)
+        total, lowest, highest = np.zeros(self.width), np.inf, -np.inf
         for start in range(0, len(train), BLOCK_ROWS):
-            total += self.scaled(train[start : start + BLOCK_ROWS]).sum(axis=0, dtype=np.float64)
+            block = self.scaled(train[start : start + BLOCK_ROWS])
+            total += block.sum(axis=0, dtype=np.float64)
+            lowest, highest = np.minimum(lowest, block.min(axis=0)), np.maximum(highest, block.max(axis=0))
+        if normalise and (highest - lowest <= _ROUNDING * np.abs(highest)).all():
+            raise InputError(
+                f"train features: found {len(train)} rows that differ in length alone, expected several directions, "
+                "or normalise=False"
+            )
         self.mean = total / len(train)
 
     def scaled(self, x: np.ndarray) -> np.ndarray:
@@ -93,9 +102,13 @@ class ShallowFitted(Fitted):
         self.project = project
 
     def encode(self, split: Split, modality: str = "image") -> np.ndarray:
-        """int8 ±1 [n, K]. Raises InputError on values that are not finite, another width, or a text side asked for."""
+        """int8 ±1 [n, K] of a split, or of an array of features [n, d] or images uint8 [n, height, width, 3].
+
+        Raises InputError on values that are not finite, another width, or a text side asked for.
+        """
         if modality != "image":
             raise InputError(f"modality: found {modality!r}, expected 'image': this method encodes images or features")
+        split = as_split(split)
         codes = np.empty((len(split), self.bits), np.int8)
         for start in range(0, len(split), BLOCK_ROWS):
             rows = np.arange(start, min(start + BLOCK_ROWS, len(split)))

@@ -11,6 +11,8 @@ import tensorflow as tf
 
 from dseh_tf.errors import InputError
 from dseh_tf.models.backbones import Backbone, InferenceMode
+from dseh_tf.models.keras_file import check_numbers
+from dseh_tf.retrieval.codes import naming
 
 # name: (module of its preprocess_input, class), both in keras.applications
 APPLICATIONS: dict[str, tuple[str, str]] = {
@@ -94,6 +96,8 @@ def _load_weights(network: keras.Model, name: str, path: Path) -> None:
             f"backbone_weights: {path}: found no weights of {name} without its classifier ({reason}), "
             "expected a .weights.h5 or .h5 file as Keras saves it"
         ) from error
+    with naming(f"backbone_weights: {path}"):
+        check_numbers(network)
 
 
 def _module(name: str) -> ModuleType:

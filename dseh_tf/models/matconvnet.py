@@ -8,6 +8,11 @@ struct `net` or not (WendellGul/DCMH:data_handler.py).
 
 from __future__ import annotations
 
+import os
+import pickle
+import signal
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,11 +76,68 @@ class Network:
 
 
 def read_network(path: Path) -> Network:
-    """The network in a `.mat` file of MATLAB's formats 4 to 7.
+    """The network in a `.mat` file of MATLAB's formats 4 to 7, read in a process of its own.
 
-    Missing pad is 0, missing stride 1; both are a scalar or a vector. Raises InputError for a missing, truncated or
-    foreign file, a file of format 7.3, a missing field, and a value of another shape or kind than its layer needs.
+    scipy's reader is compiled code that a damaged file can crash, or keep busy without end. There, that ends a child and
+    not the program.
+
+    Args:
+        path: the file. A missing pad is 0, a missing stride 1; both are a scalar or a vector.
+
+    Returns:
+        The layers in order, and the mean image.
+
+    Raises:
+        InputError: a missing, truncated or foreign file, one of format 7.3 or one that ends its reader, a missing field, a
+            value of another shape or kind than its layer needs.
     """
+    package = str(Path(__file__).parents[2])
+    paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
+    seconds = _PATIENCE + (path.stat().st_size >> 20 if path.is_file() else 0)  # a MiB a second of a slow disk
+    try:
+        child = subprocess.run(
+            [sys.executable, "-c", _CHILD, str(path)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+            timeout=seconds,
+            check=False,
+        )
+        how = _ending(child.returncode) if child.returncode else ""
+    except subprocess.TimeoutExpired:
+        how = f"no end in {seconds} s"
+    if how:
+        raise InputError(f"{path}: found a damaged file that its reader fails on ({how}), expected a MATLAB .mat file")
+    outcome = pickle.loads(child.stdout)  # from our own child, which nothing but read_here writes to
+    if isinstance(outcome, str):
+        raise InputError(outcome)
+    return outcome
+
+
+_PATIENCE = 60  # seconds that a child has besides those for its file's size
+# What the child runs: its standard output is the network, or the message of an InputError.
+_CHILD = "import sys; from dseh_tf.models.matconvnet import send; send(sys.argv[1])"
+
+
+def send(path: str) -> None:
+    """Writes the network of a file, or the line on what is wrong with it, to standard output."""
+    try:
+        outcome: Network | str = read_here(Path(path))
+    except InputError as error:
+        outcome = str(error)
+    sys.stdout.buffer.write(pickle.dumps(outcome))
+
+
+def _ending(code: int) -> str:
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"exit code {code}"
+
+
+def read_here(path: Path) -> Network:
+    """As `read_network`, in this process."""
     content = _load(path)
     if "layers" not in content and "net" in content:
         content = _fields(_only(content["net"]))

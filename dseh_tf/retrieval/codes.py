@@ -6,28 +6,28 @@ Bit k of a code is bit k % 8 of byte k // 8, 1 for +1; the bits that fill the la
 
 from __future__ import annotations
 
-import os
-import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from dseh_tf.arrays import as_array, as_packed, as_real, as_texts, shown
 from dseh_tf.errors import InputError, positive
+from dseh_tf.files import read_npz, write_npz
 
 
 def sign(x: np.ndarray) -> np.ndarray:
     """int8 ±1 of any real array, +1 where x >= 0 (numpy's sign gives 0 at 0, and distances of a half).
 
-    Raises InputError on NaN.
+    Raises InputError on NaN, and on types without negative numbers: their signs would all be +1.
 
     Example: sign([-0.3, 0.0, 2.0]) = [-1, 1, 1].
     """
-    x = np.asarray(x)
+    x = as_real(x, "codes")
+    if x.dtype.kind == "u":
+        raise InputError(f"codes: found {shown(x)}, expected a signed or floating type")
     if np.isnan(x).any():
         raise InputError("codes: found nan, expected numbers")
     return np.where(x >= 0, np.int8(1), np.int8(-1))
@@ -40,73 +40,55 @@ def pack(codes: np.ndarray) -> np.ndarray:
 
     Example: pack([[1, -1, -1, 1, -1, -1, -1, -1, 1]]) = [[0b00001001, 0b00000001]] = [[9, 1]].
     """
+    codes = as_array(codes, "codes")
+    if codes.dtype == np.uint8:
+        raise InputError(f"codes: found {shown(codes)}, which means packed codes, expected ±1 of a signed type")
     return as_packed(codes, None, "codes")[0]
 
 
 def unpack(packed: np.ndarray, bits: int) -> np.ndarray:
-    """int8 ±1 [n, bits] from packed codes uint8 [n, ceil(bits / 8)].
+    """int8 ±1 [n, bits] from packed codes uint8 [n, ceil(bits / 8)]; ±1 codes [n, bits] stay what they are.
 
-    Raises InputError where the width does not fit, or a bit beyond the last one is set.
+    A list is read as bytes here. Raises InputError where the width does not fit, or a bit beyond the last one is set.
 
     Example: unpack([[9, 1]], 9) = [[1, -1, -1, 1, -1, -1, -1, -1, 1]].
     """
-    packed, bits = as_packed(as_array(packed, "codes", np.uint8), bits, "codes")
+    if isinstance(packed, (list, tuple)):
+        packed = _bytes(packed)
+    packed, bits = as_packed(packed, positive(bits, "bits"), "codes")
     ones = np.unpackbits(packed, axis=1, count=bits, bitorder="little").view(np.int8)
     return 2 * ones - np.int8(1)
 
 
-def shown(array: np.ndarray) -> str:
-    """Kind and shape of an array, for messages."""
-    return f"{array.dtype} {list(array.shape)}"
-
-
-def as_array(values: Any, field: str, dtype: type | None = None) -> np.ndarray:
-    """`np.asarray`. Raises InputError, naming `field`, on lists that make no array: rows of several lengths, or another type."""
+def _bytes(values: list | tuple) -> np.ndarray:
+    """uint8 of lists of whole numbers 0 to 255; numpy alone would cut fractions."""
     try:
-        return np.asarray(values, dtype)
-    except (ValueError, OverflowError):
-        kind = "" if dtype is None else f" of {np.dtype(dtype)}"
-        raise InputError(f"{field}: found lists that make no array, expected rows of one length{kind}") from None
+        array = as_array(values, "codes")
+    except InputError as error:
+        raise InputError(f"{error} of uint8") from None
+    if array.dtype.kind not in "iu" or (array.size and (array.min() < 0 or array.max() > 255)):
+        raise InputError(f"codes: found a list of {shown(array)}, expected rows of whole numbers 0 to 255")
+    return array.astype(np.uint8)
 
 
-def as_packed(codes: np.ndarray, bits: int | None, field: str) -> tuple[np.ndarray, int]:
-    """(packed uint8 [n, ceil(K / 8)], K) from ±1 codes [n, K], or from packed ones with `bits` = K.
+def hamming(query_codes: np.ndarray, database_codes: np.ndarray, bits: int | None = None) -> np.ndarray:
+    """Hamming distances int32 [queries, n]; for small sets, since all pairs are held.
 
-    uint8 means packed; every other real type means ±1. Raises InputError, naming `field`.
+    Args:
+        query_codes, database_codes: each ±1 [n, K], or packed uint8 [n, ceil(K / 8)].
+        bits: K; without it, packed codes on both sides are compared byte by byte.
+
+    Raises:
+        InputError: the codes differ in width, or a value is not ±1.
+
+    Example: hamming([[1, 1, -1]], [[1, 1, -1], [1, -1, 1], [-1, -1, 1]]) = [[0, 2, 3]].
     """
-    codes = as_array(codes, field)
-    if codes.ndim != 2 or codes.dtype.kind not in "iuf" or codes.shape[1] == 0:
-        raise InputError(
-            f"{field}: found {shown(codes)}, expected int8 ±1 [n, bits] or packed uint8 [n, ceil(bits / 8)]"
-        )
-    if bits is not None:
-        bits = positive(bits, "bits")
-    if codes.dtype != np.uint8:
-        if bits is not None and codes.shape[1] != bits:
-            raise InputError(f"{field}: found codes of {codes.shape[1]} bits, expected {bits}")
-        wrong = np.abs(codes) != 1
-        if wrong.any():
-            raise InputError(f"{field}: found the value {codes[wrong][0]}, expected -1 or 1")
-        return np.packbits(codes > 0, axis=1, bitorder="little"), codes.shape[1]
+    query, database = as_array(query_codes, "query_codes"), as_array(database_codes, "database_codes")
     if bits is None:
-        raise InputError(f"{field}: found packed codes (uint8) without their number of bits, expected bits=K")
-    if codes.shape[1] != -(-bits // 8):
-        raise InputError(f"{field}: found {codes.shape[1]} bytes a code, expected {-(-bits // 8)} for {bits} bits")
-    if bits % 8 and (codes[:, -1] >> (bits % 8)).any():
-        raise InputError(f"{field}: found a bit set beyond the last one, expected zeros after bit {bits - 1}")
-    return codes, bits
-
-
-def hamming(query_packed: np.ndarray, database_packed: np.ndarray) -> np.ndarray:
-    """Hamming distances int32 [queries, n] of packed codes of one width; for small sets, all pairs are held.
-
-    Raises InputError where the widths differ.
-
-    Example: hamming([[0b0011]], [[0b0011], [0b0101], [0b1100]]) = [[0, 2, 4]].
-    """
-    query, database = (as_array(packed, "codes", np.uint8) for packed in (query_packed, database_packed))
-    if query.ndim != 2 or database.ndim != 2 or query.shape[1] != database.shape[1]:
-        raise InputError(f"codes: found {list(query.shape)} and {list(database.shape)}, expected two matrices as wide")
+        widths = [codes.shape[1] for codes in (query, database) if codes.ndim == 2 and codes.dtype != np.uint8]
+        bits = widths[0] if widths else 8 * query.shape[1] if query.ndim == 2 else None
+    query, bits = as_packed(query, bits, "query_codes")
+    database, _ = as_packed(database, bits, "database_codes")
     query, database = words(query), words(database)
     distances = np.empty((len(query), len(database)), np.int32)
     for i, code in enumerate(query):
@@ -142,6 +124,13 @@ class CodesFile:
     database_trained: np.ndarray | None = None
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name == "bits":
+                value = positive(value, "bits")
+            elif value is not None:
+                value = (as_texts if field.name.endswith("_ids") else as_array)(value, field.name)
+            object.__setattr__(self, field.name, value)
         for part in ("query", "database"):
             codes, labels, ids = (getattr(self, f"{part}_{what}") for what in ("codes", "labels", "ids"))
             if codes.dtype != np.uint8 or not len(codes):
@@ -179,19 +168,20 @@ def save_codes(
     bits: int,
     database_trained: np.ndarray | None = None,
 ) -> None:
-    """Writes `codes.npz`, whole or not at all. Codes: int8 ±1 [n, bits], or packed. The rest as in `CodesFile`.
+    """Writes `codes.npz`, whole or not at all. Codes: ±1 [n, bits], or packed. The rest as in `CodesFile`.
 
     Raises InputError where the parts do not fit each other.
     """
+    bits = positive(bits, "bits")
     content = CodesFile(
         as_packed(query_codes, bits, "query_codes")[0],
         as_packed(database_codes, bits, "database_codes")[0],
-        np.asarray(query_labels),
-        np.asarray(database_labels),
-        np.asarray(query_ids),
-        np.asarray(database_ids),
-        int(bits),
-        None if database_trained is None else np.asarray(database_trained),
+        query_labels,
+        database_labels,
+        query_ids,
+        database_ids,
+        bits,
+        database_trained,
     )
     arrays = {field.name: getattr(content, field.name) for field in fields(content)}
     write_npz(path, {name: np.asarray(value) for name, value in arrays.items() if value is not None})
@@ -202,6 +192,8 @@ def load_codes(path: Path | str, bits: int | None = None) -> CodesFile:
 
     Raises InputError naming the file, the field, what was found and what was expected.
     """
+    if bits is not None:
+        bits = positive(bits, "bits")
     needed = [field.name for field in fields(CodesFile) if field.name != "database_trained"]
     arrays = read_npz(path, needed, ["database_trained"])
     with naming(path):
@@ -213,47 +205,10 @@ def load_codes(path: Path | str, bits: int | None = None) -> CodesFile:
         return CodesFile(**{**arrays, "bits": int(found)})
 
 
-def write_npz(path: Path | str, arrays: dict[str, np.ndarray]) -> None:
-    """Writes arrays to a compressed npz under a temporary name, then renames it: a file that exists is whole."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **arrays)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def read_npz(path: Path | str, names: list[str], optional: list[str] | None = None) -> dict[str, np.ndarray]:
-    """The named arrays of an npz file, nothing unpickled; those of `optional` only where the file has them.
-
-    Raises InputError on a missing, damaged or incomplete file, and on an array of Python objects.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: found no such file, expected an npz file with {', '.join(names)}")
-    arrays = {}
-    try:
-        with zipfile.ZipFile(path):  # np.load would take any other content for a pickle
-            pass
-        with np.load(path, allow_pickle=False) as file:
-            for name in [*names, *(name for name in optional or () if name in file.files)]:
-                if name not in file.files:
-                    raise InputError(f"{path}: found no array {name!r}, expected {', '.join(names)}")
-                try:
-                    arrays[name] = file[name]
-                except ValueError:
-                    raise InputError(f"{path}: {name}: found no plain array, expected numbers or strings") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
-        raise InputError(f"{path}: found a damaged or cut file ({error}), expected a whole npz file") from None
-    return arrays
-
-
 @contextmanager
 def naming(path: Path | str) -> Iterator[None]:
     """Puts the file's name before the message of an InputError raised inside."""
     try:
         yield
     except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+        raise InputError(f"{path}: {error}") from error.__cause__

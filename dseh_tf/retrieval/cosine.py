@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from dseh_tf.arrays import as_real, unit_rows
 from dseh_tf.errors import InputError
 from dseh_tf.retrieval.evaluation import Labels
 
@@ -26,8 +27,8 @@ def cosine_average_precision(
     if query.shape[1] != database.shape[1]:
         raise InputError(f"database: found {database.shape[1]} columns, expected {query.shape[1]} as in query")
     labels = Labels(query_labels)
-    wanted, held = labels.queries.astype(np.float32), labels.database(database_labels).astype(np.float32)
-    for name, rows, expected in (("query_labels", wanted, query), ("database_labels", held, database)):
+    held = labels.database(database_labels)
+    for name, rows, expected in (("query_labels", labels.queries, query), ("database_labels", held, database)):
         if len(rows) != len(expected):
             raise InputError(f"{name}: found {len(rows)} rows, expected {len(expected)}")
     ranks = np.arange(1, len(database) + 1)
@@ -36,17 +37,19 @@ def cosine_average_precision(
     for first in range(0, len(query), block):
         rows = slice(first, first + block)
         order = np.argsort(-(query[rows] @ database.T), axis=1, kind="stable")
-        relevant = np.take_along_axis(wanted[rows] @ held.T > 0, order, axis=1)
+        relevant = np.take_along_axis(labels.shared(rows, held), order, axis=1)
         precision = np.cumsum(relevant, axis=1) / ranks
         found[rows] = (precision * relevant).sum(axis=1) / np.maximum(relevant.sum(axis=1), 1)
     return found
 
 
 def _unit_rows(rows: np.ndarray, name: str) -> np.ndarray:
-    rows = np.asarray(rows, np.float32)
+    """float32 [n, K], checked. The length is taken in the given precision: float64 numbers may be beyond float32's range."""
+    rows = as_real(rows, name)
     if rows.ndim != 2 or not rows.size:
         raise InputError(f"{name}: found {rows.shape}, expected [n, K], n > 0")
     if not np.isfinite(rows).all():
         raise InputError(f"{name}: found a number that is not finite")
-    length = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / np.where(length > 0, length, 1)
+    if rows.dtype != np.float32:
+        rows = rows.astype(np.promote_types(rows.dtype, np.float32), copy=False)
+    return unit_rows(rows).astype(np.float32, copy=False)

@@ -2,10 +2,10 @@
 
 Every number of the evaluation is read off these counts. They add up over shards of the database.
 
-A pair costs an XOR, a popcount and an increment. Which items are relevant to a query is not asked pair by pair: the
-labels are held as one bitmap a class over the database, and the relevant items of a query are the union of the
-bitmaps of its classes, 64 items an instruction. Blocks of the database stay in the first-level cache while a share of
-the queries passes over them.
+A pair costs an XOR, a popcount and an increment. The items of a block that are relevant to a query are a bitmap of the
+block. With class ids, it is the comparison of the items' ids with the query's; with multi-hot labels, the union of the
+bitmaps of the query's classes, which are laid out beforehand for the classes that some query has. Blocks of the
+database stay in the first-level cache while a share of the queries passes over them.
 """
 
 from __future__ import annotations
@@ -15,12 +15,16 @@ from pathlib import Path
 
 import numpy as np
 
+from dseh_tf.arrays import as_array, shown
 from dseh_tf.errors import InputError
-from dseh_tf.retrieval.codes import naming, read_npz, shown, words, write_npz
+from dseh_tf.files import read_npz, write_npz
+from dseh_tf.retrieval.codes import naming, words
 from dseh_tf.retrieval.kernels import kernel, over_queries, popcount, trailing_zeros
 
 BLOCK = 2048  # rows; 16 KB of one-word codes, half a first-level cache; a multiple of 64
+LAYOUT_VALUES = 2**22  # label values laid out at a time: what a layout needs beside its result
 ONE = np.uint64(1)
+NO_CLASS = np.uint32(2**32 - 1)  # the class id of an item that shares its class with no query
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,8 @@ class Counts:
 
     def __post_init__(self) -> None:
         for name in ("relevant", "total"):
-            array = getattr(self, name)
+            array = as_array(getattr(self, name), name)
+            object.__setattr__(self, name, array)
             if array.dtype != np.int64 or array.ndim != 2 or array.shape[1] < 2 or not len(array):
                 raise InputError(f"{name}: found {shown(array)}, expected int64 [queries, bits + 1]")
         if self.relevant.shape != self.total.shape:
@@ -79,7 +84,8 @@ def load_counts(path: Path | str) -> Counts:
 class Queries:
     """Queries laid out for the kernels.
 
-    codes: uint64 [queries, words]. Query i has the classes classes[starts[i]:starts[i + 1]].
+    codes: uint64 [queries, words]. Query i has the classes classes[starts[i]:starts[i + 1]]: columns of the bitmaps, or
+    its class id.
     """
 
     codes: np.ndarray
@@ -89,8 +95,8 @@ class Queries:
 
     @classmethod
     def of(cls, packed: np.ndarray, labels: np.ndarray, bits: int) -> Queries:
-        """packed: uint8 [n, ceil(bits / 8)]; labels: uint8 multi-hot [n, classes]."""
-        rows, classes = np.nonzero(labels)
+        """packed: uint8 [n, ceil(bits / 8)]; labels: multi-hot [n, classes], or class ids uint32 [n]."""
+        rows, classes = np.nonzero(labels) if labels.ndim == 2 else (np.arange(len(labels)), labels)
         starts = np.searchsorted(rows, np.arange(len(labels) + 1)).astype(np.int64)
         return cls(words(packed), starts, classes.astype(np.int64), bits)
 
@@ -102,21 +108,68 @@ class Queries:
 class Shard:
     """A database, or a part of one, laid out for the kernels.
 
-    codes: uint64 [words, n], a row a word. bitmaps: uint64 [classes, ceil(n / 64)]; item j is bit j % 64 of word j //
-    64.
+    codes: uint64 [words, n], a row a word. Relevance is read from one of two, the other is empty:
+
+    - bitmaps: uint64 [classes, ceil(n / 64)]; item j is bit j % 64 of word j // 64.
+    - ids: uint32 [n], the class of each item.
     """
 
     codes: np.ndarray
     bitmaps: np.ndarray
+    ids: np.ndarray
 
     @classmethod
-    def of(cls, packed: np.ndarray, labels: np.ndarray) -> Shard:
-        """packed: uint8 [n, ceil(bits / 8)]; labels: uint8 multi-hot [n, classes]."""
-        bitmaps = words(np.packbits(np.ascontiguousarray(labels.T), axis=1, bitorder="little"))
-        return cls(np.array(words(packed).T, order="C"), bitmaps)
+    def of(cls, packed: np.ndarray, labels: np.ndarray, classes: np.ndarray | None = None) -> Shard:
+        """Lays out codes and labels; codes of 64 bits and class ids are not copied.
+
+        Args:
+            packed: uint8 [n, ceil(bits / 8)].
+            labels: multi-hot [n, classes], or class ids uint32 [n].
+            classes: the columns of multi-hot labels to lay out, in the order in which the queries number them; all by
+                default.
+        """
+        if labels.ndim == 1:
+            bitmaps, ids = np.empty((0, 0), np.uint64), np.require(labels, np.uint32, ["C", "A"])
+        else:
+            classes = np.arange(labels.shape[1]) if classes is None else classes
+            bitmaps, ids = class_bitmaps(labels, classes), np.empty(0, np.uint32)
+        return cls(code_columns(packed), bitmaps, read_only(ids))
 
     def __len__(self) -> int:
         return self.codes.shape[1]
+
+
+def read_only(array: np.ndarray) -> np.ndarray:
+    """A view that cannot be written to. numba compiles a kernel again for arrays that can; the layouts never are."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def code_columns(packed: np.ndarray) -> np.ndarray:
+    """uint64 [words, n] from packed codes uint8 [n, bytes], filled up with zeros, read-only.
+
+    Codes of 8 bytes are not copied: the result is a view of them.
+
+    Example: code_columns([[9, 1], [0, 2]]) = [[9 + 256 * 1, 256 * 2]].
+    """
+    rows = words(packed) if packed.shape[1] % 8 else np.ascontiguousarray(packed).view("<u8")
+    return read_only(np.require(rows.T, np.uint64, ["C", "A"]))
+
+
+def class_bitmaps(labels: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """uint64 [len(classes), ceil(n / 64)] from the columns `classes` of multi-hot labels [n, c].
+
+    Example: class_bitmaps([[0, 1], [1, 0], [1, 1]], [1]) = [[0b101]].
+    """
+    n = len(labels)
+    bitmaps = np.zeros((len(classes), -(-n // 64) * 8), np.uint8)
+    rows = max(LAYOUT_VALUES // max(len(classes), 1) // 64, 1) * 64
+    for begin in range(0, n, rows):
+        part = labels[begin : begin + rows, classes].T != 0
+        packed = np.packbits(np.ascontiguousarray(part), axis=1, bitorder="little")
+        bitmaps[:, begin // 8 : begin // 8 + packed.shape[1]] = packed
+    return bitmaps.view("<u8").astype(np.uint64, copy=False)
 
 
 def count(queries: Queries, shard: Shard, threads: int | None = None) -> Counts:
@@ -128,22 +181,30 @@ def count(queries: Queries, shard: Shard, threads: int | None = None) -> Counts:
         codes, starts = queries.codes[share], queries.starts[share.start : share.stop + 1]
         out = relevant[share], total[share]
         if codes.shape[1] == 1:
-            _count_one_word(codes[:, 0].copy(), starts, queries.classes, shard.codes[0], shard.bitmaps, *out)
+            _count_one_word(codes[:, 0].copy(), starts, queries.classes, shard.codes[0], shard.bitmaps, shard.ids, *out)
         else:
-            _count(codes, starts, queries.classes, shard.codes, shard.bitmaps, *out)
+            _count(codes, starts, queries.classes, shard.codes, shard.bitmaps, shard.ids, *out)
 
     over_queries(task, len(queries), threads)
     return Counts(relevant, total)
 
 
 @kernel
-def _relevant_items(classes, bitmaps, first_word, items):
-    """items <- union of the bitmaps of the classes, from `first_word` on."""
+def _relevant_items(classes, bitmaps, ids, begin, items):
+    """items <- bitmap of the items begin, begin + 1, ... that have one of the classes; begin: a multiple of 64."""
     items[:] = 0
     for c in classes:
-        bitmap = bitmaps[c]
-        for w in range(len(items)):
-            items[w] |= bitmap[first_word + w]
+        if len(ids):
+            for w in range(len(items)):
+                block = ids[begin + 64 * w : begin + 64 * (w + 1)]
+                item = np.uint64(0)
+                for j in range(len(block)):
+                    item |= np.uint64(block[j] == np.uint32(c)) << np.uint64(j)
+                items[w] |= item
+        else:
+            bitmap = bitmaps[c, begin // 64 :]
+            for w in range(len(items)):
+                items[w] |= bitmap[w]
 
 
 @kernel
@@ -158,7 +219,7 @@ def block_distances(code, database, begin, distances):
 
 
 @kernel
-def _count_one_word(codes, starts, classes, database, bitmaps, relevant, total):
+def _count_one_word(codes, starts, classes, database, bitmaps, ids, relevant, total):
     n = len(database)
     buffer = np.empty(BLOCK // 64, np.uint64)
     for begin in range(0, n, BLOCK):
@@ -169,7 +230,7 @@ def _count_one_word(codes, starts, classes, database, bitmaps, relevant, total):
             histogram = total[i]
             for j in range(len(block)):
                 histogram[popcount(code ^ block[j])] += 1
-            _relevant_items(classes[starts[i] : starts[i + 1]], bitmaps, begin // 64, items)
+            _relevant_items(classes[starts[i] : starts[i + 1]], bitmaps, ids, begin, items)
             histogram = relevant[i]
             for w in range(len(items)):
                 item = items[w]
@@ -179,7 +240,7 @@ def _count_one_word(codes, starts, classes, database, bitmaps, relevant, total):
 
 
 @kernel
-def _count(codes, starts, classes, database, bitmaps, relevant, total):
+def _count(codes, starts, classes, database, bitmaps, ids, relevant, total):
     n = database.shape[1]
     buffer = np.empty(BLOCK // 64, np.uint64)
     distance_buffer = np.empty(BLOCK, np.uint32)
@@ -192,7 +253,7 @@ def _count(codes, starts, classes, database, bitmaps, relevant, total):
             histogram = total[i]
             for j in range(size):
                 histogram[distances[j]] += 1
-            _relevant_items(classes[starts[i] : starts[i + 1]], bitmaps, begin // 64, items)
+            _relevant_items(classes[starts[i] : starts[i + 1]], bitmaps, ids, begin, items)
             histogram = relevant[i]
             for w in range(len(items)):
                 item = items[w]
@@ -220,7 +281,7 @@ class StableOrder:
         def task(share: slice) -> None:
             starts = queries.starts[share.start : share.stop + 1]
             state = self._rank[share], self._hits[share], self._sum[share]
-            _stable_order(queries.codes[share], starts, queries.classes, shard.codes, shard.bitmaps, *state)
+            _stable_order(queries.codes[share], starts, queries.classes, shard.codes, shard.bitmaps, shard.ids, *state)
 
         over_queries(task, len(queries), threads)
 
@@ -230,7 +291,7 @@ class StableOrder:
 
 
 @kernel
-def _stable_order(codes, starts, classes, database, bitmaps, rank, hits, precision_sum):
+def _stable_order(codes, starts, classes, database, bitmaps, ids, rank, hits, precision_sum):
     n = database.shape[1]
     buffer = np.empty(BLOCK // 64, np.uint64)
     distance_buffer = np.empty(BLOCK, np.uint32)
@@ -240,7 +301,7 @@ def _stable_order(codes, starts, classes, database, bitmaps, rank, hits, precisi
         items = buffer[: (size + 63) // 64]
         for i in range(len(codes)):
             block_distances(codes[i], database, begin, distances)
-            _relevant_items(classes[starts[i] : starts[i + 1]], bitmaps, begin // 64, items)
+            _relevant_items(classes[starts[i] : starts[i + 1]], bitmaps, ids, begin, items)
             for j in range(size):
                 d = distances[j]
                 rank[i, d] += 1

@@ -8,10 +8,12 @@ from functools import cached_property
 
 import numpy as np
 
-from dseh_tf.errors import InputError
+from dseh_tf.arrays import as_array, as_labels, as_packed, shown
+from dseh_tf.errors import InputError, brief, positive
 from dseh_tf.retrieval import metrics
-from dseh_tf.retrieval.codes import as_array, as_packed, shown
-from dseh_tf.retrieval.counting import Counts, Queries, Shard, StableOrder, count
+from dseh_tf.retrieval.counting import NO_CLASS, Counts, Queries, Shard, StableOrder, count
+
+PIECE = 2**22  # label values of a database that `evaluate_unseen` copies at a time
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,9 @@ def evaluate(
 ) -> Report:
     """Ranks the database by Hamming distance to each query and reports how good that is.
 
-    query_codes, database_codes: int8 ±1 [n, K], or packed uint8 [n, ceil(K / 8)] with bits=K.
-    query_labels, database_labels: multi-hot [n, c] of 0 and 1, or class ids [n]. Relevant: shares at least one label.
+    query_codes, database_codes: ±1 [n, K] of a signed or floating type, or packed uint8 [n, ceil(K / 8)] with bits=K.
+    query_labels, database_labels: multi-hot [n, c] of 0 and 1, or class ids [n] or [n, 1]. Relevant: shares at least
+    one label.
     threads: default all processors of this process; the result does not depend on it.
 
     Raises InputError on codes that are not ±1 or differ in bits, labels that differ in width, rows that do not match,
@@ -135,7 +138,8 @@ def evaluate_unseen(
 ) -> tuple[Report, Report]:
     """As `evaluate`, and beside it the same queries against the database rows that were not trained on.
 
-    The two parts of the database are counted once each and their counts added, so this costs as much as `evaluate`.
+    The two parts of the database are counted once each and their counts added, so this costs as much as `evaluate`. Their
+    rows are copied piece by piece, never all at once.
 
     Args:
         query_codes, database_codes, query_labels, database_labels, bits, threads: as in `evaluate`.
@@ -148,7 +152,9 @@ def evaluate_unseen(
     Raises:
         InputError: `trained` does not fit or leaves no row, and as `evaluate`.
     """
-    codes, labels = as_array(database_codes, "database_codes"), as_array(database_labels, "database_labels")
+    asked = _Asked(query_codes, query_labels, bits, threads)
+    codes, _ = as_packed(database_codes, asked.bits, "database_codes")
+    labels = as_labels(database_labels, "database_labels")
     trained = as_array(trained, "trained")
     if trained.dtype != bool or trained.shape != (len(codes),):
         raise InputError(f"trained: found {shown(trained)}, expected bool [{len(codes)}], one a code")
@@ -156,12 +162,19 @@ def evaluate_unseen(
         raise InputError(f"database_labels: found {len(labels)} rows, expected {len(codes)}, one a code")
     if trained.all():
         raise InputError("trained: found True in every row, expected a row that was not trained on")
-    asked = _Asked(query_codes, query_labels, bits, threads)
     whole = [(codes, labels)]
-    unseen = counts = asked.counts([(codes[~trained], labels[~trained])])
+    unseen = counts = asked.counts(_chosen(codes, labels, ~trained))
     if trained.any():
-        counts = unseen + asked.counts([(codes[trained], labels[trained])])
+        counts = unseen + asked.counts(_chosen(codes, labels, trained))
     return Report(counts, lambda: asked.stable_order(whole, counts)), Report(unseen)
+
+
+def _chosen(codes: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The rows where `rows` is True, of a piece of the database with PIECE label values at a time."""
+    size = max(PIECE * len(labels) // max(labels.size, 1), 1)
+    for begin in range(0, len(rows), size):
+        piece = slice(begin, begin + size)
+        yield codes[piece][rows[piece]], labels[piece][rows[piece]]
 
 
 class _Asked:
@@ -177,7 +190,7 @@ class _Asked:
                 f"query_labels: found {len(self.labels.queries)} rows, expected {len(packed)} as in query_codes"
             )
         self.queries = Queries.of(packed, self.labels.queries, self.bits)
-        self.threads = threads
+        self.threads = None if threads is None else positive(threads, "threads")
 
     def counts(self, shards: Iterable[tuple[np.ndarray, np.ndarray]]) -> Counts:
         counts = None
@@ -196,56 +209,69 @@ class _Asked:
         return ranking.average_precision()
 
     def _laid_out(self, shards: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[Shard]:
-        for shard_codes, shard_labels in shards:
+        try:
+            shards = iter(shards)
+        except TypeError:
+            raise InputError(f"shards: found {brief(shards)}, expected pairs (codes, labels)") from None
+        for shard in shards:
+            if not isinstance(shard, (tuple, list)) or len(shard) != 2:
+                raise InputError(f"shards: found {type(shard).__name__}, expected pairs (codes, labels)")
+            shard_codes, shard_labels = shard
             codes, _ = as_packed(shard_codes, self.bits, "database_codes")
-            columns = self.labels.database(shard_labels)
-            if len(columns) != len(codes):
-                raise InputError(f"database_labels: found {len(columns)} rows, expected {len(codes)}, one a code")
+            labels = self.labels.database(shard_labels)
+            if len(labels) != len(codes):
+                raise InputError(f"database_labels: found {len(labels)} rows, expected {len(codes)}, one a code")
             if len(codes):
-                yield Shard.of(codes, columns)
+                yield Shard.of(codes, labels, self.labels.classes)
 
 
 class Labels:
-    """Labels of the queries, and of any database beside them, as multi-hot columns uint8 [n, columns].
+    """Labels of the queries, and of any database beside them, as the kernels take them.
 
-    Class ids become one column for each class that some query has: no other class can be shared.
+    Nothing here grows with classes that no query has: no other class can be shared.
+
+    Attributes:
+        queries: class ids uint32 [n], or multi-hot [n, columns] of the classes that some query has.
+        classes: which columns of multi-hot labels these are; None for class ids.
     """
 
     def __init__(self, query_labels: np.ndarray) -> None:
-        labels = _checked_labels(query_labels, "query_labels")
-        self._ids = np.unique(labels) if labels.ndim == 1 else None
-        self._width = labels.shape[1] if labels.ndim == 2 else None
-        self.queries = self._columns(labels)
+        labels = as_labels(query_labels, "query_labels")
+        self.classes = self._width = self._large_ids = None
+        if labels.ndim == 2:
+            self._width = labels.shape[1]
+            self.classes = np.flatnonzero(labels.any(axis=0))
+            self.queries = labels[:, self.classes]
+        else:
+            if len(labels) and labels.max() >= NO_CLASS:
+                self._large_ids = np.unique(labels.astype(np.uint64))
+            self.queries = self._as_uint32(labels)
 
     def database(self, database_labels: np.ndarray) -> np.ndarray:
-        """Raises InputError where these are not of the queries' kind and width."""
-        labels = _checked_labels(database_labels, "database_labels")
-        if (labels.ndim == 1) != (self._ids is not None):
+        """Class ids as uint32 [n], or multi-hot labels [n, c] as they are, all classes.
+
+        Raises InputError where these are not of the queries' kind and width.
+        """
+        labels = as_labels(database_labels, "database_labels")
+        if (labels.ndim == 1) != (self._width is None):
             kinds = {1: "class ids [n]", 2: "multi-hot [n, classes]"}
             raise InputError(f"database_labels: found {kinds[labels.ndim]}, expected {kinds[3 - labels.ndim]}")
         if labels.ndim == 2 and labels.shape[1] != self._width:
             raise InputError(f"database_labels: found {labels.shape[1]} classes, expected {self._width} as the queries")
-        return self._columns(labels)
+        return labels if labels.ndim == 2 else self._as_uint32(labels)
 
-    def _columns(self, labels: np.ndarray) -> np.ndarray:
-        if self._ids is None:
-            return labels.astype(np.uint8, copy=False)
-        columns = np.minimum(np.searchsorted(self._ids, labels), len(self._ids) - 1)
-        known = np.flatnonzero(self._ids[columns] == labels)
-        out = np.zeros((len(labels), len(self._ids)), np.uint8)
-        out[known, columns[known]] = 1
-        return out
+    def shared(self, rows: slice, database: np.ndarray) -> np.ndarray:
+        """bool [rows, n]: whether these queries share a label with each row of what `database` returned; all pairs."""
+        if self.classes is None:
+            return self.queries[rows, None] == database
+        return self.queries[rows].astype(np.float32) @ database[:, self.classes].astype(np.float32).T > 0
 
-
-def _checked_labels(labels: np.ndarray, name: str) -> np.ndarray:
-    labels = as_array(labels, name)
-    if labels.ndim == 2 and labels.dtype.kind in "biuf" and labels.shape[1]:
-        wrong = (labels != 0) & (labels != 1)
-        if wrong.any():
-            raise InputError(f"{name}: found the value {labels[wrong][0]}, expected 0 or 1")
-        return labels
-    if labels.ndim == 1 and labels.dtype.kind in "iu":
-        if len(labels) and labels.min() < 0:
-            raise InputError(f"{name}: found the class id {labels.min()}, expected 0 or above")
-        return labels
-    raise InputError(f"{name}: found {shown(labels)}, expected multi-hot [n, classes] or class ids [n]")
+    def _as_uint32(self, ids: np.ndarray) -> np.ndarray:
+        """Class ids as uint32 [n], equal where the ids are; NO_CLASS where no query can have it."""
+        if self._large_ids is not None:  # numbered, as uint32 does not hold them
+            ids = ids.astype(np.uint64, copy=False)  # beside int64, numpy would compare them as floats
+            numbers = np.minimum(np.searchsorted(self._large_ids, ids), len(self._large_ids) - 1)
+            return np.where(self._large_ids[numbers] == ids, numbers, NO_CLASS).astype(np.uint32)
+        if ids.dtype.itemsize > NO_CLASS.itemsize:
+            return np.minimum(ids, NO_CLASS, out=np.empty(len(ids), np.uint32), casting="unsafe")
+        return ids.astype(np.uint32, copy=False)

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from dseh_tf.arrays import as_array, as_labels, as_packed, as_real, shown
 from dseh_tf.errors import InputError
-from dseh_tf.retrieval.codes import as_array, as_packed, hamming, shown, words
+from dseh_tf.retrieval.codes import hamming, words
 
 NEARLY_CONSTANT = 0.99  # a bit with one value in at least this share of the rows
 CORRELATED_ROWS = 1 << 20  # at most this many rows are read for the correlation of bits
@@ -89,8 +90,8 @@ def code_health(
     """Measures codes and, beside them, the semantic features they were read from.
 
     Args:
-        codes: int8 ±1 [n, K], or packed uint8 [n, ceil(K / 8)] with bits=K.
-        labels: multi-hot [n, c] of 0 and 1.
+        codes: ±1 [n, K], or packed uint8 [n, ceil(K / 8)] with bits=K.
+        labels: multi-hot [n, c] of 0 and 1, or class ids [n] or [n, 1].
         bits: K, needed for packed codes only.
         features: real [n, d], or None.
 
@@ -105,14 +106,21 @@ def code_health(
         mean distance 1, one constant bit, mean_balance (1 + 1/3) / 2.
     """
     packed, bits = as_packed(codes, bits, "codes")
-    labels = as_array(labels, "labels")
+    given = as_array(labels, "labels")
+    labels = as_labels(given, "labels")
     n = len(packed)
     if not n:
         raise InputError("codes: found no row, expected at least one")
-    if labels.ndim != 2 or len(labels) != n or not labels.shape[1]:
-        raise InputError(f"labels: found {shown(labels)}, expected multi-hot [{n}, classes]")
-    if features is not None and (np.ndim(features) != 2 or len(features) != n):
-        raise InputError(f"features: found {shown(np.asarray(features))}, expected [{n}, units]")
+    if len(labels) != n:
+        raise InputError(f"labels: found {shown(given)}, expected multi-hot [{n}, classes] or class ids [{n}]")
+    if labels.ndim == 1:  # a column for each class that occurs
+        classes, column = np.unique(labels, return_inverse=True)
+        labels = np.zeros((n, len(classes)), np.uint8)
+        labels[np.arange(n), column] = 1
+    if features is not None:
+        features = as_real(features, "features")
+        if features.ndim != 2 or len(features) != n:
+            raise InputError(f"features: found {shown(features)}, expected [{n}, units]")
 
     first, group, sizes = _equal_rows(np.packbits(labels != 0, axis=1))
     vectors = labels[first] != 0

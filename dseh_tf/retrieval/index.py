@@ -6,14 +6,21 @@ from pathlib import Path
 
 import numpy as np
 
+from dseh_tf.arrays import as_packed, as_texts, shown
 from dseh_tf.errors import InputError, positive
-from dseh_tf.retrieval.codes import as_array, as_packed, naming, read_npz, shown, words, write_npz
-from dseh_tf.retrieval.counting import BLOCK, block_distances
+from dseh_tf.files import read_npz, write_npz
+from dseh_tf.retrieval.codes import naming, words
+from dseh_tf.retrieval.counting import block_distances, code_columns, read_only
 from dseh_tf.retrieval.kernels import kernel, over_queries
+
+BLOCK = 256  # rows whose distances are looked at together
 
 
 class HammingIndex:
     """Codes and their ids, searched exhaustively.
+
+    The codes are kept in the layout that a search reads, and in no other: 8 bytes for each 64 bits of a code or part of
+    64. They are copied when they are added, so a later change of the caller's arrays has no effect.
 
     Example:
         index = HammingIndex(bits=2)
@@ -23,39 +30,44 @@ class HammingIndex:
 
     def __init__(self, bits: int) -> None:
         self.bits = positive(bits, "bits")
-        self._codes: list[np.ndarray] = []
-        self._ids: list[np.ndarray] = []
+        self._parts: list[tuple[np.ndarray, np.ndarray]] = []  # (codes uint64 [words, n], ids [n]) of each `add`
 
     def __len__(self) -> int:
-        return sum(map(len, self._ids))
+        return sum(len(ids) for _, ids in self._parts)
 
     def add(self, codes: np.ndarray, ids: np.ndarray) -> None:
-        """Adds codes (int8 ±1 [n, bits], or packed uint8 [n, ceil(bits / 8)]) under ids [n] (strings or integers).
+        """Adds codes (±1 [n, bits], or packed uint8 [n, ceil(bits / 8)]) under ids [n] (strings or integers).
 
         Raises InputError on codes of another width, ids of another number, or of another kind than those there: strings,
         signed or unsigned integers.
         """
         packed, _ = as_packed(codes, self.bits, "codes")
-        ids = as_array(ids, "ids")
+        ids = as_texts(ids, "ids")
         if ids.shape != (len(packed),) or ids.dtype.kind not in "Uiu":
             raise InputError(f"ids: found {shown(ids)}, expected strings or integers [{len(packed)}]")
-        if self._ids and ids.dtype.kind != self._ids[0].dtype.kind:  # int64 beside uint64 would make floats of both
-            raise InputError(f"ids: found {ids.dtype}, expected {self._ids[0].dtype} as before")
-        self._codes.append(packed.copy())
-        self._ids.append(ids.copy())
+        if self._parts:
+            before = self._parts[0][1].dtype
+            if ids.dtype.kind != before.kind:  # int64 beside uint64 would make floats of both
+                raise InputError(f"ids: found {ids.dtype}, expected {before} as before")
+        columns = code_columns(packed)
+        if np.may_share_memory(columns, packed):
+            columns = read_only(columns.copy())
+        self._parts.append((columns, ids.copy()))
 
     def search(self, codes: np.ndarray, k: int, threads: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """The k nearest of each code: (ids [queries, k], Hamming distances int64 [queries, k]).
 
-        Nearest first; at one distance those added first come first. k is cut to the size of the index.
+        Nearest first; at one distance those added first come first. k is cut to the size of the index. Nothing of the
+        index is copied, except once by the first search after a second `add`, which joins the parts. Besides the
+        result, a thread needs at most 16 bytes for each of 2 k + 256 codes.
         Raises InputError where the index is empty, k is no positive whole number, or the codes are of another width.
         """
         packed, _ = as_packed(codes, self.bits, "codes")
         if not len(self):
             raise InputError("index: found no code, expected at least one")
         k = positive(k, "k")
-        stored, ids = self._merged()
-        database = np.array(words(stored).T, order="C")
+        threads = None if threads is None else positive(threads, "threads")
+        database, ids = self._joined()
         queries = words(packed)
         rows = np.empty((len(queries), min(k, len(ids))), np.int64)
         distances = np.empty_like(rows)
@@ -70,7 +82,8 @@ class HammingIndex:
         """Writes the index to an npz file (`bits`, `codes` packed, `ids`), whole or not at all."""
         if not len(self):
             raise InputError("index: found no code, expected at least one")
-        codes, ids = self._merged()
+        columns, ids = self._joined()
+        codes = np.ascontiguousarray(columns.T).astype("<u8", copy=False).view(np.uint8)[:, : -(-self.bits // 8)]
         write_npz(path, {"bits": np.asarray(self.bits), "codes": codes, "ids": ids})
 
     @classmethod
@@ -87,39 +100,66 @@ class HammingIndex:
             index.add(codes, arrays["ids"])
         return index
 
-    def _merged(self) -> tuple[np.ndarray, np.ndarray]:
+    def _joined(self) -> tuple[np.ndarray, np.ndarray]:
         """All codes and ids as one array each; kept so."""
-        if len(self._codes) > 1:
-            self._codes, self._ids = [np.concatenate(self._codes)], [np.concatenate(self._ids)]
-        return self._codes[0], self._ids[0]
+        parts = self._parts
+        if len(parts) > 1:
+            codes, ids = zip(*parts, strict=True)
+            parts = [(read_only(np.concatenate(codes, axis=1)), np.concatenate(ids))]
+            self._parts = parts
+        return parts[0]
 
 
 @kernel
 def _nearest(codes, database, bits, rows, nearest):
-    """rows, nearest <- database rows and distances of the nearest, by counting: no sort.
+    """rows, nearest <- database rows and distances of the nearest of each code, in one pass over the database.
 
-    One pass counts the distances; the counts say where the items of each distance begin; a second pass puts them there.
+    An item is a candidate if fewer than k items before it are as near as it. After the first few blocks hardly any item
+    is, so a block costs its distances and their minimum.
     """
     n, k = database.shape[1], rows.shape[1]
-    distances = np.empty(n, np.uint32)
+    capacity = min(n, 2 * k + BLOCK)
+    candidates, distances = np.empty(capacity, np.int64), np.empty(capacity, np.int64)
+    buffer = np.empty(BLOCK, np.uint32)
     for i in range(len(codes)):
-        begins = np.zeros(bits + 2, np.int64)
+        counts = np.zeros(bits + 1, np.int64)  # candidates at each distance
+        radius, within, size = bits + 1, 0, 0  # a candidate is nearer than `radius`; `within`: how many were, below k
         for begin in range(0, n, BLOCK):
-            block = distances[begin : min(begin + BLOCK, n)]
+            block = buffer[: min(BLOCK, n - begin)]
             block_distances(codes[i], database, begin, block)
+            least = block[0]
             for j in range(len(block)):
-                begins[block[j] + 1] += 1
-        radius = bits
-        for d in range(bits + 1):
-            begins[d + 1] += begins[d]
-            if begins[d + 1] >= k:
-                radius = d
-                break
-        for j in range(n):
-            d = distances[j]
-            if d <= radius:
-                place = begins[d]
-                if place < k:
-                    rows[i, place] = j
-                    nearest[i, place] = d
-                    begins[d] += 1
+                least = min(least, block[j])
+            if least >= radius:
+                continue
+            if size + len(block) > capacity:  # then size > 2 k: all but the nearest k go
+                _first_by_distance(candidates[:size], distances[:size], bits, rows[i], nearest[i])
+                for j in range(k):  # numba compiles the assignment of a slice for seconds
+                    candidates[j], distances[j] = rows[i, j], nearest[i, j]
+                size = k
+            for j in range(len(block)):
+                d = block[j]
+                if d < radius:
+                    candidates[size], distances[size] = begin + j, d
+                    size += 1
+                    counts[d] += 1
+                    within += 1
+                    while within >= k:
+                        radius -= 1
+                        within -= counts[radius]
+        _first_by_distance(candidates[:size], distances[:size], bits, rows[i], nearest[i])
+
+
+@kernel
+def _first_by_distance(candidates, distances, bits, rows, nearest):
+    """rows, nearest <- the first candidates by distance; at one distance in the order given. A counting sort."""
+    places = np.zeros(bits + 2, np.int64)
+    for d in distances:
+        places[d + 1] += 1
+    for d in range(bits):
+        places[d + 1] += places[d]
+    for j in range(len(candidates)):
+        d = distances[j]
+        if places[d] < len(rows):
+            rows[places[d]], nearest[places[d]] = candidates[j], d
+            places[d] += 1

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import digamma
 
-from dseh_tf.errors import InputError, positive
+from dseh_tf.errors import InputError, brief, positive, whole
 from dseh_tf.retrieval.counting import Counts
 from dseh_tf.retrieval.kernels import kernel
 
@@ -44,8 +44,8 @@ def average_precision_at(counts: Counts, k: int, norm: str = "hits") -> np.ndarr
     Example: as in `average_precision`, k = 2. The orders give hits/rank 1, 2/2 (divisor 2) or 1 (divisor 1): 1 with
     "hits", (1 + 1/2)/2 = 3/4 with "relevant".
     """
-    if norm not in ("hits", "relevant"):
-        raise InputError(f"norm: found {norm!r}, expected 'hits' or 'relevant'")
+    if not isinstance(norm, str) or norm not in ("hits", "relevant"):
+        raise InputError(f"norm: found {brief(norm)}, expected 'hits' or 'relevant'")
     k = positive(k, "k")
     n = int(counts.total[0].sum())
     if k >= n:
@@ -74,6 +74,7 @@ def precision_at(counts: Counts, n: int) -> np.ndarray:
     Example: as in `average_precision`, n = 2: (1 + 1/2)/2 = 3/4.
     """
     size = int(counts.total[0].sum())
+    n = whole(n, "n")
     if not 1 <= n <= size:
         raise InputError(f"n: found {n}, expected 1 to {size}, the size of the database")
     taken = np.clip(n - _before(counts.total), 0, counts.total)
@@ -93,13 +94,13 @@ def precision_recall(counts: Counts, mode: str = "micro") -> tuple[np.ndarray, n
     Example: 2 bits, total = [[1, 2, 0], [0, 1, 2]], relevant = [[1, 1, 0], [0, 0, 1]]. Micro: recall [1/3, 2/3, 1],
     precision [1/1, 2/4, 3/6]. Macro: recall [1/4, 1/2, 1], precision [1, (2/3 + 0)/2, (2/3 + 1/3)/2] = [1, 1/3, 1/2].
     """
+    if not isinstance(mode, str) or mode not in ("micro", "macro"):
+        raise InputError(f"mode: found {brief(mode)}, expected 'micro' or 'macro'")
     hits, retrieved = np.cumsum(counts.relevant, axis=1), np.cumsum(counts.total, axis=1)
     if mode == "micro":
         hits, retrieved = hits.sum(axis=0), retrieved.sum(axis=0)
         return _ratio(hits, hits[-1:]), _ratio(hits, retrieved)
-    if mode == "macro":
-        return _mean_of_known(_ratio(hits, hits[:, -1:])), _mean_of_known(_ratio(hits, retrieved))
-    raise InputError(f"mode: found {mode!r}, expected 'micro' or 'macro'")
+    return _mean_of_known(_ratio(hits, hits[:, -1:])), _mean_of_known(_ratio(hits, retrieved))
 
 
 def lookup_precision(counts: Counts, radius: int = 2) -> np.ndarray:
@@ -110,8 +111,7 @@ def lookup_precision(counts: Counts, radius: int = 2) -> np.ndarray:
 
     Example: total = [[1, 2, 0], [0, 1, 2]], relevant = [[1, 1, 0], [0, 0, 1]], radius 0: [1, 0].
     """
-    if not 0 <= radius <= counts.bits:
-        raise InputError(f"radius: found {radius}, expected 0 to {counts.bits}")
+    radius = whole(radius, "radius", 0, counts.bits)
     hits, retrieved = (array[:, : radius + 1].sum(axis=1) for array in (counts.relevant, counts.total))
     return hits / np.maximum(retrieved, 1)
 

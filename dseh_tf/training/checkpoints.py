@@ -1,11 +1,11 @@
-"""Checkpoints that are whole or not there, and a fall-back to the one before."""
+"""Checkpoints that are whole or absent, and a fall-back to the one before."""
 
 from __future__ import annotations
 
 import json
 import shutil
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,11 @@ import tensorflow as tf
 from absl import logging
 
 from dseh_tf.errors import InputError
+from dseh_tf.files import read_json, read_npz, writing
+
+_NEEDED = ("state.index", "progress.json", "traces.npz")
+
+Progress = tuple[dict[str, Any], dict[str, np.ndarray]]
 
 
 class CheckpointStore:
@@ -30,32 +35,53 @@ class CheckpointStore:
     def save(
         self, number: int, tracked: tf.train.Checkpoint, progress: Mapping[str, Any], traces: Mapping[str, np.ndarray]
     ) -> None:
-        """Writes checkpoint `number`, or the next one that is free; a killed writer leaves the earlier ones untouched."""
+        """Writes checkpoint `number`, or the next one that is free.
+
+        A writer that is killed leaves the earlier ones untouched. So does a full disk, which is an OSError that names the
+        checkpoint; what was written of it is removed.
+        """
         if self.folder is None:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         number = max([number, *(int(earlier.name) + 1 for earlier in self._numbered())])
         target, partial = self.folder / f"{number:08d}", self.folder / f"{number:08d}.partial"
         shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
-        tracked.write(str(partial / "state"))
-        np.savez(partial / "traces.npz", **traces)
-        (partial / "progress.json").write_text(json.dumps(progress, indent=1))
-        files = {f.name: [f.stat().st_size, _crc(f)] for f in sorted(partial.iterdir())}
-        (partial / "manifest.json").write_text(json.dumps(files, indent=1))
-        partial.replace(target)
+        try:
+            with writing(target):
+                partial.mkdir()
+                tracked.write(str(partial / "state"))
+                np.savez(partial / "traces.npz", **traces)
+                (partial / "progress.json").write_text(json.dumps(progress, indent=1))
+                files = {f.name: [f.stat().st_size, _crc(f)] for f in sorted(partial.iterdir())}
+                (partial / "manifest.json").write_text(json.dumps(files, indent=1))
+                partial.replace(target)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
         for old in self._numbered()[: -self.keep]:
             shutil.rmtree(old)
 
-    def restore(self, tracked: tf.train.Checkpoint) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
-        """Restores the newest whole checkpoint and returns its progress and traces, or None where there is none.
+    def restore(
+        self, tracked: tf.train.Checkpoint, check: Callable[[Mapping[str, Any]], str] = lambda progress: ""
+    ) -> Progress | None:
+        """Restores the newest whole checkpoint.
 
-        One that is cut short is named and passed over.
+        Args:
+            tracked: what the checkpoints hold.
+            check: says what is wrong with a checkpoint's progress, or an empty string.
+
+        Returns:
+            Its progress and traces; None where no checkpoint is whole. One that is not is logged and passed over.
+
+        Raises:
+            InputError: a checkpoint of other variables, or TensorFlow's files cannot be read though they are what was
+                written, and no earlier checkpoint is whole.
         """
-        for folder in reversed(self._numbered()):
-            fault = _fault(folder)
-            if fault:
-                logging.warning("checkpoint %s is cut short (%s): falling back to the one before", folder, fault)
+        folders, unread = self._numbered(), ""
+        for folder in reversed(folders):
+            found = _read(folder, check)
+            if isinstance(found, str):
+                _fall_back(folder, found)
                 continue
             # Every saved value must find its variable: another network or optimiser is an error here, not a surprise.
             try:
@@ -65,15 +91,26 @@ class CheckpointStore:
                     f"checkpoint {folder}: found other variables ({str(error).splitlines()[0]}), "
                     "expected those of this configuration"
                 ) from error
-            progress = json.loads((folder / "progress.json").read_text())
-            with np.load(folder / "traces.npz", allow_pickle=False) as saved:
-                return progress, {name: saved[name] for name in saved.files}
+            except tf.errors.OpError as error:
+                unread = (error.message.splitlines() or [type(error).__name__])[0][:200]
+                _fall_back(folder, unread)
+                continue
+            return found
+        if unread:  # some variables have values of a checkpoint, others have not
+            raise InputError(f"{self.folder}: found no checkpoint that can be read ({unread}), expected a run's")
+        if folders:
+            logging.warning("%s: no checkpoint is whole; the training begins anew", self.folder)
         return None
 
     def _numbered(self) -> list[Path]:
         if self.folder is None or not self.folder.is_dir():
             return []
-        return sorted(f for f in self.folder.iterdir() if f.name.isdigit())
+        found = (f for f in self.folder.iterdir() if f.name.isascii() and f.name.isdigit() and f.is_dir())
+        return sorted(found, key=lambda f: int(f.name))
+
+
+def _fall_back(folder: Path, fault: str) -> None:
+    logging.warning("checkpoint %s is cut short or damaged (%s): falling back to the one before", folder, fault)
 
 
 def _crc(path: Path) -> int:
@@ -84,13 +121,30 @@ def _crc(path: Path) -> int:
     return value
 
 
-def _fault(folder: Path) -> str:
-    """What is wrong with the files of a checkpoint, or an empty string."""
+def _read(folder: Path, check: Callable[[Mapping[str, Any]], str]) -> Progress | str:
+    """Progress and traces of a checkpoint, or what is wrong with its files."""
     try:
-        manifest = json.loads((folder / "manifest.json").read_text())
-    except (OSError, ValueError):
-        return "manifest.json: found none that can be read"
-    for name, (size, crc) in manifest.items():
+        fault = _fault(folder, read_json(folder / "manifest.json", "the sizes of the checkpoint's files"))
+        if fault:
+            return fault
+        progress = read_json(folder / "progress.json")
+        wrong = check(progress)
+        return f"progress.json: {wrong}" if wrong else (progress, read_npz(folder / "traces.npz"))
+    except InputError as error:
+        return str(error).removeprefix(f"{folder}/")
+    except OSError as error:
+        return f"{error.filename}: {error.strerror}"
+
+
+def _fault(folder: Path, manifest: Mapping[str, Any]) -> str:
+    """What is wrong with the files of a checkpoint, or an empty string."""
+    for name in (*_NEEDED, "state.data-*"):
+        if not any(Path(known).match(name) for known in manifest):
+            return f"manifest.json: found no entry of {name}, expected one"
+    for name, entry in manifest.items():
+        if not _whole_numbers(entry) or Path(name).name != name:
+            return f"manifest.json: {name}: found {entry!r}, expected a file's size and CRC-32"
+        size, crc = entry
         path = folder / name
         found = path.stat().st_size if path.is_file() else 0
         if found != size:
@@ -98,3 +152,7 @@ def _fault(folder: Path) -> str:
         if _crc(path) != crc:
             return f"{name}: found other contents than were written"
     return ""
+
+
+def _whole_numbers(entry: Any) -> bool:
+    return isinstance(entry, list) and len(entry) == 2 and all(type(value) is int for value in entry)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
+from dseh_tf.files import writing
+
 
 class Summaries:
     """Writes event files into `folder`; with None every call does nothing."""
 
     def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
         self._writer = None if folder is None else tf.summary.create_file_writer(str(folder))
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
@@ -55,5 +61,13 @@ class Summaries:
                 tf.summary.scalar(name, float(value), 0)
 
     def flush(self) -> None:
-        if self._writer:
+        """Writes what is held back. Raises OSError where the disk is full.
+
+        TensorFlow's writer drops an event that is larger than its buffer, a picture or a histogram, and reports nothing.
+        """
+        if self._folder is None:
+            return
+        with writing(self._folder):
             self._writer.flush()
+            if not shutil.disk_usage(self._folder).free:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -7,9 +7,10 @@ them the loop shows progress, writes summaries and saves checkpoints. Its step c
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -150,7 +151,7 @@ class Trainer:
         self._done: dict[str, int] = {}
         self.notes: dict = {"seconds": 0.0}
         self._began = time.perf_counter()
-        restored = self._store.restore(self._tracked)
+        restored = self._store.restore(self._tracked, _progress_fault)
         if restored:
             progress, self.traces = restored
             self._done, self.notes = progress["done"], {**self.notes, **progress["notes"]}
@@ -284,6 +285,21 @@ class Trainer:
 
         self._loops[phase.name] = loop
         return loop
+
+
+def _progress_fault(progress: Mapping[str, Any]) -> str:
+    """What is wrong with a checkpoint's progress as `Trainer.save` writes it, or an empty string."""
+    done, notes = progress.get("done"), progress.get("notes")
+    if not isinstance(done, dict) or not all(type(steps) is int and steps >= 0 for steps in done.values()):
+        return f"done: found {done!r}, expected steps by phase"
+    if not isinstance(notes, dict) or isinstance(notes.get("seconds"), bool):
+        return f"notes: found {notes!r}, expected named values"
+    if not isinstance(notes.get("seconds", 0.0), int | float):
+        return f"notes.seconds: found {notes['seconds']!r}, expected a number"
+    rounds = notes.get("rounds", [])
+    if not isinstance(rounds, list) or not all(isinstance(report, dict) for report in rounds):
+        return f"notes.rounds: found {rounds!r}, expected a report a round"
+    return ""
 
 
 def _raw(variable: object) -> tf.Variable:

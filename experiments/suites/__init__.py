@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -33,7 +34,7 @@ class SuiteRun:
     @property
     def name(self) -> str:
         """Its folder's name under --runs."""
-        name = f"{self.dataset.replace(':', '_').replace('/', '_')}-{self.method}-{self.bits}-{self.seed}"
+        name = re.sub("[:/]", "_", f"{self.dataset}-{self.method}-{self.bits}-{self.seed}")
         return name if self.trial is None else f"{name}-trial{self.trial}"
 
     @property
@@ -66,7 +67,8 @@ class Suite:
         """
         for name in asked:
             if name not in registered:
-                raise InputError(f"--methods: found {name!r}, expected one of {', '.join(registered)}")
+                known = ", ".join(registered)
+                raise InputError(f"--methods: found {name!r}, expected one of {known}, or package.module:Class")
         others = [m for m in registered if self.every_method and not m.startswith(ABLATION_PREFIX)]
         wanted = asked or (*self.methods, *others)
         return tuple(dict.fromkeys(m for m in (*self.methods, *wanted) if m in wanted and m in registered))

@@ -35,7 +35,7 @@ def test_unknown_name():
 def test_image_lists_need_their_folder(tmp_path):
     with pytest.raises(InputError, match="lists_dir: found none"):
         catalog.load("image_lists")
-    with pytest.raises(InputError, match=r"train\.txt: no such file"):
+    with pytest.raises(InputError, match=r"train\.txt: found no such file"):
         catalog.load("image_lists", DataOptions(lists_dir=tmp_path))
 
 

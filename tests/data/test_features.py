@@ -119,6 +119,27 @@ def test_rows_are_written_as_they_come(dataset, backbone, tmp_path, monkeypatch)
     assert sizes == [64, 64, 2, 20, 40]
 
 
+def test_features_that_are_not_finite_name_their_image(tf, dataset, backbone, tmp_path, monkeypatch):
+    """Nothing of them is kept: an extraction by a mended backbone does not find them."""
+    import keras
+
+    from dseh_tf.models.backbones import Backbone
+
+    monkeypatch.setattr(features, "_BATCH", 2)
+    red = float(np.asarray(dataset.database.images.read(3), np.float32)[..., 0].mean())
+    x = keras.Input((None, None, 3))
+    mean = keras.layers.GlobalAveragePooling2D()(x)
+    broken = Backbone("broken", keras.Model(x, 1 / keras.ops.where(abs(mean - red) < 1e-3, 0.0, mean)), 4, True, False)
+    first = next(
+        name
+        for row, name in enumerate(dataset.database.ids)
+        if abs(np.asarray(dataset.database.images.read(row), np.float32).mean((0, 1)) - red).min() < 1e-3
+    )
+    with pytest.raises(InputError, match=f"^features of database by broken: found inf for image {first}, expected finite numbers$"):
+        features.with_features(dataset, broken, tmp_path / "cache", progress=False)
+    assert not list((tmp_path / "cache").iterdir())
+
+
 def test_training_rows_outside_the_database_are_extracted(dataset, backbone, tmp_path):
     apart = dataset.replace(database=dataset.database.take(~np.isin(dataset.database.ids, dataset.train.ids[:5])))
     _check(features.with_features(apart, backbone, tmp_path / "cache", mirrored=False, progress=False), mirrored=False)
@@ -177,7 +198,7 @@ def test_another_extraction_overwrites_nothing(dataset, backbone, folder, tmp_pa
         features.write_features(dataset, backbone, folder, {"dataset": "halves", "split_seed": 1}, progress=False)
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "mine.txt").write_text("mine")
-    with pytest.raises(InputError, match=r"features\.json: no such file"):
+    with pytest.raises(InputError, match=r"features\.json: found no such file"):
         features.write_features(dataset, backbone, tmp_path / "notes", {}, progress=False)
     with pytest.raises(InputError, match="found labels only, expected images"):
         features.write_features(_labels_only(dataset), backbone, tmp_path / "other", {}, progress=False)
@@ -209,7 +230,7 @@ def _renamed(folder):
     [
         (lambda f: _cut(f, "database"), r"database\.npy: found a file cut off or damaged"),
         (lambda f: (f / "query.npy").write_bytes(b""), r"query\.npy: found a file cut off or damaged"),
-        (lambda f: (f / "train_mirrored.npy").unlink(), r"train_mirrored\.npy: no such file"),
+        (lambda f: (f / "train_mirrored.npy").unlink(), r"train_mirrored\.npy: found no such file"),
         (lambda f: _without_rows(f, "database"), r"database\.npy: found float32 \[129, 6\], expected float32 \[130, 6\]"),
         (lambda f: np.save(f / "query.npy", np.zeros((20, 5), "f")), r"query\.npy: found float32 \[20, 5\], expected .*\[20, 6\]"),
         (lambda f: np.save(f / "query.npy", np.zeros((20, 6))), r"query\.npy: found float64 .*expected float32"),
@@ -219,7 +240,7 @@ def _renamed(folder):
         (lambda f: np.save(f / "train_ids.npy", np.arange(40)), r"train_ids\.npy: found int64 \[40\], expected text"),
         (lambda f: (f / "features.json").write_text("{"), r"features\.json: found no JSON"),
         (lambda f: (f / "features.json").write_text('{"backbone": "x"}'), r"features\.json: image_size: found None, expected int"),
-        (lambda f: (f / "features.json").unlink(), r"features\.json: no such file"),
+        (lambda f: (f / "features.json").unlink(), r"features\.json: found no such file"),
         (lambda f: np.save(f / "query.npy", np.array([{}]), allow_pickle=True), r"query\.npy: found a file cut off or damaged"),
     ],
 )  # fmt: skip

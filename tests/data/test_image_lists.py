@@ -87,7 +87,7 @@ def test_fast_and_careful_reader_agree(tmp_path):
 @pytest.mark.parametrize(
     "changed, message",
     [
-        ({"train": None}, "train.txt: no such file"),
+        ({"train": None}, "train.txt: found no such file"),
         ({"test": []}, "test.txt: found an empty list"),
         ({"train": ["a.png 0 1 0", "b.png 1 1"]}, "train.txt:2: found 2 labels, expected 3"),
         ({"train": ["a.png 0 1", "b.png 1 1 0", "d.png 1 1 0"]}, "train.txt:1: found 2 labels, expected 3"),

@@ -74,3 +74,11 @@ def test_no_two_rows_similar(labels):
 )
 def test_something_to_learn(labels):
     check_similarities(distinct_rows(np.array(labels, np.uint8)))
+
+
+@pytest.mark.parametrize(
+    "labels", [np.array([0, 1, 2]), np.array([[3], [4]]), np.ma.array([[0, 1]], mask=[[1, 0]]), np.eye(2)]
+)
+def test_class_ids_are_no_label_vectors(labels):
+    with pytest.raises(InputError, match=r"labels: found .*expected"):
+        distinct_rows(labels)

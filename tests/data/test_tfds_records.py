@@ -171,3 +171,60 @@ def test_a_cut_off_archive_is_told(tmp_path):
         (manual / f"ILSVRC2012_img_{part}.tar").write_bytes(b"n01440764.tar" + b"\0" * 600)
     with pytest.raises(InputError, match=r"TFDS could not prepare 'imagenet2012'.*ReadError"):
         prepared_builder("imagenet2012", tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["cut", "text", "other arrays"])
+def test_a_damaged_index_is_made_again(tmp_path, caplog, damage):
+    """It is a cache beside the records: nothing is lost with it."""
+
+    def scanned(path):
+        yield 12, b"one"
+        yield 28, b"two"
+
+    records = tmp_path / "a.tfrecord"
+    records.write_bytes(bytes(60))
+    arguments = (tmp_path, "train", (records,), None, "label")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tfds_records, "_scan", scanned)
+        patch.setattr(tfds_records, "_example", lambda record, path: _example_with(record))
+        first = tfds_records._index(*arguments)
+        (file,) = tmp_path.glob("index-*.npz")
+        if damage == "other arrays":
+            np.savez(file, **{**first, "labels": first["labels"][:1]})
+        else:
+            file.write_bytes(file.read_bytes()[:90] if damage == "cut" else b"text")
+        again = tfds_records._index(*arguments)
+    assert "indexed again" in caplog.text and str(file) in caplog.text
+    for name, array in first.items():
+        np.testing.assert_array_equal(again[name], array)
+    assert sorted(each.name for each in tmp_path.iterdir()) == sorted(["a.tfrecord", file.name])
+
+
+def _example_with(record: bytes):
+    """As a tf.train.Example of one label: the record's length."""
+    from types import SimpleNamespace as Names
+
+    label = Names(int64_list=Names(value=[len(record)]))
+    return Names(features=Names(feature={"label": label}))
+
+
+def test_a_full_disk_while_tfds_prepares(tmp_path, monkeypatch):
+    """TFDS raises the writer's error again as a RuntimeError, which no longer says that it is of the disk."""
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+    class Builder:
+        data_dir, MANUAL_DOWNLOAD_INSTRUCTIONS = tmp_path / "mnist", None
+        info = type("Info", (), {"splits": {}})
+
+        def download_and_prepare(self, **_):
+            with tf.io.TFRecordWriter("/dev/full") as writer:
+                try:
+                    writer.write(b"x" * 100_000)
+                except tf.errors.OpError as error:
+                    raise RuntimeError(f"{type(error).__name__}: Failed to finalize writing of split") from error
+
+    monkeypatch.setattr(tfds, "builder", lambda *_, **__: Builder())
+    with pytest.raises(InputError) as error:
+        prepared_builder("mnist", tmp_path)
+    assert str(error.value) == f"/dev/full: No space left on device ({tmp_path / 'mnist'}: TFDS could not prepare 'mnist')"

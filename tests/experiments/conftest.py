@@ -26,6 +26,10 @@ def note(what):
         file.write(f"{what} {work.name}\\n")
 extra = sum(len(a) for a in sys.argv if a.startswith("--set"))  # what settings are worth
 note("start")
+if (room / "wait").exists():
+    from experiments import program
+    program._PARENT_PAUSE = .05
+    program._end_with_parent()
 (work / "checkpoints").mkdir(parents=True, exist_ok=True)
 if (room / f"{work.name}.fails").exists():
     print("error: an earlier matter"); print("error: bits: found 3, expected 4", file=sys.stderr); sys.exit(2)
@@ -95,6 +99,8 @@ def stub(tmp_path, monkeypatch) -> tuple[str, ...]:
     monkeypatch.setattr(suite_runner, "PROGRAM", (sys.executable, str(script)))
     monkeypatch.setattr(suite_runner, "_PAUSE", 0.01)
     monkeypatch.setattr(suite, "registered_methods", lambda: REGISTERED)
+    monkeypatch.setattr(suite, "check_runs", lambda runs: [])
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     return suite_runner.PROGRAM
 
 

@@ -107,7 +107,7 @@ def test_cnn_f_features_come_from_its_weights(extract, run, lists, labels_only, 
         (["--backbone=resnet50"], r"backbone: found 'resnet50', expected 'cnn_f', as the features in .*features have it"),
         (["--image_size=99"], rf"image_size: found 99, expected {size}, as the features"),
         (["--train_backbone"], "train_backbone: found True, expected False, as the features"),
-        ([f"--features={tmp_path}"], r"features\.json: no such file, expected a folder that extract_features has finished"),
+        ([f"--features={tmp_path}"], r"features\.json: found no such file, expected a folder that extract_features has finished"),
     ):
         with pytest.raises(InputError, match=message):
             run("--dataset=image_lists", "--method=lsh", f"--lists_dir={labels_only}", f"--features={out}",

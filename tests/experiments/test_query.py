@@ -1,48 +1,164 @@
-"""Searching with a new image: what is printed, and what is refused."""
+"""Searching with new images: which are taken, what is printed and written, and what is refused before networks load."""
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+from absl import flags
+from PIL import Image
 
 from dseh_tf.errors import InputError
 from dseh_tf.retrieval import pack, save_codes
-from experiments import query
+from experiments import program, query, query_picture
+
+DATABASE = np.array([[1, 1, -1], [1, 1, 1], [1, -1, 1], [-1, 1, 1], [-1, -1, -1]], np.int8)
 
 
-def test_answers_and_what_is_left_out(tmp_path, monkeypatch, capsys):
-    """Two queries against items at distances 1, 0, 1, 1, 3 of the first and 2, 3, 2, 2, 0 of the second."""
-    database = np.array([[1, 1, -1], [1, 1, 1], [1, -1, 1], [-1, 1, 1], [-1, -1, -1]], np.int8)
+def picture(path: Path, colour: tuple[int, int, int] = (200, 30, 30)) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (20, 20), colour).save(path)
+    return path
+
+
+@pytest.fixture
+def workdir(tmp_path) -> Path:
+    """A finished run: 3 bits, a database a to e whose classes are not named."""
+    folder = tmp_path / "run"
+    folder.mkdir()
     save_codes(
-        tmp_path / "codes.npz",
-        query_codes=pack(database[:1]),
-        database_codes=pack(database),
-        query_labels=np.ones((1, 1), np.uint8),
-        database_labels=np.ones((5, 1), np.uint8),
+        folder / "codes.npz",
+        query_codes=pack(DATABASE[:1]),
+        database_codes=pack(DATABASE),
+        query_labels=np.ones((1, 2), np.uint8),
+        database_labels=np.array([[1, 0], [0, 1], [1, 1], [1, 0], [0, 1]], np.uint8),
         query_ids=np.array(["q"]),
         database_ids=np.array(list("abcde")),
         bits=3,
     )
-    images = [tmp_path / "x.png", tmp_path / "y.png"]
-    for path in images:
-        path.write_text("")
-    monkeypatch.setattr(query, "encode", lambda _, paths: database[[1, 4]][: len(paths)])
-    query.main(["query"], SimpleNamespace(workdir=tmp_path, images=images, top=3))
+    (folder / "config.json").write_text(json.dumps({"bits": 3, "method": "dseh"}))
+    (folder / "result.json").write_text("{}")
+    (folder / "imgnet.keras").write_text("")
+    return folder
+
+
+@pytest.fixture
+def ask(workdir, monkeypatch):
+    """ask("--top=3", ...) is the program on that run, with a network that gives the codes of b and e in turn."""
+
+    def call(*arguments: str | Path) -> None:
+        values = flags.FlagValues()
+        query.define_flags(values)
+        left = program.parsed(["query", f"--workdir={workdir}", *map(str, arguments)], values)
+        query.main(left, values)
+
+    monkeypatch.setattr(query, "encode", lambda _, paths: DATABASE[[1, 4] * len(paths)][: len(paths)])
+    return call
+
+
+def test_answers_and_what_is_left_out(ask, tmp_path, capsys):
+    """Two queries against items at distances 1, 0, 1, 1, 3 of the first and 2, 3, 2, 2, 0 of the second."""
+    images = [picture(tmp_path / "x.png"), picture(tmp_path / "y.png")]
+    ask(f"--images={images[0]},{images[1]}", "--top=3")
     assert capsys.readouterr().out.splitlines() == [
         str(images[0]), "    0  b", "    1  a", "    1  c", "  3 items at distance 1, 2 shown; ties in the database's order",
         str(images[1]), "    0  e", "    2  a", "    2  c", "  3 items at distance 2, 2 shown; ties in the database's order",
     ]  # fmt: skip
-    query.main(["query"], SimpleNamespace(workdir=tmp_path, images=images[:1], top=1))
+    ask(images[0], "--top=1")
     assert "  1 item at distance 0, 1 shown;" in capsys.readouterr().out
 
 
-def test_images_that_are_no_files(tmp_path):
-    for images, line in (
+def test_which_images_are_taken(tmp_path, capsys):
+    """Files, folders at any depth, names with commas, several with commas; each image once, hidden ones not at all."""
+    for name in ("f/b.png", "f/deep/a.jpg", "f/.hidden.png", "f/.thumbs/c.png", "f/__MACOSX/d.png", "g,h.png", "i.png"):
+        picture(tmp_path / name)
+    (tmp_path / "f" / "notes.txt").write_text("")
+    take = lambda *names: [str(p.relative_to(tmp_path)) for p in query.image_files([f"{tmp_path}/{n}" for n in names])]  # noqa: E731
+    assert take("f") == ["f/b.png", "f/deep/a.jpg"]
+    assert capsys.readouterr().err == f"note: {tmp_path}/f: passed over 1 other file (.txt 1), 3 hidden names\n"
+    assert take("g,h.png", "i.png", "i.png") == ["g,h.png", "i.png"]
+    assert take(f"i.png,{tmp_path}/f/b.png") == ["i.png", "f/b.png"]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".pdf"])
+def test_answers_as_json_and_picture(ask, workdir, tmp_path, capsys, suffix):
+    """The classes by name; the picture has a row a query with as many database images as there are, else their ids."""
+    result = {"class_names": ["sea", "sky"]}
+    (workdir / "result.json").write_text(json.dumps(result))
+    root = tmp_path / "images"
+    root.mkdir()
+    for name, colour in (("a", (0, 0, 250)), ("b", (0, 250, 0))):  # c is gone
+        Image.new("RGB", (9, 9), colour).save(root / name, "PNG")
+    config = json.loads((workdir / "config.json").read_text())
+    (workdir / "config.json").write_text(json.dumps({**config, "images": {"kind": "files", "root": "elsewhere"}}))
+    image, out = picture(tmp_path / "x.png"), tmp_path / "new" / f"answers{suffix}"
+    ask(image, "--top=3", f"--out={out}", f"--out={out.with_suffix('.json')}", f"--images_root={root}")
+    assert "    1  c  sea, sky" in capsys.readouterr().out
+    (answer,) = json.loads(out.with_suffix(".json").read_text())["answers"]
+    assert answer == {
+        "image": str(image),
+        "nearest": [
+            {"id": "b", "distance": 0, "classes": ["sky"]},
+            {"id": "a", "distance": 1, "classes": ["sea"]},
+            {"id": "c", "distance": 1, "classes": ["sea", "sky"]},
+        ],
+        "last_distance": {"distance": 1, "items": 3, "shown": 2},
+    }
+    assert sorted(p.name for p in out.parent.iterdir()) == ["answers.json", f"answers{suffix}"]
+    if suffix == ".png":
+        pixels = np.asarray(Image.open(out).convert("RGB")).astype(int)
+        left = []
+        for colour in ((200, 30, 30), (0, 250, 0), (0, 0, 250), (235, 235, 235)):  # the query, b, a, and c by its id
+            columns = np.flatnonzero((np.abs(pixels - colour).max(axis=2) < 10).sum(axis=0) > 50)
+            assert len(columns) > pixels.shape[1] / 6
+            left.append(columns[0])
+        assert left == sorted(left)
+
+
+def test_a_picture_where_the_images_are_gone(tmp_path, capsys):
+    config = {"dataset": "image_lists", "data": {}, "lists_dir": str(tmp_path / "gone")}
+    read = query_picture.source(config, type("G", (), dict.fromkeys(("data_dir", "lists_dir", "images_root"))))
+    assert read("a") is None and f"note: the picture has no database images: {tmp_path}/gone" in capsys.readouterr().err
+
+
+def test_a_damaged_image_is_told_before_networks_load(ask, workdir, tmp_path):
+    whole = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)).save(whole, "JPEG")
+    cut = tmp_path / "cut.jpg"
+    cut.write_bytes(whole.getvalue()[:900])
+    code = (
+        "import sys\nfrom experiments import program, query\nquery.define_flags()\n"
+        f"sys.argv = ['query', '--workdir={workdir}', '{cut}']\n"
+        "try:\n    program.run(query.main, takes='x')\nfinally:\n    assert 'tensorflow' not in sys.modules\n"
+    )
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith(f"error: {cut}: found an image cut off or damaged") and done.stderr.count("\n") == 1
+
+
+def test_what_is_refused(ask, workdir, tmp_path):
+    image, empty = picture(tmp_path / "x.png"), tmp_path / "empty"
+    (empty / ".git").mkdir(parents=True)
+    os.mkfifo(tmp_path / "pipe")
+    for arguments, line in (
         ([], "images: found none, expected image files"),
-        ([tmp_path], f"images: {tmp_path}: found a folder, expected an image file"),
+        ([empty], f"images: {empty}: found no image but 1 hidden name"),
         ([tmp_path / "a.png"], "a.png: found no such file, expected an image file"),
+        ([f"{image},{tmp_path}/b.png"], "b.png: found no such file, expected an image file"),
+        ([tmp_path / "pipe"], "pipe: found no file with pixels"),
+        ([image, "--top=0"], "--top: found '0', expected a positive integer"),
+        ([image, "--out=answers.txt"], "--out: found answers.txt, expected a name that ends in .json"),
+        ([image, f"--workdir={tmp_path}"], "config.json: found no such file"),
     ):
         with pytest.raises(InputError, match=line):
-            query.main(["query"], SimpleNamespace(workdir=tmp_path, images=images, top=10))
+            ask(*arguments)
+    (workdir / "imgnet.keras").unlink()
+    with pytest.raises(InputError, match=r"imgnet.keras: found no such file \(dseh trains no network\), expected the network"):
+        ask(image)

@@ -70,9 +70,11 @@ def test_whole_run_on_the_embedded_data_set(run, tmp_path, result, capsys):
         Image.fromarray(dataset.query.images.read(int(row))).save(tmp_path / f"{row}.png")
     found_codes = encode(workdir, tuple(tmp_path / f"{row}.png" for row in rows))
     np.testing.assert_array_equal(pack(found_codes), codes.query_codes[rows])
-    capsys.readouterr()
+    where = f"run folder {workdir}: checkpoints/, codes.npz, config.json, counts.npz, imgnet.keras, losses.npz, result.json"
+    assert where in capsys.readouterr().out
+    assert found["class_names"][:3] == ["zero", "one", "two"]
     run(*arguments)
-    assert "finished" in capsys.readouterr().out
+    assert "finished" in (again := capsys.readouterr().out) and where in again
 
 
 @pytest.mark.parametrize(
@@ -82,6 +84,7 @@ def test_whole_run_on_the_embedded_data_set(run, tmp_path, result, capsys):
         (["--bits=-3"], "bits: found -3, expected a positive number"),
         (["--method=nope"], "method: found 'nope', expected one of lsh, sh, itq"),
         (["--dataset=nope"], "dataset: found 'nope', expected one of multi_digits"),
+        (["--lists_dir=x"], "lists_dir: found 'x', which --dataset=multi_digits does not read, expected --dataset=image_lists"),
         (["--preset=nope"], "preset: found 'nope', expected one of release, paper"),
         (["--preset_dataset=nope"], "preset_dataset: found 'nope', expected one of nus_wide"),
         (["--phases=nope"], "phases: found 'nope', expected all or labnet"),
@@ -195,7 +198,7 @@ def test_another_network_in_the_same_file(run, label_lists, tmp_path):
     with parsed(*flags):
         known = run_data.trunk_digests(backbone_flags.trunk())
     assert known == {"backbone": hashlib.sha256(b"one").hexdigest()[:16]}
-    with pytest.raises(InputError, match=r"0\.jpg: no such file"):  # begun, and no photographs there
+    with pytest.raises(InputError, match=r"trunk\.keras: found no readable Keras model"):  # begun, and no network there
         run(*flags)
     (tmp_path / "run" / "checkpoints").mkdir()
     trunk.write_bytes(b"two")
@@ -204,7 +207,7 @@ def test_another_network_in_the_same_file(run, label_lists, tmp_path):
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     del config["trunk_files"]
     (tmp_path / "run" / "config.json").write_text(json.dumps(config))
-    with pytest.raises(InputError, match=r"0\.jpg: no such file"):
+    with pytest.raises(InputError, match=r"trunk\.keras: found no readable Keras model"):  # goes on as far as that
         run(*flags)
 
 
@@ -237,5 +240,5 @@ def test_a_saved_network_is_read_in_a_fresh_process(tf, tmp_path):
     (tmp_path / "imgnet.keras").write_bytes((tmp_path / "imgnet.keras").read_bytes()[:500])
     from dseh_tf.methods.image_encoder import load_network
 
-    with pytest.raises(InputError, match=r"imgnet\.keras: found no network that can be read"):
+    with pytest.raises(InputError, match=r"imgnet\.keras: found no readable Keras model \(a zip archive that is cut off\)"):
         load_network(tmp_path / "imgnet.keras")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
+from pathlib import Path
 
 import pytest
 
 from dseh_tf.errors import InputError
+from dseh_tf.runs import read_map
 from experiments import run_folder
 
 
@@ -65,3 +68,37 @@ def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch, caplog):
     with run_folder.held(tmp_path):
         pass
     assert "cannot be locked (Operation not supported)" in caplog.text
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", "x")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    line = r"workdir: .*x: cannot be made \(No such file or directory\)"
+    with pytest.raises(InputError, match=line), run_folder.held(tmp_path / "x"):
+        pass
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"map": "high"}', '{"n_train": "many"}'])
+def test_a_finished_run_whose_result_is_damaged(tmp_path, text):
+    config = _begun(tmp_path)
+    (tmp_path / "result.json").write_text(text)
+    with pytest.raises(InputError, match=r"result\.json: .*found .*, expected"):
+        run_folder.open_workdir(tmp_path, config)
+    (tmp_path / "result.json").write_text('{"map": 0.5}')
+    assert run_folder.open_workdir(tmp_path, config) is True
+
+
+def test_what_a_killed_writer_left_is_no_run(tmp_path):
+    (tmp_path / ".partial-1-config.json").write_text("{")
+    assert run_folder.open_workdir(tmp_path, {"bits": 32}) is False
+
+
+def test_the_score_of_a_run(tmp_path):
+    for text, told in (('{"map": "high"}', "map: found 'high', expected a number"), ("[]", "found list")):
+        (tmp_path / "result.json").write_text(text)
+        with pytest.raises(InputError, match=told):
+            read_map(tmp_path)
+    (tmp_path / "result.json").write_text('{"map": 0.5, "seed": "0"}')
+    assert read_map(tmp_path) == 0.5

@@ -128,6 +128,44 @@ def test_settings_chosen_on_other_data_are_told(call, tmp_path, capsys):
     assert "chosen on" not in capsys.readouterr().out
 
 
+def test_a_class_from_elsewhere(call, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(suite, "outside_methods", lambda names: {"dseh_plus.x:Own": ()})
+    file = tmp_path / "chosen.json"
+    file.write_text(json.dumps({"dataset": "multi_digits", "methods": {"dseh": {"settings": ["rounds=9"]}}}))
+    room, own = tmp_path / "runs", "dseh_plus.x:Own"
+    command = ["--suite=quick", f"--methods={own},itq", "--bits=8", f"--runs={room}", f"--chosen={file}"]
+    assert call(*command, f"--run_flag={own}:--set=a=1", "--run_flag=--data_dir=~/here") == 0
+    log = (room / "multi_digits-dseh_plus.x_Own-8-0.log").read_text()
+    assert f"--method={own}" in log and "--set=a=1" in log and "rounds" not in log
+    assert f"--data_dir={Path.home()}/here" in log
+    assert f"run folders in {room}; their tables and figures: python -m figures.all" in capsys.readouterr().out
+
+
+def test_what_is_in_the_way_is_told_before_anything_runs(call, monkeypatch, tmp_path, capsys):
+    """All of it, a line each; runs that are finished are not looked at."""
+    room, asked = tmp_path / "runs", []
+    command = ["--suite=quick", "--methods=itq,lsh", "--bits=8", f"--runs={room}"]
+    monkeypatch.setattr(suite, "check_runs", lambda runs: asked.append(runs) or ["one", "two"])
+    with pytest.raises(InputError, match="two"):
+        call(*command)
+    assert capsys.readouterr().err == "error: one\n" and not room.exists()
+    monkeypatch.setattr(suite, "check_runs", lambda runs: asked.append(runs) or [])
+    assert call(*command, "--seeds=0") == 0
+    assert call(*command, "--seeds=0,1") == 0
+    assert [len(runs) for runs in asked] == [2, 2, 2]
+    assert all("--seed=1" in arguments for arguments in asked[2])
+
+
+def test_flags_that_only_some_data_sets_read(call, label_lists, tmp_path):
+    room = tmp_path / "runs"
+    command = ["--suite=quick", "--methods=itq", "--bits=8", f"--runs={room}", f"--run_flag=--lists_dir={label_lists}"]
+    with pytest.raises(InputError, match="which none of multi_digits reads, expected image_lists"):
+        call(*command)
+    assert call(*command, "--datasets=multi_digits,image_lists") == 0
+    assert "--lists_dir" not in (room / "multi_digits-itq-8-0.log").read_text()
+    assert "--lists_dir" in (room / "image_lists-itq-8-0.log").read_text()
+
+
 def test_first_run_of_a_data_set_goes_alone(stub, tmp_path):
     arguments = grid("dseh", "itq", "lsh", "sh") | grid("dseh", "itq", dataset="image_lists")
     slow = {run: (*flags_, "--sleep=0.2") for run, flags_ in arguments.items()}
@@ -157,7 +195,34 @@ def test_next_run_prepares_where_the_first_failed(stub, tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_killed_in_the_middle_and_started_again(tmp_path, stub, number):
-    """Stopped, no child goes on; after SIGKILL one may, and the second suite waits for it instead of running beside it."""
+    """However it was stopped, no child goes on, and the second suite begins where the first was."""
+    first, second, room = _two_suites(tmp_path, stub)
+    held = _held(room)
+    first.send_signal(number)
+    first.communicate(timeout=30)
+    assert first.returncode == (suite.STOPPED if number != signal.SIGKILL else -signal.SIGKILL)
+    _until(lambda: not any(_alive(int((folder / "pid").read_text())) for folder in held), 10 if number == signal.SIGKILL else 0.1)
+    assert len(list(room.glob("*/result.json"))) == 2
+    (room / "wait").unlink()
+    _check_second(second(), room, {folder.name: 2 for folder in held})
+
+
+def test_a_second_suite_waits_for_the_runs_of_the_first(tmp_path, stub):
+    first, second, room = _two_suites(tmp_path, stub)
+    beside = second()
+    _until(lambda: "another process is at this run" in beside.stdout.readline())
+    (room / "wait").unlink()
+    first.communicate(timeout=30)
+    assert first.returncode == 0
+    _check_second(beside, room, {})
+
+
+def _held(room: Path) -> list[Path]:
+    return [room / f"multi_digits-sh-{bits}-0" for bits in (8, 16)]
+
+
+def _two_suites(tmp_path, stub):
+    """A suite that is held in two of its runs, how to start it again, and its folder."""
     room = tmp_path / "runs"
     room.mkdir()
     (room / "wait").touch()
@@ -165,6 +230,7 @@ def test_killed_in_the_middle_and_started_again(tmp_path, stub, number):
     program.write_text(
         "import sys\nfrom experiments import program, suite, suite_runner\n"
         f"suite_runner.PROGRAM = {stub!r}\nsuite.registered_methods = lambda: {REGISTERED!r}\n"
+        "suite.check_runs = lambda runs: []\n"
         "if __name__ == '__main__':\n    suite.define_flags()\n    program.run(suite.main)\n"
     )
     command = [
@@ -175,34 +241,29 @@ def test_killed_in_the_middle_and_started_again(tmp_path, stub, number):
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     first = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     signal.signal(signal.SIGINT, before)
-    held = [room / f"multi_digits-sh-{bits}-0" for bits in (8, 16)]
-    _until(lambda: all((folder / "pid").exists() and (folder / "pid").read_text() for folder in held))
-    first.send_signal(number)
-    first.communicate(timeout=30)
-    assert first.returncode == (suite.STOPPED if number != signal.SIGKILL else -signal.SIGKILL)
-    alive = [_alive(int((folder / "pid").read_text())) for folder in held]
-    assert alive == [number == signal.SIGKILL] * 2
-    assert len(list(room.glob("*/result.json"))) == 2
-    second = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    if number == signal.SIGKILL:
-        _until(lambda: (room / "multi_digits-lsh-16-0" / "pid").exists())
-    (room / "wait").unlink()
+    _until(lambda: all((folder / "pid").exists() and (folder / "pid").read_text() for folder in _held(room)))
+
+    def second() -> subprocess.Popen:
+        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    return first, second, room
+
+
+def _check_second(second: subprocess.Popen, room: Path, starts: dict[str, int]) -> None:
     out, err = second.communicate(timeout=30)
     assert second.returncode == 0, err
     assert "6 runs: 6 done" in out
-    assert ("another process is at this run" in out) == (number == signal.SIGKILL)
     names = {f"multi_digits-{m}-{b}-0" for m in ("itq", "lsh", "sh") for b in (8, 16)}
     assert {p.parent.name for p in room.glob("*/result.json")} == names
     for name in names:
         assert json.loads((room / name / "result.json").read_text())["map"] in (0.08, 0.16)
-        once = 1 if number == signal.SIGKILL or name not in {f.name for f in held} else 2
-        assert events(room, "start").count(name) == once
+        assert events(room, "start").count(name) == starts.get(name, 1)
         assert events(room, "end").count(name) == 1
 
 
 def _until(true, seconds: float = 30.0) -> None:
     deadline = time.monotonic() + seconds
-    while not true():
+    while not true():  # looked at once at least
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
@@ -230,6 +291,7 @@ def _alive(pid: int) -> bool:
         (["--run_flag=backbone"], "--run_flag: found 'backbone', expected --NAME=VALUE or METHOD:--NAME=VALUE"),
         (["--run_flag=nope:--rounds=1"], "--run_flag: found method 'nope', expected one of lsh"),
         (["--run_flag=--bits=8"], "which the suite sets itself"),
+        (["--run_flag=--data_dir=~no_such_user/x"], "--run_flag: data_dir: found '~no_such_user/x', expected a path of a user"),
     ],
 )
 def test_bad_input_is_told_before_anything_runs(call, tmp_path, arguments, line):

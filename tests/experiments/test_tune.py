@@ -48,6 +48,21 @@ def test_the_best_trial_is_chosen_and_handed_to_the_suite(call, tmp_path, capsys
         call("--methods=sh", "--bits=16", f"--runs={room}", "--validation=0.2", "--run_flag=--backbone=other")
 
 
+def test_a_class_from_elsewhere_is_tuned(call, monkeypatch, tmp_path, capsys):
+    """Its own trials, or its defaults where it names none; what was chosen goes to a suite under the same name."""
+    trials = {"a.b:Own": ((), ("margin=2.5",)), "c:Bare": ()}
+    monkeypatch.setattr(suite, "outside_methods", lambda names: {name: trials[name] for name in names if ":" in name})
+    room = tmp_path / "tuning"
+    call("--methods=a.b:Own,c:Bare,sh", "--bits=16", f"--runs={room}", "--run_flag=c:Bare:--batch=8")
+    chosen = json.loads((room / "chosen.json").read_text())["methods"]
+    assert chosen["a.b:Own"]["settings"] == ["margin=2.5"] and len(chosen["a.b:Own"]["trials"]) == 2
+    assert chosen["c:Bare"]["settings"] == [] and len(chosen["c:Bare"]["trials"]) == 1
+    assert "--batch=8" in (room / "multi_digits-c_Bare-16-0-trial0.log").read_text()
+    assert suite.chosen_flags(room / "chosen.json")["a.b:Own"] == ["--set=margin=2.5"]
+    with pytest.raises(InputError, match=r"found '--set=margin=1', which the trials of a\.b:Own set"):
+        call("--methods=a.b:Own", f"--runs={room}", "--run_flag=a.b:Own:--set=margin=1")
+
+
 def test_every_method_gets_the_same_number_of_trials_of_settings_it_has():
     from dseh_tf.methods import METHODS
 

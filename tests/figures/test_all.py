@@ -175,6 +175,28 @@ def test_top_ten_is_the_stable_order_of_distances(runs_root):
     assert all(a.item.source.startswith("data:image/jpeg;base64,") for a in query.answers["ITQ"])
 
 
+def test_classes_are_named_where_the_run_names_them(tmp_path):
+    world = World(n_train=20, n_query=3, n_database=30)
+    write_run(tmp_path / "runs" / "r", world, "dseh", 16)
+    path = tmp_path / "runs" / "r" / "result.json"
+    stored = json.loads(path.read_text())
+    titles = {}
+    for names in (None, ["sun", "sea", "sky", "<b>", "dog"], ["sun"]):
+        path.write_text(json.dumps({**stored, **({} if names is None else {"class_names": names})}))
+        (page,) = report.draw(read_runs(tmp_path / "runs"), tmp_path)
+        text = page.read_text(encoding="utf-8")
+        titles[str(names)] = [attrs["title"] for attrs in Page(text).of("div", "answer ")]
+        assert "<strong>1</strong> finished run · 1 data set · 1 method · code length 16<" in text
+        assert "no run" not in text  # nothing is published for this data set, and no variant of DSEH has a run
+    numbers, named = titles["None"], titles[str(["sun", "sea", "sky", "<b>", "dog"])]
+    assert titles["['sun']"] == numbers
+    words = dict(zip("01234", ("sun", "sea", "sky", "<b>", "dog"), strict=True))
+    for before, after in zip(numbers, named, strict=True):
+        name, _, rest = before.partition(", label")
+        labels = rest.removeprefix("s").strip().split(", distance")[0].split(", ")
+        assert after.startswith(f"{name}, {', '.join(words[label] for label in labels)}, distance")
+
+
 def test_pictures_come_from_image_files_where_there_are_no_thumbnails(tmp_path):
     world = World(n_train=20, n_query=3, n_database=30)
     write_run(tmp_path / "runs" / "r", world, "itq", 16, picture=None)
@@ -227,7 +249,39 @@ def test_the_report_marks_collapsed_runs(tmp_path):
     section = text.split('<h2 id="health">')[1].split("</section>")[0]
     good, bad = section.split("<tbody>")[1].split("</tbody>")[0].split("</tr>")[:2]
     assert "good" in good and "healthy" in good and "5 / 5" in good and "collapsed" not in good
-    assert good.count("<td>") == bad.count("<td>") == section.count("<th>") - 1
+    assert good.count("<td ") == bad.count("<td ") == section.count("<th>") - 1
     assert "<tr class=collapsed>" in bad and "⚠ collapsed" in bad and "1 / 5" in bad and "16 + 0" in bad
     assert "1 distinct code for 5 label vectors" in section and "try &lt;less&gt;" in section
     assert "Runs that did not measure their codes: 1." in section
+
+
+def test_an_unfinished_run_folder_is_passed_over(tmp_path):
+    write_run(tmp_path / "runs" / "good", WORLD, "itq", 16)
+    (tmp_path / "runs" / "waiting").mkdir()
+    (tmp_path / "runs" / "waiting" / "config.json").write_text("{}")
+    done = start("figures.map_table", f"--runs={tmp_path / 'runs'}", f"--out={tmp_path / 'out'}")
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 0 and line.endswith("waiting: unfinished: found no result.json")
+    assert "(1) |" in (tmp_path / "out" / "map_table.md").read_text()
+
+
+def test_nothing_that_can_be_read_is_an_error(tmp_path):
+    write_run(tmp_path / "runs" / "broken", WORLD, "itq", 16)
+    (tmp_path / "runs" / "broken" / "counts.npz").write_bytes(b"PK")
+    done = start("figures.map_table", f"--runs={tmp_path / 'runs'}", f"--out={tmp_path / 'out'}")
+    assert done.returncode == 2 and done.stderr.splitlines()[-1].startswith("error: --runs: found no run folder in ")
+    assert "broken: skipped: counts.npz" in done.stderr and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("module", ["figures.map_table", "figures.pr_curve"])
+def test_a_disk_that_refuses_is_one_line_and_earlier_files_stay(tmp_path, module):
+    """The operating system refuses files beyond some bytes here, of text as of pictures."""
+    write_run(tmp_path / "runs" / "itq", WORLD, "itq", 16)
+    arguments = (f"--runs={tmp_path / 'runs'}", f"--out={tmp_path / 'out'}")
+    assert start(module, *arguments).returncode == 0
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
+    command = [sys.executable, "-B", "-c", limit + WITHOUT_TENSORFLOW, module, *arguments]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 2 and re.fullmatch(rf"error: {tmp_path / 'out'}/\w+\.\w+: File too large\n", done.stderr)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before

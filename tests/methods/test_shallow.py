@@ -1,12 +1,14 @@
 """What all shallow methods owe: the encoder's contract, bad input, odd shapes, independence of what they must not read."""
 
+import re
+
 import numpy as np
 import pytest
 
 from dseh_tf.data import RetrievalDataset, Split
 from dseh_tf.data.retrieval_dataset import FileImages
 from dseh_tf.errors import InputError
-from dseh_tf.methods import shallow
+from dseh_tf.methods import METHODS, shallow
 from dseh_tf.methods.base import input_matrix
 from dseh_tf.methods.fasth import FastH
 from dseh_tf.methods.itq import ITQ
@@ -120,10 +122,118 @@ def test_clear_errors(method):
         make(method).fit(RetrievalDataset.from_arrays((None, np.arange(4)), (None, np.arange(4))))
 
 
+@pytest.mark.parametrize("name", ["lsh", "dpsh", "dseh"])
+def test_bits_that_no_machine_holds(name):
+    for bits in (65_537, 100_000_000, 10**30):
+        with pytest.raises(InputError, match=f"^bits: found {bits}, expected at most 65,536$"):
+            METHODS[name](bits)
+    METHODS["lsh"](65_536)
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "value"),
+    [("dpsh", "batch", 10**25), ("dseh", "labnet_width", 2**31), ("dseh", "imgnet_epochs", (1, 2**40, 1))],
+)
+def test_settings_that_no_machine_holds(name, setting, value):
+    with pytest.raises(InputError, match=f"{setting}: found {re.escape(str(value))}, expected at most 2,147,483,647$"):
+        METHODS[name](32, **{setting: value})
+
+
 @pytest.mark.parametrize("bits", [2.5, "8", None])
 def test_bits_that_are_no_whole_number(method, bits):
     with pytest.raises(InputError, match=f"bits: found {bits!r}, expected a whole number"):
         make(method, bits=bits)
+
+
+def test_arrays_are_encoded(method):
+    data = clusters()
+    fitted = make(method).fit(data)
+    codes = fitted.encode(data.query)
+    for rows in (data.query.features, data.query.features.astype(float), data.query.features.tolist()):
+        np.testing.assert_array_equal(fitted.encode(rows), codes)
+    for rows, words in [
+        (data.query.features[0], r"encoded: found float32 \[20\], expected uint8 images"),
+        (data.query.features[:, :3], "encoded features: found 3 columns, expected 20"),
+        (np.ma.array(data.query.features, mask=data.query.features > 1), "encoded: found masked values"),
+        (data, "encoded: found RetrievalDataset, expected a Split"),
+        (None, "encoded: found NoneType"),
+    ]:
+        with pytest.raises(InputError, match=words):
+            fitted.encode(rows)
+
+
+def test_arrays_of_images_are_encoded(method):
+    rng = np.random.default_rng(0)
+    labels = np.arange(60) % 3
+    images = (rng.integers(0, 60, (60, 6, 5, 3)) + 60 * labels[:, None, None, None]).astype(np.uint8)
+    data = RetrievalDataset.from_arrays((images[:40], labels[:40]), (images[40:], labels[40:]))
+    fitted = make(method).fit(data)
+    np.testing.assert_array_equal(fitted.encode(images[40:]), fitted.encode(data.query))
+
+
+def scaled(data, factor):
+    """The data set with features times a factor, in float32."""
+    parts = {part: getattr(data, part) for part in ("train", "query", "database")}
+    return data.replace(**{name: split.with_features(split.features * np.float32(factor)) for name, split in parts.items()})
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("exponent", [124, 100, -100])
+def test_a_common_factor_changes_no_code(method, exponent):
+    """Squares of such numbers overflow or vanish in float32; rows of unit length do not depend on the factor."""
+    data = clusters()
+    far = scaled(data, 2.0**exponent)
+    assert np.isfinite(far.train.features).all()
+    plain = make(method).fit(data).encode(data.database)
+    assert len(np.unique(plain, axis=0)) > 2
+    np.testing.assert_array_equal(make(method).fit(far).encode(far.database), plain)
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("factor", [2.0**124, 1e-41])
+def test_features_that_keep_their_length(method, factor):
+    """Without normalise the codes are worth as much at any scale; SDH's width is an absolute one, which it says."""
+    data = clusters()
+    settings = {**QUICK.get(method.name, {}), "normalise": False}
+    if method is SDH:
+        with pytest.raises(InputError, match=r"width: found 1.0 where rows are \S+ from the anchors, expected a width"):
+            method(bits=6, **settings).fit(scaled(data, factor))
+        return
+    found = []
+    for rows in (data, scaled(data, factor)):
+        fitted = method(bits=6, **settings).fit(rows)
+        codes = fitted.encode(rows.query), fitted.encode(rows.database)
+        found.append(evaluate(*codes, data.query.labels, data.database.labels).map)
+    assert found[1] == pytest.approx(found[0], abs=0.02) and found[0] > 0.8
+
+
+def test_rows_of_one_direction(method):
+    """At unit length they are equal up to rounding, which is nothing to learn from."""
+    lengths = np.linspace(1, 9, 40, dtype=np.float32)[:, None]
+    for rows in (lengths, lengths * np.linspace(1, 2, 7, dtype=np.float32)):
+        data = RetrievalDataset.from_arrays((rows, np.arange(40) % 4), (rows, np.arange(40) % 4))
+        with pytest.raises(InputError, match="train features: found 40 rows that differ in length alone"):
+            make(method).fit(data)
+
+
+def test_settings_seeds_and_data_sets_of_another_type(method):
+    with pytest.raises(InputError, match="dataset: found tuple, expected a RetrievalDataset"):
+        make(method).fit((np.ones((4, 2)), [0, 1, 0, 1]))
+    for seed in (-1, 1.5, "0", True, None):
+        with pytest.raises(InputError, match="seed: found"):
+            method(bits=4, seed=seed)
+    with pytest.raises(InputError, match="bits: found True, expected a whole number"):
+        method(bits=True)
+    with pytest.raises(InputError, match="normalise: found 'no', expected True or False"):
+        method(bits=4, normalise="no")
+    assert method(bits=np.int32(4), seed=np.uint8(3)).bits == 4
+    for name, default in vars(method.Settings()).items():
+        if not isinstance(default, str):
+            with pytest.raises(InputError, match=f"{name}: found '5'"):
+                method(bits=4, **{name: "5"})
+        if type(default) is int:
+            with pytest.raises(InputError, match=f"{name}: found 2.5, expected a whole number"):
+                method(bits=4, **{name: 2.5})
 
 
 def test_zero_is_plus_one():

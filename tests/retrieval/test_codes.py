@@ -38,10 +38,49 @@ def test_sign_has_no_zero():
         sign(np.array([0.0, np.nan]))
 
 
+@pytest.mark.parametrize("values", [np.zeros((2, 2), np.uint8), [True], ["a"], None, 1j, np.ma.array([1.0, 2], mask=[0, 1])])
+def test_sign_of_what_has_none(values):
+    with pytest.raises(InputError, match=r"codes: found .*expected"):
+        sign(values)
+
+
 @pytest.mark.parametrize("bits", [1, 12, 64, 65, 130])
 def test_hamming(bits):
     query, database, _, _ = naive.random_case(np.random.default_rng(bits), 5, 9, bits, 2)
-    np.testing.assert_array_equal(hamming(pack(query), pack(database)), naive.distances(query, database))
+    expected = naive.distances(query, database)
+    for forms in (
+        (pack(query), pack(database)),
+        (query, database),
+        (query, pack(database)),
+        (pack(query), database.astype(float)),
+        (query.tolist(), database.tolist()),
+    ):
+        np.testing.assert_array_equal(hamming(*forms), expected)
+        np.testing.assert_array_equal(hamming(*forms, bits), expected)
+
+
+def test_no_number_is_cut_to_a_byte():
+    """-1 as a byte is 255, 8 bits from 0; 0.5 is 0."""
+    assert hamming(np.array([[-1, 1, 1]], np.int8), np.array([[1, 1, 1], [-1, -1, -1]], np.int8)).tolist() == [[1, 2]]
+    byte = np.ones((1, 1), np.uint8)
+    for call in (
+        lambda: hamming([[0.5]], byte),
+        lambda: hamming(byte, [[1.0, 1.5]]),
+        lambda: hamming([[3]], byte),
+        lambda: hamming(byte, byte[:, :0]),
+        lambda: hamming(byte, np.ones((1, 2), np.uint8)),
+        lambda: hamming(np.array([[64]], np.uint8), [[1, 1]]),
+        lambda: unpack([[0.5]], 8),
+        lambda: unpack([[-1]], 8),
+        lambda: unpack([[256]], 8),
+        lambda: unpack([[True]], 8),
+        lambda: unpack(np.array([[0.5]]), 8),
+        lambda: unpack(np.array([[-1]]), 8),
+        lambda: pack(np.ones((1, 8), np.uint8)),
+    ):
+        with pytest.raises(InputError, match=r"codes: found .*expected"):
+            call()
+    assert unpack([[9, 1]], 9).tolist() == [[1, -1, -1, 1, -1, -1, -1, -1, 1]]
 
 
 @pytest.mark.parametrize(
@@ -127,6 +166,29 @@ def test_codes_file_that_does_not_fit(tmp_path, changes, words):
     assert str(caught.value).startswith(str(path)) and "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"bits": None}, "bits: found None, expected a whole number"),
+        ({"bits": 12.0}, "bits: found 12.0, expected a whole number"),
+        ({"query_labels": [0, 1, 2]}, r"query_labels: found int64 \[3\], expected uint8 \[3, classes\]"),
+        ({"query_labels": np.ma.array(np.eye(3, 4, dtype=np.uint8), mask=np.eye(3, 4))}, "query_labels: found masked values"),
+        ({"query_ids": ["a", 2, "c"]}, "query_ids: found 2 among strings, expected strings only"),
+        ({"database_trained": [0, 1, 0, 1, 1]}, "database_trained: found int64"),
+    ],
+)
+def test_what_cannot_be_saved(tmp_path, changes, words):
+    with pytest.raises(InputError, match=words):
+        save_codes(tmp_path / "codes.npz", **{**content(), **changes})
+    assert not list(tmp_path.iterdir())
+
+
+def test_number_of_bits_that_is_none(tmp_path):
+    save_codes(tmp_path / "codes.npz", **content())
+    with pytest.raises(InputError, match="bits: found '12', expected a whole number"):
+        load_codes(tmp_path / "codes.npz", bits="12")
+
+
 def test_codes_file_of_another_number_of_bits(tmp_path):
     save_codes(tmp_path / "codes.npz", **content())
     with pytest.raises(InputError, match="bits: found codes of 12 bits, expected 32"):
@@ -176,6 +238,9 @@ def test_counts_file(tmp_path):
         np.savez(path, relevant=relevant, total=total)
         with pytest.raises(InputError, match=words):
             load_counts(path)
+    assert Counts([[1, 1, 0]], [[1, 2, 0]]).bits == 2
+    with pytest.raises(InputError, match="relevant: found masked values"):
+        Counts(np.ma.array([[1, 1]], mask=[[0, 1]]), [[1, 2]])
     np.savez(path, relevant=total * 0, total=total + np.array([[0], [1]]))
     with pytest.raises(InputError, match="total: found rows of different sums"):
         load_counts(path)

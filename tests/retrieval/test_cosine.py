@@ -71,3 +71,36 @@ def test_refuses(change, told):
     given = {"query": [[1.0, 0]], "database": [[0, 1.0]], "query_labels": [1], "database_labels": [1], **change}
     with pytest.raises(InputError, match=told):
         cosine_average_precision(**given)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "scale"), [("float32", 1e30), ("float32", 2e38), ("float32", 1e-40), ("float64", 1e300), ("float64", 1e-310)]
+)
+def test_outputs_near_the_limits_of_their_type(rng, dtype, scale):
+    """Squares of such numbers overflow or vanish; each row is scaled first, so the ranking is that of the small numbers."""
+    query, database = (np.clip(rng.normal(size=(n, 6)) / 6, -1, 1) for n in (9, 50))
+    ql, dl = labels_of(rng, 9), labels_of(rng, 50)
+    found = cosine_average_precision((query * scale).astype(dtype), (database * scale).astype(dtype), ql, dl)
+    # 1e-40 and 1e-310 keep 17 and 42 bits: their rounded values are what is ranked.
+    rounded = [(x * scale).astype(dtype).astype(np.longdouble) / np.longdouble(scale) for x in (query, database)]
+    np.testing.assert_allclose(found, naive(*(x.astype(float) for x in rounded), ql, dl), rtol=1e-6)
+    one_row = database.copy()
+    one_row[7] *= scale
+    found = cosine_average_precision(query, one_row, ql, dl)
+    np.testing.assert_allclose(found, naive(query, database, ql, dl), rtol=1e-6)
+
+
+def test_whole_numbers_and_half_precision_are_outputs(rng):
+    query, database = rng.integers(-99, 99, (5, 6)), rng.integers(-99, 99, (30, 6))
+    ql, dl = labels_of(rng, 5), labels_of(rng, 30)
+    for dtype in ("int8", "int64", "float16"):
+        found = cosine_average_precision(query.astype(dtype), database.astype(dtype), ql, dl)
+        np.testing.assert_allclose(found, naive(query.astype(float), database.astype(float), ql, dl), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "outputs", [[["a", "b"]], [[1j, 2]], np.ma.array([[1.0, 2]], mask=[[0, 1]]), [[None, 1]], [[1], [1, 2]], None, [1.0, 2]]
+)
+def test_outputs_that_are_no_numbers(outputs):
+    with pytest.raises(InputError, match="query: found"):
+        cosine_average_precision(outputs, [[0, 1.0]], [1], [1])

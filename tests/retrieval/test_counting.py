@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import dseh_tf
 from dseh_tf.errors import InputError
 from dseh_tf.retrieval import Counts, evaluate, evaluate_shards, pack
-from dseh_tf.retrieval.counting import BLOCK
+from dseh_tf.retrieval.counting import BLOCK, Shard, code_columns
 from tests.retrieval import naive
 
 
@@ -20,6 +20,8 @@ from tests.retrieval import naive
 @pytest.mark.parametrize("bits", [1, 8, 12, 63, 64, 65, 128, 200])
 def test_counts_equal_a_double_loop(bits, classes):
     case = naive.random_case(np.random.default_rng([bits, classes]), 7, 130, bits, classes, density=3 / (classes + 5))
+    if classes == 1:  # one column alone would be class ids
+        case = *case[:2], *(np.pad(labels, ((0, 0), (0, 1))) for labels in case[2:])
     counts = evaluate(*case).counts
     relevant, total = naive.counts(*case)
     assert counts.total.dtype == counts.relevant.dtype == np.int64
@@ -27,16 +29,45 @@ def test_counts_equal_a_double_loop(bits, classes):
     np.testing.assert_array_equal(counts.relevant, relevant)
 
 
+@pytest.mark.parametrize("ids", [False, True])
 @pytest.mark.parametrize("bits", [24, 100])
 @pytest.mark.parametrize("n", [BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK + 65])
-def test_counts_across_blocks_and_shares_of_queries(bits, n):
-    query, database, query_labels, database_labels = naive.random_case(np.random.default_rng(n), 150, n, bits, 20)
-    counts = evaluate(query, database, query_labels, database_labels).counts
-    far = (bits - query.astype(int) @ database.T.astype(int)) // 2
+def test_counts_across_blocks_and_shares_of_queries(bits, n, ids):
+    rng = np.random.default_rng(n)
+    query, database, query_labels, database_labels = naive.random_case(rng, 150, n, bits, 20)
     alike = query_labels.astype(int) @ database_labels.T.astype(int) > 0
+    if ids:
+        query_labels, database_labels = rng.integers(0, 20, 150), rng.integers(0, 20, n)
+        alike = query_labels[:, None] == database_labels
+    report = evaluate(query, database, query_labels, database_labels)
+    counts = report.counts
+    far = (bits - query.astype(int) @ database.T.astype(int)) // 2
+    hits = np.take_along_axis(alike, np.argsort(far, axis=1, kind="stable"), axis=1)
+    ranks = np.arange(1, n + 1)
+    stable = ((hits.cumsum(axis=1) / ranks) * hits).sum(axis=1) / np.maximum(hits.sum(axis=1), 1)
+    np.testing.assert_allclose(report.stable_order(), stable, rtol=1e-12)
     for i in range(len(query)):
         np.testing.assert_array_equal(counts.total[i], np.bincount(far[i], minlength=bits + 1))
         np.testing.assert_array_equal(counts.relevant[i], np.bincount(far[i][alike[i]], minlength=bits + 1))
+
+
+def test_code_columns():
+    """Words by Python's own reading of the bytes; 8 bytes a code are not copied, and nothing can be written to."""
+    rng = np.random.default_rng(0)
+    for width in (1, 7, 8, 9, 16, 20):
+        packed = rng.integers(0, 256, (5, width), np.uint8)
+        columns = code_columns(packed)
+        rows = [packed[i].tobytes().ljust(-(-width // 8) * 8, b"\0") for i in range(5)]
+        expected = [[int.from_bytes(row[w : w + 8], "little") for row in rows] for w in range(0, len(rows[0]), 8)]
+        assert columns.tolist() == expected and columns.flags.c_contiguous
+        assert not columns.flags.writeable and packed.flags.writeable
+        assert np.shares_memory(columns, packed) == (width == 8)
+
+
+def test_class_ids_and_codes_of_64_bits_are_not_copied():
+    packed, ids = np.zeros((5, 8), np.uint8), np.arange(5, dtype=np.uint32)
+    shard = Shard.of(packed, ids)
+    assert np.shares_memory(shard.codes, packed) and np.shares_memory(shard.ids, ids)
 
 
 def test_threads_do_not_change_the_result():
@@ -107,7 +138,7 @@ def test_import_loads_no_tensorflow():
 def test_runs_where_no_folder_can_be_written(tmp_path):
     room = tmp_path / "dseh_tf" / "retrieval"
     shutil.copytree(Path(dseh_tf.__file__).parent / "retrieval", room, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("__init__.py", "errors.py"):
+    for name in ("__init__.py", "arrays.py", "errors.py", "files.py"):
         shutil.copy(Path(dseh_tf.__file__).parent / name, tmp_path / "dseh_tf")
     (room / "__pycache__").write_text("a file stands where the folder would be made")
     code = "from dseh_tf.retrieval import evaluate; print(evaluate([[1, 1]], [[1, 1], [1, -1]], [3], [5, 3]).map)"

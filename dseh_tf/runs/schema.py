@@ -1,0 +1,175 @@
+"""What `config.json` and `result.json` of a run folder hold, checked as they are read.
+
+A field that is absent is not checked: folders of earlier versions have fewer. A field that is there has its type, so that
+the programs and figures that print it do not fail on it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from dseh_tf.errors import InputError
+from dseh_tf.files import read_json
+
+IDENTITY = ("dataset", "method", "bits", "seed")
+HEALTH_SECTIONS = ("labnet", "train", "database")
+
+_HEALTH_NUMBERS = (
+    "distinct_codes", "label_vectors", "constant_bits", "nearly_constant_bits", "mean_balance", "worst_balance",
+)  # fmt: skip
+# A field of the left is printed or drawn beside those of the right.
+_TOGETHER = {
+    "map_labels": ("map_labels_database", "distinct_label_codes", "distinct_label_vectors"),
+    "map_unseen": ("n_database_unseen", "n_database"),
+    "least_distance": ("nearest_distance", "mean_distance"),
+    "dead_units": ("units",),
+}
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_whole(value: Any) -> bool:
+    return type(value) is int
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+def _is_flag(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+_KINDS: dict[Callable[[Any], bool], str] = {
+    _is_text: "a text",
+    _is_whole: "a whole number",
+    _is_count: "a whole number of at least 0",
+    _is_number: "a number",
+    _is_flag: "true or false",
+    _is_object: "named values",
+    _is_texts: "a list of texts",
+}
+
+_CONFIG = {
+    **dict.fromkeys(("dataset", "method", "preset", "phases", "method_class"), _is_text),
+    **dict.fromkeys(("bits", "seed"), _is_whole),
+    **dict.fromkeys(("settings", "data", "images", "trunk", "features", "trunk_files", "versions", "machine"), _is_object),
+}
+_PLACES = ("data_dir", "lists_dir", "folder", "lists", "folder_files", "preset_dataset")  # text or null
+_RESULT = {
+    **dict.fromkeys(("dataset", "method", "preset", "map_labels_database"), _is_text),
+    **dict.fromkeys(("bits", "seed"), _is_whole),
+    **dict.fromkeys(
+        ("n_train", "n_query", "n_database", "n_database_unseen", "queries_without_relevant", "distinct_label_codes",
+         "distinct_label_vectors"),
+        _is_count,
+    ),
+    **dict.fromkeys(("map", "map_stable_order", "map_labels", "map_unseen"), _is_number),
+    **dict.fromkeys(("map_at", "precision_at", "code_health"), _is_object),
+    "class_names": _is_texts,
+}  # fmt: skip
+
+
+def read_config(folder: Path | str, needed: Iterable[str] = ()) -> dict[str, Any]:
+    """The content of `config.json`. Raises InputError where a field of `needed` is absent, or one is of another kind."""
+    path = Path(folder) / "config.json"
+    config = read_json(path)
+    _check(path, config, _CONFIG, needed)
+    for name in _PLACES:
+        if not isinstance(config.get(name), str | None):
+            raise _error(path, name, config[name], "a text")
+    texts = {"images": ("kind", "root"), "trunk": ("weights", "train_from"), "features": ("fingerprint", "backbone")}
+    for section, names in texts.items():
+        for name in names:
+            if not isinstance(config.get(section, {}).get(name), str | None):
+                raise _error(path, f"{section}.{name}", config[section][name], "a text")
+    trunk = config.get("trunk", {})
+    _check(path, trunk, {"backbone": _is_text, "image_size": _is_whole, "train": _is_flag, "mirror": _is_flag}, within="trunk.")
+    scaling = trunk.get("scaling")
+    if scaling is not None and not (isinstance(scaling, list) and len(scaling) == 2 and all(map(_is_number, scaling))):
+        raise _error(path, "trunk.scaling", scaling, "two numbers")
+    for name, value in (("bits", config.get("bits", 1)), ("trunk.image_size", trunk.get("image_size", 1))):
+        if value < 1:
+            raise _error(path, name, value, "a positive number")
+    return config
+
+
+def read_result(folder: Path | str, needed: Iterable[str] = ()) -> dict[str, Any]:
+    """The content of `result.json`. Raises InputError where a field of `needed` is absent, or one is of another kind."""
+    path = Path(folder) / "result.json"
+    result = read_json(path)
+    _check(path, result, _RESULT, needed)
+    for name, value in result.items():
+        if name.endswith("_seconds") and not _is_number(value):
+            raise _error(path, name, value, "a number")
+    for name in ("map_at", "precision_at"):
+        _check(path, result.get(name, {}), dict.fromkeys(result.get(name, {}), _is_number), within=f"{name}.")
+    _check_together(path, result)
+    _check_health(path, result.get("code_health", {}))
+    return result
+
+
+def read_map(folder: Path | str) -> float | None:
+    """The MAP in `result.json`, and nothing else of it; None where it has none. Raises InputError where it is no number."""
+    path = Path(folder) / "result.json"
+    result = read_json(path)
+    _check(path, result, {"map": _is_number})
+    return result.get("map")
+
+
+def _check_health(path: Path, health: Mapping[str, Any]) -> None:
+    if not isinstance(health.get("warning", ""), str):
+        raise _error(path, "code_health.warning", health["warning"], "a text")
+    for section in HEALTH_SECTIONS:
+        numbers, within = health.get(section), f"code_health.{section}"
+        if section not in health:
+            continue
+        if not isinstance(numbers, dict):
+            raise _error(path, within, numbers, "named values")
+        kinds = {name: _is_number for name, value in numbers.items() if not isinstance(value, bool)}
+        _check(path, numbers, kinds, _HEALTH_NUMBERS, f"{within}.")
+        _check_together(path, numbers, f"{within}.")
+
+
+def _check(
+    path: Path,
+    values: Mapping[str, Any],
+    kinds: Mapping[str, Callable[[Any], bool]],
+    needed: Iterable[str] = (),
+    within: str = "",
+) -> None:
+    for name in needed:
+        if name not in values:
+            raise _error(path, within + name, None, _KINDS[kinds.get(name, _is_number)])
+    for name, is_kind in kinds.items():
+        if name in values and not is_kind(values[name]):
+            raise _error(path, within + name, values[name], _KINDS[is_kind])
+
+
+def _check_together(path: Path, values: Mapping[str, Any], within: str = "") -> None:
+    for name, others in _TOGETHER.items():
+        for other in others:
+            if name in values and other not in values:
+                raise _error(path, within + other, None, f"a value beside {name}")
+
+
+def _error(path: Path, field: str, found: Any, expected: str) -> InputError:
+    told = repr(found)
+    return InputError(f"{path}: {field}: found {told[:80]}{'...' if len(told) > 80 else ''}, expected {expected}")

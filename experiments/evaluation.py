@@ -1,0 +1,43 @@
+"""The numbers of a run folder read off its codes again, and compared with its result.json. No TensorFlow here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dseh_tf.errors import InputError
+from dseh_tf.retrieval import code_health, load_codes
+from dseh_tf.runs import read_config, read_result
+from experiments import health
+from experiments.results import difference, metrics, reports, summary
+
+
+def print_report(workdir: Path) -> None:
+    """Prints the numbers of a run folder. Raises InputError where a file is damaged, or two files are of different runs."""
+    config = read_config(workdir, ("dataset", "method", "seed"))
+    if config.get("phases") == "labnet" and not (workdir / "codes.npz").exists():
+        raise InputError(f"{workdir}: found a run on labels alone, expected one with codes.npz")
+    codes = load_codes(workdir / "codes.npz", bits=config.get("bits"))
+    found, unseen = reports(
+        codes.query_codes,
+        codes.database_codes,
+        codes.query_labels,
+        codes.database_labels,
+        codes.database_trained,
+        codes.bits,
+    )
+    sizes = {"n_query": len(codes.query_ids), "n_database": len(codes.database_ids)}
+    known = {name: config[name] for name in ("dataset", "method", "preset", "seed") if name in config}
+    finished = (workdir / "result.json").exists()
+    before = read_result(workdir) if finished else {}
+    numbers = metrics(found, sizes["n_database"], unseen)
+    measured = health.record({"database": code_health(codes.database_codes, codes.database_labels, codes.bits)})
+    stored = before.get("code_health")
+    numbers["code_health"] = {**stored, "database": measured["database"]} if stored else measured
+    print(summary({**before, **known, "bits": codes.bits, **sizes, "n_train": before.get("n_train", "?"), **numbers}))
+    recall, precision = found.precision_recall()
+    print("  radius   recall  precision")
+    for radius, (r, p) in enumerate(zip(recall, precision, strict=True)):
+        print(f"  {radius:6d}   {r:.4f}  {p:.4f}" if p == p else f"  {radius:6d}   {r:.4f}  nothing retrieved")
+    told = difference(before, {**known, "bits": codes.bits, **sizes, **numbers})
+    if told:
+        raise InputError(f"{workdir / 'result.json'}: {told} as in codes.npz and config.json; the files are of different runs")

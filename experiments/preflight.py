@@ -1,0 +1,137 @@
+"""Looks whether runs can start: flags, data, features, backbones and settings, before the first of them does.
+
+For experiments.suite and experiments.tune, which ask it in a process of its own: it has the flags of experiments.run, and
+loads TensorFlow where the rest is in order. Nothing is downloaded, decoded or trained.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from absl import flags
+
+from dseh_tf.data import catalog
+from dseh_tf.errors import InputError, refusal
+from experiments import backbone_flags, data_flags, program, run, run_data
+
+_ROWS = 200  # image files looked for, of each list
+
+
+def main() -> None:
+    """Reads a JSON list of runs, each a list of flags; prints a JSON list of problems, a line each."""
+    runs = json.load(sys.stdin)
+    problems = _problems(runs, check_files) or _problems(runs, check_method)
+    print(json.dumps(problems))
+
+
+def _problems(runs: Sequence[Sequence[str]], check: Callable[[], None]) -> list[str]:
+    """The distinct problems that `check` finds with the flags of each run; with the number of runs that have it."""
+    found: dict[str, int] = {}
+    for arguments in runs:
+        for name in flags.FLAGS:
+            flags.FLAGS[name].unparse()
+        try:
+            program.parsed(["run", *arguments])
+            check()
+        except (InputError, OSError) as error:
+            line = str(error) if isinstance(error, InputError) else refusal(error) or str(error)
+            found[line] = found.get(line, 0) + 1
+    return [f"{line} ({count} of {len(runs)} runs)" if len(runs) > 1 else line for line, count in found.items()]
+
+
+_seen: dict[str, InputError | None] = {}
+
+
+def _once(key: Any, check: Callable[[], None]) -> None:
+    """Makes a check that many runs share once, and raises its InputError for each of them."""
+    key = repr(key)
+    if key not in _seen:
+        try:
+            check()
+            _seen[key] = None
+        except InputError as error:
+            _seen[key] = error
+    if _seen[key] is not None:
+        raise _seen[key]
+
+
+def check_files() -> None:
+    """Data, features and backbone files of the run that the flags say. Loads no TensorFlow.
+
+    Raises:
+        InputError: As the readers do, and where a file is missing.
+    """
+    labels_only = flags.FLAGS.phases == "labnet"
+    features = Path(flags.FLAGS.features) if flags.FLAGS.features is not None and not labels_only else None
+    name, options = data_flags.DATASET.value, data_flags.options(labels_only=True)
+    _once((name, options, features, labels_only), lambda: _check_data(name, options, features, labels_only))
+    if features is None and not labels_only:
+        backbone, weights = backbone_flags.BACKBONE.value, flags.FLAGS.backbone_weights
+        for flag, path in (("backbone", backbone), ("backbone_weights", weights)):
+            named = path is not None and (flag == "backbone_weights" and path not in ("imagenet", "random"))
+            if (named or str(path).endswith(".keras")) and not Path(path).is_file():
+                raise InputError(f"{flag}: {path}: found no such file, expected one")
+
+
+def _check_data(name: str, options: catalog.DataOptions, features: Path | None, labels_only: bool) -> None:
+    if name not in catalog.DATASETS and not name.startswith("tfds:"):
+        raise InputError(f"dataset: found {name!r}, expected one of {', '.join(catalog.DATASETS)}, tfds:NAME")
+    if features is not None:
+        from dseh_tf.data.features import read_summary
+
+        read_summary(features)
+    if name == "multi_digits" or name in run_data.OF_TFDS or name.startswith("tfds:"):
+        return  # embedded, or a matter of TFDS: see check_method
+    dataset = catalog.load(name, options)
+    if features is not None:
+        run_data.load(name, options, None, features)
+    elif name == "image_lists" and not labels_only and not options.skip_bad_images:
+        root = options.images_root or options.lists_dir
+        for part in ("train", "query", "database"):
+            ids = getattr(dataset, part).ids
+            for row in np.unique(np.linspace(0, len(ids) - 1, _ROWS).astype(int)):
+                if not (root / ids[row]).is_file():
+                    raise InputError(f"{root / ids[row]}: found no such file, expected an image of the {part} list")
+
+
+def check_method() -> None:
+    """The method's settings, the backbone's name and what TFDS can prepare. Loads TensorFlow.
+
+    Raises:
+        InputError: As experiments.run does.
+    """
+    method = run._method()
+    if flags.FLAGS.features is None and not (method.has_presets and method.phases == "labnet"):
+        from dseh_tf.models.applications import APPLICATIONS
+
+        name, weights = backbone_flags.BACKBONE.value, flags.FLAGS.backbone_weights
+        if name not in ("compact", "cnn_f", *APPLICATIONS) and not name.endswith(".keras"):
+            known = f"compact, cnn_f, the path of a .keras file, or one of {', '.join(APPLICATIONS)}"
+            raise InputError(f"backbone: found {name!r}, expected {known}")
+        if name == "cnn_f" and weights is None:
+            raise InputError("backbone_weights: found none, expected the path of imagenet-vgg-f.mat, or random, for cnn_f")
+    name = data_flags.DATASET.value
+    prepared = run_data.OF_TFDS.get(name) or name.removeprefix("tfds:")
+    if name in run_data.OF_TFDS or name.startswith("tfds:"):
+        _once((name, data_flags.DATA_DIR.value), lambda: _check_tfds(prepared, Path(data_flags.DATA_DIR.value)))
+
+
+def _check_tfds(name: str, data_dir: Path) -> None:
+    """That TFDS knows the data set, and has what must be downloaded by hand."""
+    import tensorflow_datasets as tfds
+
+    try:
+        builder = tfds.builder(name, data_dir=data_dir)
+    except (tfds.core.registered.DatasetNotFoundError, ValueError, ImportError) as error:
+        raise InputError(f"dataset: TFDS cannot make {name!r}: {(str(error).strip().splitlines() or ['?'])[0]}") from None
+    manual = data_dir / "downloads" / "manual"
+    by_hand = builder.MANUAL_DOWNLOAD_INSTRUCTIONS and not builder.info.splits
+    if by_hand and not (manual.is_dir() and any(manual.iterdir())):
+        advice = " ".join(builder.MANUAL_DOWNLOAD_INSTRUCTIONS.split())
+        raise InputError(f"{builder.data_dir}: found no such folder, nor files in {manual}, expected one of them; {advice}")
+
