@@ -23,12 +23,12 @@ import numpy as np
 import tensorflow as tf
 
 from dseh_tf.data import RetrievalDataset
+from dseh_tf.devices.runtime import Runtime
 from dseh_tf.methods import METHODS
-from dseh_tf.methods.deep import DeepMethod, Training
-from dseh_tf.methods.dseh import DSEH, _Training
+from dseh_tf.methods.deep.base import DeepMethod, Training
+from dseh_tf.methods.dseh.dseh import DSEH, _Training
 from dseh_tf.methods.image_encoder import Trunk
 from dseh_tf.models.layers import DropoutStream, dropout_stream
-from dseh_tf.training.runtime import Runtime
 from dseh_tf.training.trainer import Phase, Trainer, VariableGroup, apply_gradients
 from experiments import program
 

@@ -27,10 +27,10 @@ import tensorflow as tf
 from benchmarks.deep_methods import Bare, Subject, Turns
 from dseh_tf import losses
 from dseh_tf.data import RetrievalDataset
-from dseh_tf.data.image_lists import read_image_list
-from dseh_tf.methods.dseh import DSEH, _Training
+from dseh_tf.data.readers.image_lists import read_image_list
+from dseh_tf.devices.runtime import Runtime
+from dseh_tf.methods.dseh.dseh import DSEH, _Training
 from dseh_tf.methods.image_encoder import Trunk
-from dseh_tf.training.runtime import Runtime
 from dseh_tf.training.trainer import Phase
 from experiments import program
 

@@ -18,8 +18,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 
 from dseh_tf.data import RetrievalDataset
-from dseh_tf.methods.dseh import DSEH
-from dseh_tf.training.runtime import Runtime
+from dseh_tf.devices.runtime import Runtime
+from dseh_tf.methods.dseh.dseh import DSEH
 from experiments import program
 
 

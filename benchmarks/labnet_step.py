@@ -21,9 +21,9 @@ import numpy as np
 import tensorflow as tf
 
 from dseh_tf.data import RetrievalDataset
-from dseh_tf.methods.dseh import DSEH, _Training
-from dseh_tf.presets import RELEASE
-from dseh_tf.training.runtime import Runtime
+from dseh_tf.devices.runtime import Runtime
+from dseh_tf.methods.dseh.dseh import DSEH, _Training
+from dseh_tf.methods.dseh.presets import RELEASE
 from dseh_tf.training.trainer import Phase, build_optimizer
 from experiments import program
 

@@ -29,13 +29,13 @@ import tensorflow as tf
 from PIL import Image
 
 from dseh_tf.data import ArrayImages, FileImages, RetrievalDataset, Split
-from dseh_tf.data.input_pipeline import array_batches
 from dseh_tf.data.pixels import image_batches
-from dseh_tf.methods.dseh import DSEH, _Training
+from dseh_tf.devices.replicas import RowStream
+from dseh_tf.devices.runtime import Runtime
+from dseh_tf.methods.dseh.dseh import DSEH, _Training
 from dseh_tf.methods.image_encoder import ImageEncoder, Trunk
 from dseh_tf.models.imgnet import build_imgnet
-from dseh_tf.training.replicas import RowStream
-from dseh_tf.training.runtime import Runtime
+from dseh_tf.training.batches import array_batches
 from experiments import program
 
 TRUNKS = {

@@ -22,9 +22,9 @@ import numpy as np
 import tensorflow as tf
 
 from dseh_tf.data import RetrievalDataset
+from dseh_tf.devices.runtime import Runtime
 from dseh_tf.methods import METHODS
 from dseh_tf.methods.image_encoder import Trunk
-from dseh_tf.training.runtime import Runtime
 from experiments import program
 
 BITS, SEED, TOLERANCE = 12, 3, 1e-6

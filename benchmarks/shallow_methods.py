@@ -17,11 +17,11 @@ import numpy as np
 import scipy.linalg
 
 from dseh_tf.data import RetrievalDataset
-from dseh_tf.methods.itq import ITQ
-from dseh_tf.methods.kernels import choose_anchors, squared_distances
-from dseh_tf.methods.ksh import KSH, refine_projection
-from dseh_tf.methods.sdh import SDH
-from dseh_tf.methods.shallow import random_stream, unit_rows
+from dseh_tf.methods.shallow.base import random_stream, unit_rows
+from dseh_tf.methods.shallow.itq import ITQ
+from dseh_tf.methods.shallow.kernels import choose_anchors, squared_distances
+from dseh_tf.methods.shallow.ksh import KSH, refine_projection
+from dseh_tf.methods.shallow.sdh import SDH
 from experiments import program
 
 CLASSES = 21

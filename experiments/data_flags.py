@@ -8,8 +8,9 @@ from typing import Any
 
 from absl import flags
 
-from dseh_tf.data import catalog, image_lists, protocols
+from dseh_tf.data import catalog, protocols
 from dseh_tf.data.files import expanded
+from dseh_tf.data.readers import image_lists
 from dseh_tf.errors import InputError
 from experiments import program, run_data
 

@@ -18,7 +18,7 @@ import numpy as np
 from absl import flags
 
 from dseh_tf.data.files import expanded
-from dseh_tf.data.image_lists import UNLABELLED, ImageList, read_image_list
+from dseh_tf.data.readers.image_lists import UNLABELLED, ImageList, read_image_list
 from dseh_tf.errors import InputError
 from experiments import program
 

@@ -4,7 +4,7 @@
         --backbone_weights=imagenet-vgg-f.mat --out=features/nus_wide_21
     python -m experiments.run --dataset=nus_wide_21 --data_dir=/data/nus_wide --features=features/nus_wide_21 --method=itq
 
-The folder holds memory-mappable arrays, the ids of their rows, and features.json (see dseh_tf.data.features). Stopped, the
+The folder holds memory-mappable arrays, the ids of their rows, and features.json (see dseh_tf.encoding.features). Stopped, the
 same command goes on with the splits that were not finished; a finished folder is left as it is.
 """
 
@@ -35,8 +35,8 @@ def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
         raise InputError(f"backbone: found {trunk.backbone}, which {why}, expected a frozen one such as cnn_f or resnet50")
 
     from dseh_tf.data import catalog
-    from dseh_tf.data.features import write_features
-    from dseh_tf.training.replicas import make_strategy
+    from dseh_tf.devices.replicas import make_strategy
+    from dseh_tf.encoding.features import write_features
 
     strategy = make_strategy()
     backbone = trunk.build(given.seed)

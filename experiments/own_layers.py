@@ -16,7 +16,7 @@ def imported() -> tuple[str, ...]:
     """Imports the modules and returns their names. Raises InputError where one cannot be imported."""
     names = tuple(_MODULES.value) if flags.FLAGS.is_parsed() else ()  # a main function may be called without flags
     if names:
-        from dseh_tf.models.keras_file import import_modules
+        from dseh_tf.models.backbones.keras_file import import_modules
 
         import_modules(names)
     return names

@@ -82,7 +82,7 @@ def _check_data(name: str, options: catalog.DataOptions, features: Path | None, 
     if name not in catalog.DATASETS and not name.startswith("tfds:"):
         raise InputError(f"dataset: found {name!r}, expected one of {', '.join(catalog.DATASETS)}, tfds:NAME")
     if features is not None:
-        from dseh_tf.data.features import read_summary
+        from dseh_tf.encoding.features import read_summary
 
         read_summary(features)
     if name == "multi_digits" or name in run_data.OF_TFDS or name.startswith("tfds:"):
@@ -107,7 +107,7 @@ def check_method() -> None:
     """
     method = run._method()
     if flags.FLAGS.features is None and not (method.has_presets and method.phases == "labnet"):
-        from dseh_tf.models.applications import APPLICATIONS
+        from dseh_tf.models.backbones.applications import APPLICATIONS
 
         name, weights = backbone_flags.BACKBONE.value, flags.FLAGS.backbone_weights
         if name not in ("compact", "cnn_f", *APPLICATIONS) and not name.endswith(".keras"):

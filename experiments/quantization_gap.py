@@ -86,9 +86,9 @@ def _dataset(config: Mapping[str, Any], given: Any) -> RetrievalDataset:
 
 def _outputs(file: Path, config: Mapping[str, Any], dataset: RetrievalDataset) -> tuple[np.ndarray, np.ndarray]:
     """float32 [n, K] of query and database, before their signs."""
+    from dseh_tf.devices.runtime import Runtime
     from dseh_tf.methods.image_encoder import ImageEncoder, load_network
     from dseh_tf.models.backbones import Backbone
-    from dseh_tf.training.runtime import Runtime
 
     network, trunk = load_network(file), run_data.trunk_of(config)
     backbone = None

@@ -18,7 +18,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from absl import flags, logging
 
 from dseh_tf.errors import InputError
-from dseh_tf.presets import ROWS
+from dseh_tf.methods.dseh.presets import ROWS
 from experiments import backbone_flags, data_flags, program, run_data, run_folder
 
 _METHOD = flags.DEFINE_string("method", "dseh", "Method, by its name in dseh_tf.methods.METHODS, or as package.module:Class.")
@@ -101,8 +101,8 @@ def _run(workdir: Path, method: Any, config: dict[str, Any], started: float) -> 
     """Trains, encodes and evaluates, and leaves the run folder's files."""
     import tensorflow as tf
 
-    from dseh_tf.training.replicas import make_strategy
-    from dseh_tf.training.runtime import Runtime
+    from dseh_tf.devices.replicas import make_strategy
+    from dseh_tf.devices.runtime import Runtime
 
     tf.keras.utils.set_random_seed(_SEED.value)
     if _DETERMINISTIC.value:
@@ -163,7 +163,7 @@ def _trunk() -> Any:
     """What stands below the method's own layers: as the flags say, or as the features were extracted."""
     if _FEATURES.value is None:
         return backbone_flags.trunk()
-    from dseh_tf.data.features import read_summary
+    from dseh_tf.encoding.features import read_summary
 
     return backbone_flags.trunk_of_features(read_summary(Path(_FEATURES.value)), _FEATURES.value)
 
@@ -229,8 +229,8 @@ def _rounds(settings: Any) -> dict[str, tuple[int, ...]]:
 
 def _config(method: Any) -> dict[str, Any]:
     """Every resolved setting of the run, as config.json has it."""
-    from dseh_tf.data import image_folder, image_lists
-    from dseh_tf.data.features import read_summary
+    from dseh_tf.data.readers import image_folder, image_lists
+    from dseh_tf.encoding.features import read_summary
 
     config: dict[str, Any] = {
         "dataset": data_flags.DATASET.value,

@@ -52,7 +52,7 @@ def load(
     mirrored training images too, where they are extracted. seed: of trunks whose weights are drawn. Raises InputError
     where the folder holds another data set's features, and as `catalog.load`.
     """
-    from dseh_tf.data.features import SUMMARY, read_features, read_summary, with_features
+    from dseh_tf.encoding.features import SUMMARY, read_features, read_summary, with_features
 
     if features is not None:
         features = expanded(features)

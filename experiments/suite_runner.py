@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dseh_tf.data import image_folder, image_lists
+from dseh_tf.data.readers import image_folder, image_lists
 from dseh_tf.errors import InputError
 from dseh_tf.runs import read_config, read_map
 from experiments import program

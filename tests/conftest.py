@@ -13,7 +13,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Makes the logical devices before any test uses TensorFlow; a run of tests without `tf` does not import it."""
     if any("tf" in getattr(item, "fixturenames", ()) for item in session.items):
-        from dseh_tf.training.replicas import logical_cpus
+        from dseh_tf.devices.replicas import logical_cpus
 
         logical_cpus(4)
 

@@ -23,10 +23,10 @@ def data(tmp_path_factory):
 
 
 def _fit(dataset, folder, replicas: int = 1):
-    from dseh_tf.methods.dseh import DSEH
+    from dseh_tf.devices.replicas import make_strategy
+    from dseh_tf.devices.runtime import Runtime
+    from dseh_tf.methods.dseh.dseh import DSEH
     from dseh_tf.methods.image_encoder import Trunk
-    from dseh_tf.training.replicas import make_strategy
-    from dseh_tf.training.runtime import Runtime
 
     strategy = make_strategy("mirrored" if replicas > 1 else "default", replicas)
     runtime = Runtime(strategy, checkpoints=folder, evaluate_rounds=False, progress=False, encode_batch=32)

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import pytest
 
-from dseh_tf.presets import PAPER, RELEASE
+from dseh_tf.methods.dseh.presets import PAPER, RELEASE
 
 # lelan-li/DSEH at b40990a, main.py and DSEH.py, NUS-WIDE's branch.
 RELEASE_NUS_WIDE = {

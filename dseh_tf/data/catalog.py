@@ -13,12 +13,12 @@ from absl import logging
 from dseh_tf.data import protocols
 from dseh_tf.data.files import check_regular, expanded
 from dseh_tf.data.image_checks import check_images, without_bad_images
-from dseh_tf.data.image_folder import read_image_folder
-from dseh_tf.data.image_lists import UNLABELLED, load_image_lists
-from dseh_tf.data.mirflickr25k import read_mirflickr
-from dseh_tf.data.nus_wide import find_images, has_tags, read_nus_wide, read_tags
-from dseh_tf.data.official_files import read_lines
 from dseh_tf.data.protocols import Protocol, draw, every_class
+from dseh_tf.data.readers.image_folder import read_image_folder
+from dseh_tf.data.readers.image_lists import UNLABELLED, load_image_lists
+from dseh_tf.data.readers.mirflickr25k import read_mirflickr
+from dseh_tf.data.readers.nus_wide import find_images, has_tags, read_nus_wide, read_tags
+from dseh_tf.data.readers.official_files import read_lines
 from dseh_tf.data.retrieval_dataset import ArrayImages, ImageSource, RetrievalDataset, Split, multi_hot
 from dseh_tf.errors import InputError, positive
 from dseh_tf.files import writing
@@ -200,7 +200,7 @@ def _mirflickr25k(options: DataOptions) -> RetrievalDataset:
 
 def _ms_coco(options: DataOptions) -> RetrievalDataset:
     """COCO 2014, train and validation together, without the images that show none of the 80 categories."""
-    from dseh_tf.data import tfds_records
+    from dseh_tf.data.readers import tfds_records
 
     builder = tfds_records.prepared_builder("coco/2014", options.data_dir)
     records = _joined(builder, ("train", "validation"), "image/filename", "objects/label")
@@ -213,7 +213,7 @@ def _ms_coco(options: DataOptions) -> RetrievalDataset:
 
 
 def _cifar10(options: DataOptions) -> RetrievalDataset:
-    from dseh_tf.data import tfds_records
+    from dseh_tf.data.readers import tfds_records
 
     builder = tfds_records.prepared_builder("cifar10", options.data_dir)
     records = _joined(builder, ("train", "test"), "id", "label")
@@ -224,7 +224,7 @@ def _cifar10(options: DataOptions) -> RetrievalDataset:
 
 def _imagenet_100(options: DataOptions) -> RetrievalDataset:
     """100 classes of ILSVRC 2012: queries from its validation set, train and database from its training set."""
-    from dseh_tf.data import tfds_records
+    from dseh_tf.data.readers import tfds_records
 
     builder = tfds_records.prepared_builder("imagenet2012", options.data_dir)
     records = _joined(builder, ("train", "validation"), "file_name", "label")
@@ -283,7 +283,7 @@ def _tfds_classification(name: str, options: DataOptions) -> RetrievalDataset:
     """Any set of TFDS with an image and a class label. Its test or validation split asks, its training split trains
     and is searched; where neither is there with labels, or `queries` is given, queries are drawn as from an image
     folder."""
-    from dseh_tf.data import tfds_records
+    from dseh_tf.data.readers import tfds_records
 
     own_name = name.removeprefix("tfds:")
     builder = tfds_records.find_builder(own_name, options.data_dir)
@@ -314,7 +314,7 @@ def _asking_split(builder: Any, name: str, label: str) -> str | None:
 
     Sets of competitions publish their test images without labels, which TFDS stores as -1.
     """
-    from dseh_tf.data import tfds_records
+    from dseh_tf.data.readers import tfds_records
 
     present = [part for part in ("test", "validation") if part in builder.info.splits]
     for part in present:
@@ -349,7 +349,7 @@ def _tenth(labels: np.ndarray) -> int:
 
 def _joined(builder: Any, parts: tuple[str, ...], id_feature: str | None, label_feature: str) -> Any:
     """Several splits of TFDS as one, in that order."""
-    from dseh_tf.data import tfds_records
+    from dseh_tf.data.readers import tfds_records
 
     return tfds_records.join([tfds_records.read_split(builder, part, id_feature, label_feature) for part in parts])
 

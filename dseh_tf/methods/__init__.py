@@ -6,24 +6,24 @@ import importlib
 
 from dseh_tf.errors import InputError
 from dseh_tf.methods.base import Fitted, Method
-from dseh_tf.methods.cnnh import CNNH
-from dseh_tf.methods.csq import CSQ
-from dseh_tf.methods.dhn import DHN
-from dseh_tf.methods.dnnh import DNNH
-from dseh_tf.methods.dpn import DPN
-from dseh_tf.methods.dpsh import DPSH
-from dseh_tf.methods.dseh import DSEH
-from dseh_tf.methods.dseh_variants import DSEHA, DSEHL, DSEHS, DSEHSS
-from dseh_tf.methods.fasth import FastH
-from dseh_tf.methods.greedyhash import GreedyHash
-from dseh_tf.methods.hashnet import HashNet
-from dseh_tf.methods.itq import ITQ
-from dseh_tf.methods.itq_cca import ITQCCA
-from dseh_tf.methods.ksh import KSH
-from dseh_tf.methods.lsh import LSH
-from dseh_tf.methods.orthohash import OrthoHash
-from dseh_tf.methods.sdh import SDH
-from dseh_tf.methods.sh import SH
+from dseh_tf.methods.deep.cnnh import CNNH
+from dseh_tf.methods.deep.csq import CSQ
+from dseh_tf.methods.deep.dhn import DHN
+from dseh_tf.methods.deep.dnnh import DNNH
+from dseh_tf.methods.deep.dpn import DPN
+from dseh_tf.methods.deep.dpsh import DPSH
+from dseh_tf.methods.deep.greedyhash import GreedyHash
+from dseh_tf.methods.deep.hashnet import HashNet
+from dseh_tf.methods.deep.orthohash import OrthoHash
+from dseh_tf.methods.dseh.dseh import DSEH
+from dseh_tf.methods.dseh.variants import DSEHA, DSEHL, DSEHS, DSEHSS
+from dseh_tf.methods.shallow.fasth import FastH
+from dseh_tf.methods.shallow.itq import ITQ
+from dseh_tf.methods.shallow.itq_cca import ITQCCA
+from dseh_tf.methods.shallow.ksh import KSH
+from dseh_tf.methods.shallow.lsh import LSH
+from dseh_tf.methods.shallow.sdh import SDH
+from dseh_tf.methods.shallow.sh import SH
 
 METHODS: dict[str, type[Method]] = {
     method.name: method

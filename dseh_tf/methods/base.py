@@ -17,7 +17,7 @@ from dseh_tf.errors import InputError, brief, positive, whole
 from dseh_tf.retrieval.health import CodeHealth
 
 if TYPE_CHECKING:
-    from dseh_tf.training.runtime import Runtime
+    from dseh_tf.devices.runtime import Runtime
 
 
 MAX_BITS = 65_536  # 8 KB a code; published codes have up to some thousand bits

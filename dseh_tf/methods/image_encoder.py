@@ -11,18 +11,17 @@ import numpy as np
 from tqdm import tqdm
 
 from dseh_tf.data import Split
-from dseh_tf.data.input_pipeline import array_batches
 from dseh_tf.data.pixels import image_batches, load_pixels
 from dseh_tf.data.retrieval_dataset import as_split
+from dseh_tf.devices.replicas import RowStream, joined
+from dseh_tf.devices.runtime import Runtime
 from dseh_tf.errors import InputError
 from dseh_tf.files import replacing
 from dseh_tf.methods.base import Fitted, check_features
-from dseh_tf.models import keras_file
-from dseh_tf.models.backbones import Backbone, build_backbone
+from dseh_tf.models.backbones import Backbone, build_backbone, keras_file
 from dseh_tf.retrieval import sign
 from dseh_tf.retrieval.codes import naming
-from dseh_tf.training.replicas import RowStream, joined
-from dseh_tf.training.runtime import Runtime
+from dseh_tf.training.batches import array_batches
 
 MOST = 1e15  # of a feature: squares of sums of larger ones leave float32's range, and a network has no use for them
 
@@ -109,7 +108,7 @@ def load_network(path: Path) -> keras.Model:
     Raises:
         InputError: The file cannot be read, or has layers whose classes nothing has registered (see `keras_file`).
     """
-    from dseh_tf.models import applications, cnn_f  # noqa: F401  their layers are known to Keras once imported
+    from dseh_tf.models.backbones import cnn_f  # noqa: F401  their layers are known to Keras once imported
 
     with naming(path):
         network = keras_file.load(path)

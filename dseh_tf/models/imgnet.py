@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import keras
 
 from dseh_tf.models.backbones import Backbone
 from dseh_tf.models.layers import GlobalDropout, new_layer
-from dseh_tf.presets import DSEHSettings
+
+if TYPE_CHECKING:
+    from dseh_tf.methods.dseh.presets import DSEHSettings
 
 
 def build_imgnet(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import keras
 
 from dseh_tf.models.layers import LocalResponseNormalization, new_layer
-from dseh_tf.presets import DSEHSettings
+
+if TYPE_CHECKING:
+    from dseh_tf.methods.dseh.presets import DSEHSettings
 
 
 def build_labnet(classes: int, bits: int, settings: DSEHSettings, seed: int = 0) -> keras.Model:

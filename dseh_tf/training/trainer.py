@@ -18,12 +18,12 @@ import tensorflow as tf
 from absl import logging
 from tqdm import tqdm
 
-from dseh_tf.data.input_pipeline import TrainingRows, stream_seed
+from dseh_tf.devices.replicas import replica_count, replica_id, sum_gradients
+from dseh_tf.devices.runtime import Runtime
 from dseh_tf.errors import InputError
 from dseh_tf.models.layers import DropoutStream, dropout_stream
+from dseh_tf.training.batches import TrainingRows, stream_seed
 from dseh_tf.training.checkpoints import CheckpointStore
-from dseh_tf.training.replicas import replica_count, replica_id, sum_gradients
-from dseh_tf.training.runtime import Runtime
 from dseh_tf.training.summaries import Summaries
 
 Terms = dict[str, tf.Tensor]

@@ -5,8 +5,8 @@ import pytest
 
 from dseh_tf.data import catalog, protocols
 from dseh_tf.data.catalog import DataOptions, protocol_of
-from dseh_tf.data.image_lists import load_image_lists
 from dseh_tf.data.pixels import load_pixels
+from dseh_tf.data.readers.image_lists import load_image_lists
 from dseh_tf.errors import InputError
 from tests.data import miniatures
 

@@ -11,16 +11,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dseh_tf.data import catalog, features, files, image_lists, memory_maps, nus_wide
+from dseh_tf.data import catalog, files, memory_maps
 from dseh_tf.data.catalog import DataOptions
 from dseh_tf.data.decoding import check_header, decode_file, readable_suffixes
 from dseh_tf.data.image_checks import copies_of_queries
-from dseh_tf.data.image_folder import digest, read_image_folder
-from dseh_tf.data.image_lists import load_image_lists, read_image_list
-from dseh_tf.data.mirflickr25k import read_mirflickr
-from dseh_tf.data.nus_wide import find_images, read_nus_wide
-from dseh_tf.data.official_files import read_bits, read_lines, stream_bit_rows
+from dseh_tf.data.readers import image_lists, nus_wide
+from dseh_tf.data.readers.image_folder import digest, read_image_folder
+from dseh_tf.data.readers.image_lists import load_image_lists, read_image_list
+from dseh_tf.data.readers.mirflickr25k import read_mirflickr
+from dseh_tf.data.readers.nus_wide import find_images, read_nus_wide
+from dseh_tf.data.readers.official_files import read_bits, read_lines, stream_bit_rows
 from dseh_tf.data.retrieval_dataset import FileImages
+from dseh_tf.encoding import features
 from dseh_tf.errors import InputError
 from tests.data import miniatures
 
@@ -340,7 +342,7 @@ def test_a_bad_draw_seed():
 
 
 def test_importing_the_readers_loads_no_tensorflow():
-    code = "import sys, dseh_tf.data.catalog, dseh_tf.data.features; sys.exit('tensorflow' in sys.modules)"
+    code = "import sys, dseh_tf.data.catalog, dseh_tf.encoding.features; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -84,9 +84,9 @@ def test_a_missing_image_is_named(files, tmp_path):
 
 def test_a_run_puts_them_into_its_folder(tf, files, tmp_path, monkeypatch):
     """Training reads the same batches from memory and from the disk."""
-    from dseh_tf.data.input_pipeline import TrainingRows
+    from dseh_tf.devices.runtime import Runtime
     from dseh_tf.methods import image_encoder
-    from dseh_tf.training.runtime import Runtime
+    from dseh_tf.training.batches import TrainingRows
 
     split = Split(np.arange(9).astype(str), np.ones((9, 1), np.uint8), files)
     trunk, runtime = image_encoder.Trunk("compact", 16), Runtime(progress=False, pixel_cache=tmp_path / "run" / "pixels")

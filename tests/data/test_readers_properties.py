@@ -18,15 +18,17 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from dseh_tf.data import catalog, features, image_lists
+from dseh_tf.data import catalog
 from dseh_tf.data.catalog import DataOptions
 from dseh_tf.data.decoding import readable_suffixes
-from dseh_tf.data.image_folder import digest, read_image_folder
-from dseh_tf.data.image_lists import load_image_lists
-from dseh_tf.data.mirflickr25k import read_mirflickr
-from dseh_tf.data.nus_wide import find_images, has_tags, read_nus_wide
 from dseh_tf.data.protocols import check_split
+from dseh_tf.data.readers import image_lists
+from dseh_tf.data.readers.image_folder import digest, read_image_folder
+from dseh_tf.data.readers.image_lists import load_image_lists
+from dseh_tf.data.readers.mirflickr25k import read_mirflickr
+from dseh_tf.data.readers.nus_wide import find_images, has_tags, read_nus_wide
 from dseh_tf.data.retrieval_dataset import RetrievalDataset
+from dseh_tf.encoding import features
 from dseh_tf.errors import InputError
 from tests.data import miniatures
 

@@ -6,9 +6,10 @@ import json
 import numpy as np
 import pytest
 
-from dseh_tf.data import catalog, tfds_records
+from dseh_tf.data import catalog
 from dseh_tf.data.catalog import DataOptions
-from dseh_tf.data.tfds_records import find_builder, image_and_label, prepared_builder, read_split
+from dseh_tf.data.readers import tfds_records
+from dseh_tf.data.readers.tfds_records import find_builder, image_and_label, prepared_builder, read_split
 from dseh_tf.errors import InputError
 from tests.data import miniatures
 

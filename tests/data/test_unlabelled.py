@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from dseh_tf.data import catalog, features
+from dseh_tf.data import catalog
 from dseh_tf.data.catalog import DataOptions
-from dseh_tf.data.image_lists import UNLABELLED, load_image_lists, read_image_list
 from dseh_tf.data.protocols import check_split
+from dseh_tf.data.readers.image_lists import UNLABELLED, load_image_lists, read_image_list
+from dseh_tf.encoding import features
 from dseh_tf.errors import InputError
 from dseh_tf.retrieval import evaluate
 from tests.data import miniatures

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from dseh_tf import losses
-from dseh_tf.methods.deep import DeepMethod, DeepSettings
+from dseh_tf.methods.deep.base import DeepMethod, DeepSettings
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,7 @@ def _start(program: str, arguments: list[str]) -> None:
             extract_features.main([program], SimpleNamespace(out=out[6:], mirrored=None, seed=0, progress=False))
     else:
         assert program == "experiments.run"
-        from dseh_tf.training.replicas import make_strategy
+        from dseh_tf.devices.replicas import make_strategy
 
         with parsed("--noprogress", *arguments):
             method = run._method()

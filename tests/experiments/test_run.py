@@ -222,8 +222,8 @@ def test_features_of_another_data_set(run, label_lists, tmp_path):
 
 def test_a_saved_network_is_read_in_a_fresh_process(tf, tmp_path):
     """Its own layers are known there: those of CNN-F and of keras.applications too."""
-    from dseh_tf.models.applications import Preprocessing
-    from dseh_tf.models.cnn_f import SubtractMean
+    from dseh_tf.models.backbones.applications import Preprocessing
+    from dseh_tf.models.backbones.cnn_f import SubtractMean
 
     inputs = tf.keras.Input((4, 4, 3))
     x = SubtractMean((4, 4, 3))(inputs)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from absl import flags
 
-from dseh_tf.data.image_lists import digest
+from dseh_tf.data.readers.image_lists import digest
 from dseh_tf.errors import InputError
 from experiments import run_folder, suite, suites
 from experiments.suite_runner import Runner

@@ -78,7 +78,7 @@ def test_trials_of_a_deep_method_are_different_runs():
     import ast
 
     from dseh_tf.methods import METHODS
-    from dseh_tf.methods.deep import DeepMethod
+    from dseh_tf.methods.deep.base import DeepMethod
     from dseh_tf.methods.image_encoder import Trunk
 
     def value(text: str) -> object:

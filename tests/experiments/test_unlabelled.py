@@ -5,7 +5,7 @@ import json
 import pytest
 from absl import flags
 
-from dseh_tf.data.image_lists import read_image_list
+from dseh_tf.data.readers.image_lists import read_image_list
 from dseh_tf.errors import InputError
 from experiments import check_split, derive_lists
 from tests.data import miniatures

@@ -33,10 +33,10 @@ SETTINGS = {
 def test_trunks_compute_in_it_and_all_else_in_float32(tf, name, tmp_path):
     import keras
 
+    from dseh_tf.devices.runtime import Runtime
     from dseh_tf.methods import METHODS
     from dseh_tf.methods.image_encoder import Trunk, load_network
     from dseh_tf.retrieval import evaluate
-    from dseh_tf.training.runtime import Runtime
 
     dataset, found = squares(), {}
     for bfloat16 in (False, True):

@@ -29,8 +29,8 @@ def labels(rng) -> np.ndarray:
 @pytest.fixture
 def made(tf, rng, labels):
     """made(**settings): DSEH before its first step, and the features it would train on."""
-    from dseh_tf.methods.dseh import DSEH, _Training
-    from dseh_tf.training.runtime import Runtime
+    from dseh_tf.devices.runtime import Runtime
+    from dseh_tf.methods.dseh.dseh import DSEH, _Training
 
     x = rng.standard_normal((ROWS, 10)).astype(np.float32)
     dataset = RetrievalDataset.from_arrays((x, labels), (x[:2], labels[:2]))

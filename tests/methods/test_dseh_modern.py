@@ -8,9 +8,9 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
-from dseh_tf import presets
 from dseh_tf.data import RetrievalDataset
 from dseh_tf.errors import InputError
+from dseh_tf.methods.dseh import presets
 from tests.losses.naive import log_one_plus_exp
 
 pytestmark = pytest.mark.usefixtures("tf")
@@ -60,8 +60,8 @@ def small_trunk():
 @pytest.fixture
 def made():
     """made(dataset, **settings): DSEH of the default preset before its first step."""
-    from dseh_tf.methods.dseh import DSEH, _Training
-    from dseh_tf.training.runtime import Runtime
+    from dseh_tf.devices.runtime import Runtime
+    from dseh_tf.methods.dseh.dseh import DSEH, _Training
 
     def make(dataset: RetrievalDataset, **options):
         method = DSEH(BITS, seed=3, trunk=small_trunk(), **{**SMALL, **TWO_ROUNDS, **options})
@@ -74,7 +74,7 @@ def made():
 @pytest.fixture
 def solutions(monkeypatch) -> list[dict]:
     """Every call of the solver while a test runs: its arguments by name, and the codes it gave."""
-    from dseh_tf.methods import dseh
+    from dseh_tf.methods.dseh import dseh
 
     solve, calls = dseh.solve_label_codes, []
 
@@ -139,7 +139,7 @@ def test_the_sources_presets_solve_no_codes():
 
 def test_first_round_on_features(made, solutions):
     """The codes are those that solve the problem with embeddings of the features; both networks' targets equal them."""
-    from dseh_tf.methods.label_codes import CodeTargets, LabelEmbedding, solve_label_codes
+    from dseh_tf.methods.dseh.label_codes import CodeTargets, LabelEmbedding, solve_label_codes
 
     dataset = features_and_labels()
     wanted = CodeTargets(similarity=0.6, affinity=0.7, distance=0.25, class_balance=0.8)
@@ -288,8 +288,8 @@ def test_few_rows_get_more_epochs(made):
     """A phase of ImgNet has at least so many steps where its epochs are not given; the rate falls over all of them."""
     dataset = features_and_labels()
     small = {"imgnet_batch": 16, "labnet_batch": 16, "labnet_width": 16, "feature_dim": 12, "feature_layer": 16}
-    from dseh_tf.methods.dseh import DSEH, _Training
-    from dseh_tf.training.runtime import Runtime
+    from dseh_tf.devices.runtime import Runtime
+    from dseh_tf.methods.dseh.dseh import DSEH, _Training
 
     def phase(**settings):
         method = DSEH(BITS, **{**small, **settings})
@@ -309,7 +309,7 @@ def test_few_rows_get_more_epochs(made):
 @pytest.mark.parametrize("preset", ["modern", "release"])
 def test_rounds_are_those_of_the_epochs_given(preset):
     """The other network's epochs follow: cut, or the last number repeated; whatever number of rounds the data has."""
-    from dseh_tf.methods.dseh import DSEH
+    from dseh_tf.methods.dseh.dseh import DSEH
 
     own = DSEH(BITS, preset=preset)._resolved("features")
     for name, other in (("labnet_epochs", "imgnet_epochs"), ("imgnet_epochs", "labnet_epochs")):
@@ -372,8 +372,8 @@ def test_labels_without_a_similarity_to_learn(made, labels):
 
 
 def fit(dataset: RetrievalDataset, runtime=None, **settings):
+    from dseh_tf.devices.runtime import Runtime
     from dseh_tf.methods import METHODS
-    from dseh_tf.training.runtime import Runtime
 
     method = METHODS["dseh"](BITS, seed=3, trunk=small_trunk(), **{**SMALL, **TWO_ROUNDS, **settings})
     return method.fit(dataset, runtime or Runtime(progress=False))
@@ -413,9 +413,9 @@ def test_two_rounds(whole):
 
 def test_defaults_of_a_user_learn():
     """Features, no settings at all but small widths and few epochs: images get the codes of their labels."""
+    from dseh_tf.devices.runtime import Runtime
     from dseh_tf.methods import METHODS
     from dseh_tf.retrieval import evaluate
-    from dseh_tf.training.runtime import Runtime
 
     dataset = features_and_labels(rows=256, twins=False)
     small = {"feature_layer": 64, "labnet_width": 64, "feature_dim": 32, "labnet_batch": 32, "imgnet_batch": 32}
@@ -459,7 +459,7 @@ def cut_in(monkeypatch, phase: str, round_: int, step: int) -> None:
 )
 def test_interrupted_and_resumed(tmp_path, monkeypatch, whole, solutions, kind, phase, round_, step):
     """The codes are those of the checkpoint; they are not solved again."""
-    from dseh_tf.training.runtime import Runtime
+    from dseh_tf.devices.runtime import Runtime
     from dseh_tf.training.trainer import Trainer
 
     runtime = Runtime(progress=False, checkpoints=tmp_path, checkpoint_steps=10)
@@ -478,8 +478,8 @@ def test_interrupted_and_resumed(tmp_path, monkeypatch, whole, solutions, kind, 
 
 def test_interrupted_on_two_replicas(tmp_path, monkeypatch):
     """Restored codes are on both: the second copy is no part of a checkpoint."""
-    from dseh_tf.training.replicas import make_strategy
-    from dseh_tf.training.runtime import Runtime
+    from dseh_tf.devices.replicas import make_strategy
+    from dseh_tf.devices.runtime import Runtime
 
     def runtime(folder=None) -> Runtime:
         return Runtime(make_strategy("mirrored", 2), progress=False, checkpoints=folder, checkpoint_steps=10)
@@ -496,8 +496,8 @@ def test_interrupted_on_two_replicas(tmp_path, monkeypatch):
 @pytest.mark.parametrize("kind", DATA)
 @pytest.mark.parametrize("replicas", [2, 4])
 def test_loss_trace_is_that_of_one_replica(whole, kind, replicas):
-    from dseh_tf.training.replicas import make_strategy
-    from dseh_tf.training.runtime import Runtime
+    from dseh_tf.devices.replicas import make_strategy
+    from dseh_tf.devices.runtime import Runtime
 
     several = fit(DATA[kind](), Runtime(make_strategy("mirrored", replicas), progress=False))
     assert set(several.traces) == set(whole[kind].traces)

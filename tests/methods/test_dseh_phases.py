@@ -15,8 +15,8 @@ SMALL = {"labnet_batch": 4, "imgnet_batch": 4, "labnet_width": 16, "feature_dim"
 @pytest.fixture
 def made(tf):
     """made(dataset, **settings): DSEH before its first step."""
-    from dseh_tf.methods.dseh import DSEH, _Training
-    from dseh_tf.training.runtime import Runtime
+    from dseh_tf.devices.runtime import Runtime
+    from dseh_tf.methods.dseh.dseh import DSEH, _Training
 
     def make(dataset, **options):
         method = DSEH(8, **{**SMALL, **options})

@@ -42,8 +42,8 @@ def test_data_without_published_settings(tf, preset, published):
 @pytest.mark.slow
 @pytest.mark.parametrize("preset", ["release", "paper"])
 def test_labnet_learns(tf, labels_only, preset):
+    from dseh_tf.devices.runtime import Runtime
     from dseh_tf.methods import METHODS
-    from dseh_tf.training.runtime import Runtime
 
     method = METHODS["dseh"](32, preset=preset, phases="labnet", labnet_epochs=(6, 0, 0))
     results = method.fit(labels_only, Runtime(progress=False)).results

@@ -13,8 +13,8 @@ pytestmark = pytest.mark.usefixtures("tf")
 
 @pytest.fixture
 def encoder():
+    from dseh_tf.devices.runtime import Runtime
     from dseh_tf.methods.image_encoder import ImageEncoder
-    from dseh_tf.training.runtime import Runtime
 
     inputs = keras.Input((20,))
     network = keras.Model(inputs, {"logits": keras.layers.Dense(6)(inputs)})
@@ -74,9 +74,9 @@ def test_arrays_are_encoded(encoder):
 
 def test_arrays_of_images_are_encoded(rng):
     from dseh_tf.data import ArrayImages, Split
+    from dseh_tf.devices.runtime import Runtime
     from dseh_tf.methods.image_encoder import ImageEncoder
     from dseh_tf.models.backbones import Backbone
-    from dseh_tf.training.runtime import Runtime
 
     inputs = keras.Input((8, 8, 3))
     network = keras.Model(inputs, {"logits": keras.layers.Dense(6)(keras.layers.Flatten()(inputs))})
@@ -115,8 +115,8 @@ def test_what_is_fitted_is_a_data_set(name):
 
 
 def test_outputs_that_are_not_finite_name_their_row():
+    from dseh_tf.devices.runtime import Runtime
     from dseh_tf.methods.image_encoder import ImageEncoder
-    from dseh_tf.training.runtime import Runtime
 
     query = clusters().query
     inputs = keras.Input((20,))

@@ -62,11 +62,11 @@ def _plain_trace(tf, settings: dict, labels: np.ndarray, weights: list, banks: t
 @pytest.mark.parametrize("row", ["nus_wide", "ms_coco"])
 def test_equals_the_releases_loop(tf, rng, row):
     from dseh_tf.data import RetrievalDataset
-    from dseh_tf.data.input_pipeline import TrainingRows
+    from dseh_tf.devices.runtime import Runtime
     from dseh_tf.methods import METHODS
     from dseh_tf.models.labnet import build_labnet
-    from dseh_tf.training.runtime import Runtime
-    from dseh_tf.training.semantic_memory import SemanticMemory
+    from dseh_tf.training.banks import SemanticMemory
+    from dseh_tf.training.batches import TrainingRows
 
     labels = (rng.random((ROWS, CLASSES)) < 0.2).astype(np.uint8)
     labels[np.arange(ROWS), rng.integers(CLASSES, size=ROWS)] = 1

@@ -96,7 +96,7 @@ def cnnh(case: Case, u) -> float:
 def dnnh(case: Case, u) -> float:
     """On sigmoids, for the triplets that are drawn at this step."""
     from dseh_tf import losses
-    from dseh_tf.data.input_pipeline import stream_seed
+    from dseh_tf.training.batches import stream_seed
 
     seed = tf.constant([stream_seed(3, "dnnh", "triplets"), STEP], tf.int64)
     similar = tf.constant(case.similar(), tf.float32)

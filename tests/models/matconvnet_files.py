@@ -45,7 +45,7 @@ def small_cnn_f(rng: np.random.Generator, fc6: int = 6, mean_size: int = 224, fi
 
 
 def save(path: Path, layers: list[Struct], mean: Any, layout: str = "current", **options: Any) -> Path:
-    """layout: "current" or "older", each also as "... in net"; see dseh_tf.models.matconvnet."""
+    """layout: "current" or "older", each also as "... in net"; see dseh_tf.models.backbones.matconvnet."""
     cell = np.empty((1, len(layers)), object)
     for index, layer in enumerate(layers):
         cell[0, index] = _current(layer) if layout.startswith("current") else _older(layer)

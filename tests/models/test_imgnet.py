@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from dseh_tf.methods.dseh.presets import PAPER, RELEASE
 from dseh_tf.models.backbones import build_backbone
-from dseh_tf.presets import PAPER, RELEASE
 
 SMALL = replace(RELEASE["nus_wide"], feature_dim=12)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dseh_tf.presets import PAPER, RELEASE
+from dseh_tf.methods.dseh.presets import PAPER, RELEASE
 from tests.models.test_layers import _lrn
 
 SMALL = replace(RELEASE["nus_wide"], labnet_width=40, feature_dim=12)

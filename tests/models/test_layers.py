@@ -80,7 +80,7 @@ def test_dropout_of_a_share_is_the_share_of_the_dropout(tf, rng):
 
 @pytest.mark.parametrize("replicas", [2, 4])
 def test_dropout_under_a_strategy(tf, rng, replicas):
-    from dseh_tf.training.replicas import make_strategy, replica_id
+    from dseh_tf.devices.replicas import make_strategy, replica_id
 
     x = rng.normal(size=(8, 50)).astype(np.float32)
     layer = GlobalDropout(0.5, salt=6)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from dseh_tf.devices.replicas import make_strategy, replica_id
 from dseh_tf.errors import InputError
-from dseh_tf.training.replicas import make_strategy, replica_id
 
 
 @pytest.mark.parametrize("replicas", [1, 2])
@@ -56,8 +56,8 @@ def test_a_loss_that_is_not_finite_ends_the_run(tf, tmp_path):
     """The step is named, and the last checkpoint is one from before."""
     import keras
 
-    from dseh_tf.data.input_pipeline import TrainingRows
-    from dseh_tf.training.runtime import Runtime
+    from dseh_tf.devices.runtime import Runtime
+    from dseh_tf.training.batches import TrainingRows
     from dseh_tf.training.trainer import Phase, Trainer, VariableGroup, build_optimizer
 
     weight = keras.Variable([1.0])
@@ -80,8 +80,8 @@ def test_a_loss_that_is_not_finite_ends_the_run(tf, tmp_path):
 def test_seconds_are_of_all_sessions_and_of_training_alone(tf, tmp_path, monkeypatch):
     import keras
 
+    from dseh_tf.devices.runtime import Runtime
     from dseh_tf.training import trainer as module
-    from dseh_tf.training.runtime import Runtime
 
     clock = [100.0]
     monkeypatch.setattr(module.time, "perf_counter", lambda: clock[0])

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow_datasets as tfds
 
-from dseh_tf.data.mirflickr25k import read_mirflickr
+from dseh_tf.data.readers.mirflickr25k import read_mirflickr
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):

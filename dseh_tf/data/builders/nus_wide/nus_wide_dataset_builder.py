@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow_datasets as tfds
 
-from dseh_tf.data.nus_wide import find_images, read_nus_wide, stream_tags
+from dseh_tf.data.readers.nus_wide import find_images, read_nus_wide, stream_tags
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):

@@ -1,0 +1,42 @@
+"""What the methods with class centres share: CSQ, DPN and OrthoHash."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from dseh_tf import losses
+from dseh_tf.errors import InputError
+from dseh_tf.methods.deep.base import DeepMethod, DeepSettings
+from dseh_tf.methods.deep.centres import KINDS, class_centres
+
+
+@dataclass(frozen=True)
+class CentreSettings(DeepSettings):
+    """Settings of a method with class centres.
+
+    centres: how they are made, one of `dseh_tf.methods.deep.centres.KINDS`.
+    """
+
+    centres: str = "hadamard_or_search"
+
+
+class CentreMethod(DeepMethod):
+    """A method that trains towards fixed centres, one for each class, which are a function of the seed."""
+
+    Settings = CentreSettings
+
+    def check(self, settings: CentreSettings) -> None:
+        if settings.centres not in KINDS:
+            raise InputError(f"centres: found {settings.centres!r}, expected one of {', '.join(KINDS)}")
+
+    def prepare(self, labels: np.ndarray) -> None:
+        centres = class_centres(labels.shape[1], self.bits, self.seed, self.settings.centres)
+        ties = np.random.Generator(np.random.Philox(key=[self.seed, 0x71E5])).choice([-1, 1], self.bits)
+        self.centres, self.ties = centres.astype(np.float32), ties.astype(np.float32)
+
+    def targets(self, labels: tf.Tensor) -> tf.Tensor:
+        """labels: float32 [b, c]. float32 [b, K], as `losses.centre_targets`."""
+        return losses.centre_targets(labels, tf.constant(self.centres), tf.constant(self.ties))

@@ -1,0 +1,478 @@
+"""The deep rivals on the shared machinery: replicas, settings, networks, resume."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dseh_tf.data import RetrievalDataset
+from dseh_tf.errors import InputError
+
+pytestmark = pytest.mark.usefixtures("tf")
+
+NAMES = ("cnnh", "dnnh", "dpsh", "dhn", "hashnet", "greedyhash", "csq", "dpn", "orthohash")
+ROOT = Path(__file__).parents[2]
+# Features of 96 rows: 3 steps an epoch. Dropout and mirrored twins are on.
+SMALL = {"batch": 32, "epochs": 10, "feature_layer": 24}
+OWN = {"hashnet": {"continuation_every": 5}}  # sharpens several times in 30 steps, and not where a resumed run begins
+
+
+def small_dataset(seed: int = 0) -> RetrievalDataset:
+    rng = np.random.default_rng(seed)
+    centres = rng.standard_normal((4, 12))
+
+    def draw(count: int) -> tuple[np.ndarray, np.ndarray]:
+        labels = (rng.random((count, 4)) < 0.2).astype(np.uint8)
+        labels[np.arange(count), rng.integers(4, size=count)] = 1
+        return (labels @ centres + 0.3 * rng.standard_normal((count, 12))).astype(np.float32), labels
+
+    dataset = RetrievalDataset.from_arrays(draw(96), draw(24))
+    train = dataset.train.with_features(dataset.train.features, dataset.train.features + np.float32(0.1))
+    return dataset.replace(train=train, database=train)
+
+
+def fit(name: str, runtime=None, **settings):
+    from dseh_tf.devices.runtime import Runtime
+    from dseh_tf.methods import METHODS
+
+    method = METHODS[name](8, seed=3, **{**SMALL, **OWN.get(name, {}), **settings})
+    return method.fit(small_dataset(), runtime or Runtime(progress=False))
+
+
+@pytest.fixture(scope="module")
+def whole():
+    return {name: fit(name) for name in NAMES}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_loss_falls_and_the_codes_are_codes(whole, name):
+    fitted, dataset = whole[name], small_dataset()
+    total = fitted.traces[f"{name}/0/total"]
+    assert len(total) == 30 and np.isfinite(total).all()
+    assert total[-6:].mean() < total[:6].mean()
+    codes = fitted.encode(dataset.query)
+    assert codes.dtype == np.int8 and codes.shape == (24, 8) and set(np.unique(codes)) <= {-1, 1}
+    np.testing.assert_array_equal(codes, np.where(fitted.outputs(dataset.query)["logits"] >= 0, 1, -1))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("replicas", [2, 4])
+def test_loss_trace_is_that_of_one_replica(tf, whole, name, replicas):
+    from dseh_tf.devices.replicas import make_strategy
+    from dseh_tf.devices.runtime import Runtime
+
+    several = fit(name, Runtime(strategy=make_strategy("mirrored", replicas), progress=False))
+    assert set(several.traces) == set(whole[name].traces)
+    for term, values in whole[name].traces.items():
+        np.testing.assert_allclose(several.traces[term], values, rtol=1e-4, err_msg=term)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["dpsh", "dnnh"])
+def test_normalized_outputs_are_those_of_the_whole_batch(tf, name):
+    """Every bit has mean 0 and variance 1 while training, over the rows of all replicas; encoding has running statistics."""
+    from dseh_tf.devices.replicas import make_strategy
+    from dseh_tf.devices.runtime import Runtime
+    from dseh_tf.methods import METHODS
+    from dseh_tf.methods.deep.base import build_network
+
+    features = small_dataset().train.features
+    network, plain = (
+        build_network(METHODS[name](8, seed=3, dropout=0.0, feature_layer=24, normalize_outputs=wanted), None, 12)
+        for wanted in (True, False)
+    )
+    u = plain(features)["logits"].numpy().astype(float)
+    normalized = network(features, training=True)["logits"]
+    np.testing.assert_allclose(normalized, (u - u.mean(0)) / np.sqrt(u.var(0) + 1e-3), atol=1e-4)
+    mean, variance = 0.1 * u.mean(0), 0.9 + 0.1 * u.var(0)
+    np.testing.assert_allclose(network(features)["logits"], (u - mean) / np.sqrt(variance + 1e-3), atol=1e-4)
+
+    alone = fit(name, normalize_outputs=True)
+    several = fit(name, Runtime(strategy=make_strategy("mirrored", 2), progress=False), normalize_outputs=True)
+    for term, values in alone.traces.items():
+        # Dividing by the small deviations of first weights enlarges float32's differences, step by step.
+        np.testing.assert_allclose(several.traces[term][:15], values[:15], rtol=1e-4, err_msg=term)
+        np.testing.assert_allclose(several.traces[term], values, rtol=1e-2, err_msg=term)
+
+
+class Interrupted(Exception):
+    """Stands for a power cut, in the process of the test."""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_interrupted_and_resumed_to_the_same_codes(tmp_path, monkeypatch, whole, name):
+    from dseh_tf.devices.runtime import Runtime
+    from dseh_tf.training.trainer import Trainer
+
+    runtime = Runtime(progress=False, checkpoints=tmp_path, checkpoint_steps=9)
+    record, calls = Trainer._record, []
+
+    def cut(self, *arguments) -> None:
+        calls.append(1)
+        if len(calls) == 7:  # behind step 21; the last checkpoint holds 18
+            raise Interrupted
+        record(self, *arguments)
+
+    monkeypatch.setattr(Trainer, "_record", cut)
+    with pytest.raises(Interrupted):
+        fit(name, runtime)
+    monkeypatch.setattr(Trainer, "_record", record)
+    if name == "cnnh":  # its first stage is in the checkpoint, and is not computed again
+        monkeypatch.setattr("dseh_tf.methods.deep.cnnh.similarity_codes", lambda *_: pytest.fail("computed again"))
+    steps = []
+    monkeypatch.setattr(Trainer, "_record", lambda *given: (steps.append(given[2]), record(*given)))
+    resumed = fit(name, runtime)
+    assert steps == [21, 24, 27, 30]  # three steps at a time, behind the 18 that the checkpoint holds
+    np.testing.assert_array_equal(resumed.traces[f"{name}/0/total"], whole[name].traces[f"{name}/0/total"])
+    query = small_dataset().query
+    np.testing.assert_array_equal(resumed.outputs(query)["logits"], whole[name].outputs(query)["logits"])
+
+
+# TensorFlow is imported once and forked before its first use: a kill costs a training, not a start as well.
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import numpy as np
+import tensorflow as tf
+sys.path.insert(0, {root!r})
+from dseh_tf.methods import METHODS
+from dseh_tf.devices.runtime import Runtime
+from dseh_tf.training.trainer import Trainer
+from tests.methods.deep.test_base import NAMES, fit, small_dataset
+
+room = Path(sys.argv[1])
+
+def train(name, folder):
+    tf.config.experimental.enable_op_determinism()
+    (room / folder).mkdir(exist_ok=True)
+    runtime = Runtime(progress=False, checkpoints=room / folder / name, checkpoint_steps=9)
+    np.save(room / folder / name, fit(name, runtime).encode(small_dataset().query))
+
+def first_step(folder, name):
+    record = Trainer._record
+    def note(self, phase, step, *others):
+        path = room / folder / f"{{name}}_first.npy"
+        if not path.exists():
+            np.save(path, step)
+        record(self, phase, step, *others)
+    Trainer._record = note
+    try:
+        train(name, folder)
+    finally:
+        Trainer._record = record
+
+def killed_at_21(name):
+    record = Trainer._record
+    def count(self, phase, step, *others):
+        if step >= 21:
+            os.kill(os.getpid(), signal.SIGKILL)
+        record(self, phase, step, *others)
+    Trainer._record = count
+    train(name, "killed")
+
+def child(work):
+    pid = os.fork()
+    if not pid:
+        work()
+        os._exit(0)
+    return os.waitpid(pid, 0)[1]
+
+for name in NAMES:
+    status = child(lambda: killed_at_21(name))
+    assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL, (name, status)
+assert not list((room / "killed").glob("*.npy"))
+assert child(lambda: [first_step(folder, name) for folder in ("killed", "alone") for name in NAMES]) == 0
+"""
+
+
+@pytest.mark.slow
+def test_killed_and_resumed_to_the_same_codes(tmp_path):
+    """Each method killed by SIGKILL behind step 21 of 30, the last checkpoint holding 18; resumed, and once undisturbed."""
+    program = tmp_path / "train.py"
+    program.write_text(KILLED.format(root=str(ROOT)))
+    done = subprocess.run([sys.executable, str(program), str(tmp_path)], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for name in NAMES:
+        codes = [np.load(tmp_path / folder / f"{name}.npy") for folder in ("killed", "alone")]
+        np.testing.assert_array_equal(*codes, err_msg=name)
+        # Three steps at a time: the killed run went on behind step 18.
+        assert [int(np.load(tmp_path / folder / f"{name}_first.npy")) for folder in ("killed", "alone")] == [21, 3]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_rate_falls(tf, name):
+    """The first rate, and that of two later epochs, through `phase` itself."""
+    from dseh_tf.devices.runtime import Runtime
+    from dseh_tf.methods import METHODS
+    from dseh_tf.methods.deep.base import Training
+
+    dataset = small_dataset()
+    method = METHODS[name](8, learning_rate=0.25, decay=0.5, decay_epochs=3, batch=16, epochs=7)
+    phase = Training(method, dataset, Runtime(progress=False)).phase()
+    assert [phase.learning_rate(epoch) for epoch in (0, 2, 3, 6)] == [0.25, 0.25, 0.125, 0.0625]
+    assert (phase.epochs, phase.epoch_steps) == (7, len(dataset.train) // 16)
+    np.testing.assert_array_equal(phase.rows.flipped["inputs"], dataset.train.flipped_features)
+    alone = replace(dataset, train=replace(dataset.train, flipped_features=None))
+    assert Training(method, alone, Runtime(progress=False)).phase().rows.flipped == {}
+
+
+def test_settings_follow_the_trunk():
+    from dseh_tf.methods import METHODS
+    from dseh_tf.methods.image_encoder import Trunk
+
+    for name in NAMES:
+        kind = METHODS[name]
+        published = kind(16, trunk=Trunk("cnn_f", train=True)).settings
+        assert published == kind.PUBLISHED["nus_wide"]
+        features, compact = kind(16, trunk=Trunk("x.keras")).settings, kind(16).settings
+        shared = {"optimizer": "adam", "learning_rate": 1e-3, "decay_epochs": 20, "epochs": 60}
+        above = {"feature_layer": 2048, "dropout": 0.3, "normalize_outputs": False, "batch": 128}
+        scratch = {"feature_layer": 0, "dropout": 0.0, "normalize_outputs": True, "batch": 32}
+        for found, own in ((features, above), (compact, scratch)):
+            expected = {**shared, **own, **kind.UNTUNED}
+            assert {field: getattr(found, field) for field in expected} == expected
+        assert kind(16, learning_rate=0.5).settings.learning_rate == 0.5
+    rows = {row: METHODS["hashnet"](16, preset_dataset=row).settings.class_num for row in ("nus_wide", "imagenet", "ms_coco")}
+    assert rows == {"nus_wide": 5.0, "imagenet": 100.0, "ms_coco": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "line"),
+    [
+        ("dpsh", {"optimizer": "nope"}, "optimizer: found 'nope', expected one of adam, rmsprop, sgd"),
+        ("dhn", {"pair_set": "nope"}, "pair_set: found 'nope', expected one of bank, batch"),
+        ("hashnet", {"batch": 33}, "batch: found 33, expected an even number"),
+        ("cnnh", {"nope": 1}, "cnnh: found setting 'nope'"),
+        ("csq", {"centres": "nope"}, "centres: found 'nope', expected one of hadamard_or_search, random, dpn"),
+        ("dpn", {"margin": 0.0}, "margin: found 0.0, expected a positive number"),
+        ("orthohash", {"normalize_outputs": True}, "normalize_outputs: found True, expected False"),
+        ("dnnh", {"preset_dataset": "nope"}, "preset_dataset: found 'nope', expected one of nus_wide"),
+    ],
+)
+def test_bad_settings(name, given, line):
+    from dseh_tf.methods import METHODS
+
+    with pytest.raises(InputError) as error:
+        METHODS[name](16, **given)
+    assert str(error.value).startswith(line)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "rmsprop", "sgd"])
+def test_each_group_has_its_rate(tf, optimizer):
+    """Pretrained layers at a tenth, biases at twice their kernels' rate, under every optimiser."""
+    from dseh_tf.methods import METHODS
+    from dseh_tf.methods.deep.base import build_network, variable_groups
+    from dseh_tf.models.backbones import build_backbone
+
+    backbone = replace(build_backbone("compact", 16), pretrained=True)
+    method = METHODS["dpsh"](8, optimizer=optimizer, pretrained_multiplier=0.1, bias_multiplier=2.0)
+    groups = variable_groups(build_network(method, backbone, None), backbone, method.settings)
+    rates = {v.path: group.multiplier for group in groups for v in group.variables}
+    assert rates["hash/kernel"] == 1.0 and rates["hash/bias"] == 2.0
+    assert {rate for path, rate in rates.items() if path.startswith("conv")} == {0.1}
+    assert {rate for path, rate in rates.items() if path.startswith("norm")} == {0.2}
+
+
+def test_rmsprop_is_torchs(tf, rng):
+    """v <- .99 v + .01 g^2, w <- w - rate g / (sqrt v + 1e-8)."""
+    from dseh_tf.training.trainer import build_optimizer
+
+    variable = tf.Variable([1.0, -2.0, 0.5])
+    optimizer = build_optimizer("rmsprop", [variable])
+    optimizer.learning_rate.assign(0.01)
+    w, v = np.array([1.0, -2.0, 0.5]), np.zeros(3)
+    for _ in range(5):
+        g = rng.normal(0, [1.0, 1e-2, 1e-4])
+        optimizer.apply([tf.constant(g, tf.float32)], [variable])
+        v = 0.99 * v + 0.01 * g**2
+        w -= 0.01 * g / (np.sqrt(v) + 1e-8)
+    np.testing.assert_allclose(variable.numpy(), w, rtol=1e-3)
+
+
+def test_weight_decay_is_of_all_kernels(tf, whole):
+    """The first step's loss has half the weights' squares times the decay on top."""
+    plain, decayed = whole["dpsh"], fit("dpsh", weight_decay=0.5, epochs=1)
+    assert decayed.traces["dpsh/0/pairs"][0] == pytest.approx(plain.traces["dpsh/0/pairs"][0], rel=1e-6)
+    initial = fit("dpsh", epochs=0)
+    squares = sum(float((w.numpy() ** 2).sum()) for w in initial.network.trainable_variables if len(w.shape) > 1)
+    added = decayed.traces["dpsh/0/total"][0] - plain.traces["dpsh/0/total"][0]
+    assert added == pytest.approx(0.25 * squares, rel=1e-4)
+
+
+def test_dnnh_encodes_each_bit_from_its_slice(tf, rng):
+    from dseh_tf.methods import METHODS
+    from dseh_tf.methods.deep.base import build_network
+
+    network = build_network(METHODS["dnnh"](6, slice_width=5, dropout=0.0, normalize_outputs=False), None, 7)
+    x = rng.standard_normal((3, 7)).astype(np.float32)
+    w = {v.path: v.numpy() for v in network.trainable_variables}
+    slices = np.maximum(x @ w["slices/kernel"] + w["slices/bias"], 0)
+    for bit in range(6):
+        expected = slices[:, 5 * bit : 5 * bit + 5] @ w["hash/kernel"][bit] + w["hash/bias"][bit]
+        np.testing.assert_allclose(network(x)["logits"][:, bit], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_greedyhash_classifies_signs(tf, rng, tmp_path):
+    """Its classifier reads signs, of normalised outputs where they are normalised, and passes its gradient to them as it is."""
+    from dseh_tf.methods import METHODS
+    from dseh_tf.methods.deep.base import build_network
+    from dseh_tf.methods.image_encoder import load_network
+
+    x = rng.standard_normal((9, 7)).astype(np.float32)
+    for normalized in (False, True):
+        method = METHODS["greedyhash"](6, dropout=0.0, feature_layer=0, normalize_outputs=normalized)
+        method.prepare(np.zeros((9, 4), np.float32))
+        network = build_network(method, None, 7)
+        w = {v.path: v.numpy() for v in network.trainable_variables}
+        assert w["classes/kernel"].shape == (6, 4) and "classes/bias" not in w
+        assert np.abs(w["classes/kernel"]).max() <= 1 / np.sqrt(6)
+        outputs = network(x)
+        signs = np.where(outputs["logits"].numpy() >= 0, 1.0, -1.0)
+        np.testing.assert_allclose(outputs["classes"], signs @ w["classes/kernel"], rtol=1e-5, atol=1e-6)
+        upstream = rng.standard_normal((9, 4)).astype(np.float32)
+        with tf.GradientTape() as tape:
+            score = tf.reduce_sum(upstream * network(x)["classes"])
+        by_output = upstream @ w["classes/kernel"].T
+        scale = 1 / np.sqrt(1 + 1e-3) if normalized else 1.0  # of the statistics at first: mean 0, variance 1
+        found = tape.gradient(score, [v for v in network.trainable_variables if v.path == "hash/kernel"])[0]
+        np.testing.assert_allclose(found, scale * x.T @ by_output, rtol=1e-4, atol=1e-5)
+    network.save(tmp_path / "network.keras")
+    np.testing.assert_array_equal(load_network(tmp_path / "network.keras")(x)["classes"], network(x)["classes"])
+
+
+def test_orthohash_normalises_over_the_batch(tf, rng):
+    """No bias, then mean 0 and variance 1 of every bit while training, a scale and a shift that are learnt."""
+    from dseh_tf.methods import METHODS
+    from dseh_tf.methods.deep.base import build_network
+
+    network = build_network(METHODS["orthohash"](6, dropout=0.0, feature_layer=0), None, 7)
+    x = rng.standard_normal((30, 7)).astype(np.float32)
+    w = {v.path: v for v in network.trainable_variables}
+    assert set(w) == {"hash/kernel", "hash_norm/gamma", "hash_norm/beta"}
+    w["hash_norm/gamma"].assign(np.arange(1, 7))
+    w["hash_norm/beta"].assign(np.arange(6))
+    u = x.astype(float) @ w["hash/kernel"].numpy().astype(float)
+    expected = (u - u.mean(0)) / np.sqrt(u.var(0) + 1e-5) * np.arange(1, 7) + np.arange(6)
+    np.testing.assert_allclose(network(x, training=True)["logits"], expected, rtol=1e-3, atol=1e-3)
+
+
+def test_centres_are_a_function_of_the_seed(tf):
+    from dseh_tf.methods import METHODS
+    from dseh_tf.methods.deep.centres import class_centres
+
+    labels = np.zeros((3, 5), np.float32)
+    for name, kind in (("csq", "hadamard_or_search"), ("dpn", "dpn"), ("orthohash", "random")):
+        found = []
+        for seed in (0, 0, 1):
+            method = METHODS[name](9, seed=seed)
+            method.prepare(labels)
+            np.testing.assert_array_equal(method.centres, class_centres(5, 9, seed, kind))
+            found.append((*method.centres.ravel(), *method.ties))
+        assert found[0] == found[1] != found[2]
+
+
+def test_more_classes_than_codes(tf):
+    from dseh_tf.devices.runtime import Runtime
+    from dseh_tf.methods import METHODS
+
+    with pytest.raises(InputError, match="bits: found 1, expected at least 2 for 4 classes"):
+        METHODS["csq"](1, batch=32).fit(small_dataset(), Runtime(progress=False))
+
+
+def test_images_through_the_compact_trunk(tf):
+    """From pixels, batch normalisation and mirroring included, the same on two replicas."""
+    from dseh_tf.devices.replicas import make_strategy
+    from dseh_tf.devices.runtime import Runtime
+    from dseh_tf.methods import METHODS
+    from dseh_tf.methods.image_encoder import Trunk
+
+    rng = np.random.default_rng(1)
+    labels = rng.integers(3, size=64)
+    images = np.clip(rng.integers(0, 256, (3, 16, 16, 3))[labels] + rng.normal(0, 20, (64, 16, 16, 3)), 0, 255)
+    dataset = RetrievalDataset.from_arrays((images.astype(np.uint8), labels), (images[:8].astype(np.uint8), labels[:8]))
+    method = METHODS["hashnet"](8, trunk=Trunk("compact", 16), epochs=10)
+    one, two = (
+        method.fit(dataset, Runtime(strategy=strategy, progress=False)).traces["hashnet/0/total"]
+        for strategy in (tf.distribute.get_strategy(), make_strategy("mirrored", 2))
+    )
+    assert len(one) == 20
+    np.testing.assert_allclose(two, one, rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_network_from_scratch_leaves_the_constant_code(tf, tmp_path):
+    """multi_digits: the loss of pairs falls from the first epochs on.
+
+    The first outputs of `compact` hardly differ from row to row. Normalised to a variance of 1 they would be noise, whose
+    loss is twice as high and stays there: so the normalisation must leave small outputs small.
+    """
+    from dseh_tf.data import catalog
+    from dseh_tf.devices.runtime import Runtime
+    from dseh_tf.methods import METHODS
+    from dseh_tf.methods.image_encoder import Trunk
+
+    dataset = catalog.load("multi_digits", catalog.DataOptions(data_dir=tmp_path))
+    method = METHODS["dpsh"](32, trunk=Trunk("compact", 32), epochs=4)
+    total = method.fit(dataset, Runtime(progress=False)).traces["dpsh/0/total"]
+    assert total[:31].mean() < 0.9  # noise has 1.4
+    assert total[-31:].mean() < 0.96 * total[:31].mean()
+
+
+def test_watched_rows_take_one_percent_of_the_training():
+    """A forward pass takes less than half of a step, so the checked rows may be 2 % of the rows of all epochs."""
+    from dseh_tf.methods.deep.base import watched_epochs, watched_rows
+
+    assert watched_epochs(60) == (6, 12, 24, 42) and watched_epochs(1) == () and watched_epochs(4) == (1, 2, 3)
+    for rows, epochs, batch in ((2000, 60, 256), (10_000, 150, 256), (96, 10, 256), (500, 60, 64), (300, 1, 256)):
+        times = len(watched_epochs(epochs))
+        sample = watched_rows(rows, epochs, times, batch)
+        padded = -(-len(sample) // batch) * batch
+        assert times * padded <= 0.02 * rows * epochs and len(sample) <= 512
+        assert len(set(sample.tolist())) == len(sample) and (sample < rows).all()
+    assert len(watched_rows(2000, 60, 4, 256)) == 512 and len(watched_rows(96, 10, 4, 256)) == 0
+
+
+def test_looking_at_codes_changes_no_step(monkeypatch):
+    """The same steps to the same codes."""
+    from dseh_tf.devices.runtime import Runtime
+    from dseh_tf.methods.deep import base as deep
+
+    looked = []
+    watched_rows = deep.watched_rows
+    monkeypatch.setattr(deep, "watched_rows", lambda *sizes: looked.append(watched_rows(*sizes)) or looked[-1])
+    monkeypatch.setattr(deep, "_WATCHED_COST", 1.0)
+    watched = fit("dpsh", Runtime(progress=False, encode_batch=16))
+    monkeypatch.setattr(deep, "_WATCHED_COST", 0.0)
+    unwatched = fit("dpsh", Runtime(progress=False, encode_batch=16))
+    assert [len(rows) for rows in looked] == [96, 0]
+    for name, values in unwatched.traces.items():
+        np.testing.assert_array_equal(watched.traces[name], values)
+    assert watched.health["train"] == unwatched.health["train"]
+    assert watched.health["train"].rows == 96
+
+
+def test_a_collapse_is_said_while_it_trains(tf, monkeypatch, caplog):
+    """Every output is pushed to +1: one code for all rows."""
+    from dseh_tf.devices.runtime import Runtime
+    from dseh_tf.methods import METHODS
+    from dseh_tf.methods.deep import base as deep
+    from dseh_tf.training import health_watch
+
+    class Constant(METHODS["dpsh"]):
+        def loss(self, outputs, batch, bank):
+            return {"total": tf.reduce_mean(tf.square(outputs["logits"] - 5.0))}
+
+    monkeypatch.setattr(deep, "_WATCHED_COST", 1.0)
+    monkeypatch.setattr(health_watch, "_FIRST_STEPS", 3)
+    method = Constant(8, seed=3, **{**SMALL, "learning_rate": 0.05})
+    fitted = method.fit(small_dataset(), Runtime(progress=False, encode_batch=16))
+    lines = [r.getMessage() for r in caplog.records if "collapsed" in r.getMessage()]
+    assert len(lines) == 1 and "1 distinct code for" in lines[0] and "try a smaller learning_rate" in lines[0]
+    assert int(lines[0].split("epoch ")[1].split(")")[0]) in (2, 4, 7)
+    assert fitted.health["train"].constant_bits == 8
