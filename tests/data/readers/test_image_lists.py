@@ -8,7 +8,7 @@ from PIL import Image
 from dseh_tf.data.readers.image_lists import load_image_lists, read_image_list
 from dseh_tf.errors import InputError
 
-SHARED = Path(__file__).parents[2] / ".." / "shared" / "data"
+SHARED = Path(__file__).parents[3] / ".." / "shared" / "data"
 
 LISTS = {
     "train.txt": ["a.png 0 1 0", "b.png 1 1 0"],

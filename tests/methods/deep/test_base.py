@@ -16,7 +16,7 @@ from dseh_tf.errors import InputError
 pytestmark = pytest.mark.usefixtures("tf")
 
 NAMES = ("cnnh", "dnnh", "dpsh", "dhn", "hashnet", "greedyhash", "csq", "dpn", "orthohash")
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 # Features of 96 rows: 3 steps an epoch. Dropout and mirrored twins are on.
 SMALL = {"batch": 32, "epochs": 10, "feature_layer": 24}
 OWN = {"hashnet": {"continuation_every": 5}}  # sharpens several times in 30 steps, and not where a resumed run begins

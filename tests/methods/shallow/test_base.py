@@ -19,8 +19,7 @@ from dseh_tf.methods.shallow.lsh import LSH
 from dseh_tf.methods.shallow.sdh import SDH
 from dseh_tf.methods.shallow.sh import SH
 from dseh_tf.retrieval import evaluate
-
-from .toy import clusters
+from tests.methods.toy import clusters
 
 ALL = [LSH, SH, ITQ, ITQCCA, KSH, SDH, FastH]
 QUICK = {"fasth": {"rounds": 5}, "ksh": {"anchors": 30, "iterations": 20}, "sdh": {"anchors": 30, "width": 1.0}}

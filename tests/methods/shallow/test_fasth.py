@@ -5,8 +5,7 @@ import pytest
 
 from dseh_tf.methods.shallow.fasth import FastH, infer_bit, leading_signs, similar_blocks, solve_block
 from dseh_tf.methods.shallow.kernels import LabelSimilarity, ksh_loss
-
-from .toy import clusters, dense_similarity
+from tests.methods.toy import clusters, dense_similarity
 
 
 @pytest.mark.parametrize("several", [False, True])

@@ -3,8 +3,7 @@ import scipy.linalg
 
 from dseh_tf.methods.shallow.base import random_stream, signs
 from dseh_tf.methods.shallow.itq import ITQ, learn_rotation, random_orthogonal
-
-from .toy import clusters
+from tests.methods.toy import clusters
 
 
 def test_error_falls_at_every_step_and_the_rotation_stays_orthogonal():

@@ -5,8 +5,7 @@ import scipy.linalg
 from dseh_tf.errors import InputError
 from dseh_tf.methods.shallow.base import Preparation
 from dseh_tf.methods.shallow.itq_cca import ITQCCA, canonical_directions
-
-from .toy import clusters
+from tests.methods.toy import clusters
 
 
 @pytest.mark.parametrize("several", [False, True])

@@ -9,8 +9,7 @@ from dseh_tf.methods.shallow.kernels import (
     labelled_subset,
     squared_distances,
 )
-
-from .toy import clusters, dense_similarity
+from tests.methods.toy import clusters, dense_similarity
 
 
 def test_distances_are_those_of_scipy():

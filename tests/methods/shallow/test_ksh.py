@@ -4,8 +4,7 @@ import scipy.linalg
 
 from dseh_tf.methods.shallow.kernels import LabelSimilarity
 from dseh_tf.methods.shallow.ksh import KSH, fit_bits, refine_projection
-
-from .toy import clusters, dense_similarity
+from tests.methods.toy import clusters, dense_similarity
 
 
 @pytest.mark.parametrize("several", [False, True])

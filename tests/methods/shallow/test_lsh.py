@@ -1,8 +1,7 @@
 import numpy as np
 
 from dseh_tf.methods.shallow.lsh import LSH
-
-from .toy import clusters
+from tests.methods.toy import clusters
 
 
 def test_share_of_differing_bits_is_the_angle():

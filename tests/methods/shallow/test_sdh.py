@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from dseh_tf.methods.shallow.sdh import SDH, descend_codes, ridge_solution
-
-from .toy import clusters
+from tests.methods.toy import clusters
 
 
 @pytest.fixture(params=[False, True], ids=["single", "several"])

@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from dseh_tf.methods.shallow.sh import SH, sinusoid_modes
-
-from .toy import clusters
+from tests.methods.toy import clusters
 
 
 @pytest.mark.parametrize("bits", [1, 4, 9, 40])
