@@ -18,7 +18,6 @@ from typing import Any, get_args, get_origin, get_type_hints
 from absl import flags, logging
 
 from dseh_tf.errors import InputError
-from dseh_tf.methods.dseh.presets import ROWS
 from experiments import backbone_flags, data_flags, program, run_data, run_folder
 
 _METHOD = flags.DEFINE_string("method", "dseh", "Method, by its name in dseh_tf.methods.METHODS, or as package.module:Class.")
@@ -136,6 +135,7 @@ def _run(workdir: Path, method: Any, config: dict[str, Any], started: float) -> 
 
 def _method() -> Any:
     from dseh_tf.methods import find
+    from dseh_tf.methods.dseh.presets import ROWS
 
     if _PRESET_DATASET.value not in (None, *ROWS):  # a suite gives it to all methods, and some have no rows
         raise InputError(f"preset_dataset: found {_PRESET_DATASET.value!r}, expected one of {', '.join(ROWS)}")
