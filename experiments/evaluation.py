@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dseh_tf.errors import InputError
 from dseh_tf.retrieval import code_health, load_codes
-from dseh_tf.runs import read_config, read_result
+from dseh_tf.runs import read_config, read_result, schema
 from experiments import health
 from experiments.results import difference, metrics, reports, summary
 
@@ -28,7 +28,7 @@ def print_report(workdir: Path) -> None:
     sizes = {"n_query": len(codes.query_ids), "n_database": len(codes.database_ids)}
     known = {name: config[name] for name in ("dataset", "method", "preset", "seed") if name in config}
     finished = (workdir / "result.json").exists()
-    before = read_result(workdir) if finished else {}
+    before = read_result(workdir, (*schema.IDENTITY, "map")) if finished else {}
     numbers = metrics(found, sizes["n_database"], unseen)
     measured = health.record({"database": code_health(codes.database_codes, codes.database_labels, codes.bits)})
     stored = before.get("code_health")

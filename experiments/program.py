@@ -179,7 +179,8 @@ def help_text(takes: str = "") -> str:
             shown.append(f"  --[no]{name}" + ("" if flag.default is None else f"  (default: {str(flag.default).lower()})"))
         else:
             default = ",".join(map(str, flag.default)) if isinstance(flag.default, list) else flag.default
-            kind = _KINDS.get(flag.flag_type().removeprefix("multi "), flag.flag_type())
+            kind = flag.flag_type().removeprefix("multi ")
+            kind = _KINDS.get(kind, kind)
             repeated = ", may be repeated" if isinstance(flag, flags.MultiFlag) else ""
             shown.append(f"  --{name}=  ({kind}{repeated}{'' if default in (None, '') else f', default: {default}'})")
         words = " ".join(flag.help.removesuffix(_REPEAT).split())

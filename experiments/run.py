@@ -65,10 +65,10 @@ _REPLICAS = flags.DEFINE_integer(
 )
 _DETERMINISTIC = flags.DEFINE_bool("deterministic", True, "The same numbers in every run of the same command.")
 _CHECKPOINT_STEPS = flags.DEFINE_integer(
-    "checkpoint_steps", 1000, "A checkpoint every so many steps of a phase.", lower_bound=1
+    "checkpoint_steps", 1000, "Steps between two checkpoints of a phase.", lower_bound=1
 )
 _LABEL_REPORT = flags.DEFINE_integer(
-    "label_report_epochs", 0, "Report n_h and map_l every so many LabNet epochs. 0: at its end."
+    "label_report_epochs", 0, "LabNet epochs between two reports of n_h and map_l. 0: one report, at its end."
 )
 _EVALUATE_ROUNDS = flags.DEFINE_bool("evaluate_rounds", True, "Evaluate after every round, not only at the end.")
 _JIT = flags.DEFINE_bool("jit_compile", False, "Compile the training steps with XLA.")

@@ -41,7 +41,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     flags.DEFINE_list("bits", [], "Code lengths. Default: the suite's.", **own)
     flags.DEFINE_list("seeds", [], "Seeds. Default: the suite's.", **own)
     program.DEFINE_path("runs", None, "Folder of the run folders. Default: runs/<suite>.", **own)
-    flags.DEFINE_integer("jobs", 1, "So many runs at a time.", **own)
+    flags.DEFINE_integer("jobs", 1, "Number of runs at the same time.", **own)
     program.DEFINE_path("chosen", None, "chosen.json of experiments.tune: the settings it found for each method.", **own)
     every = "A flag of experiments.run for all runs (--NAME=VALUE) or a method's (METHOD:--NAME=VALUE)."
     flags.DEFINE_multi_string("run_flag", [], every, **own)

@@ -35,7 +35,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     flags.DEFINE_integer("seed", 0, "Of the rows held out and of every trial.", lower_bound=0, **own)
     flags.DEFINE_float("validation", 0.1, "Share of the training rows to hold out as queries.", **own)
     program.DEFINE_path("runs", None, "Folder of the run folders and of chosen.json. Default: runs/tuning.", **own)
-    flags.DEFINE_integer("jobs", 1, "So many trials at a time.", lower_bound=1, **own)
+    flags.DEFINE_integer("jobs", 1, "Number of trials that run at the same time.", lower_bound=1, **own)
     every = "A flag of experiments.run for all trials (--NAME=VALUE) or a method's (METHOD:--NAME=VALUE)."
     flags.DEFINE_multi_string("run_flag", [], every, **own)
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from dseh_tf.data.files import hidden
 from dseh_tf.errors import InputError
 from dseh_tf.files import npz_headers, read_npz
 from dseh_tf.retrieval import Counts, Report, load_counts
@@ -213,10 +214,11 @@ def _told_apart(runs: list[Run]) -> list[Run]:
 
 
 def run_folders(root: Path) -> list[Path]:
-    """Run folders at `root` or under it, by name; nothing is searched inside a run folder."""
+    """Run folders at `root` or under it, by name. Nothing is searched inside a run folder, nor below hidden names."""
     if any((root / mark).exists() for mark in MARKS):
         return [root]
-    return [run for child in sorted(root.iterdir()) if child.is_dir() for run in run_folders(child)]
+    children = [child for child in sorted(root.iterdir()) if child.is_dir() and not hidden(child.name)]
+    return [run for child in children for run in run_folders(child)]
 
 
 def read_run(folder: Path, needs: tuple[str, ...] = ()) -> Run | Problem:

@@ -18,6 +18,7 @@ from dseh_tf.arrays import as_array, as_labels, as_texts, shown
 from dseh_tf.errors import InputError, brief, whole
 
 log = logging.getLogger(__name__)
+_SHOWN = 20  # class names in a message
 
 
 class ImageSource(Protocol):
@@ -322,7 +323,8 @@ def _numbered(labels: dict[str, Any], class_names: tuple[str, ...]) -> tuple[dic
             raise InputError(f"{part} labels: found {shown(y)}, expected one class name a row [n]")
     if not class_names:
         class_names = tuple(np.unique(np.concatenate(list(found.values()))).tolist())
-        log.info("classes in order of their names: %s", ", ".join(class_names))
+        shown_names = ", ".join(class_names[:_SHOWN]) + (", ..." if len(class_names) > _SHOWN else "")
+        log.warning("labels: found class names; their sorted order gives the ids: %s", shown_names)
     place = {name: i for i, name in enumerate(class_names)}
     for part, y in found.items():
         unknown = set(y.tolist()) - set(place)

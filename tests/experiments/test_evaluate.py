@@ -121,6 +121,17 @@ def test_a_result_that_is_not_the_codes(workdir, changed, told):
     assert str(error.value).startswith(f"{workdir / 'result.json'}: {told}") and "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("name", ["dataset", "method", "bits", "seed", "map"])
+def test_a_result_without_what_every_run_has(workdir, name):
+    """An empty result.json has nothing that differs; it is no result of a run with codes either."""
+    _finish(workdir)
+    result = json.loads((workdir / "result.json").read_text())
+    del result[name]
+    (workdir / "result.json").write_text(json.dumps(result))
+    with pytest.raises(InputError, match=rf"result\.json: {name}: found None, expected "):
+        print_report(workdir)
+
+
 @pytest.mark.parametrize("changed", [{"bits": "12"}, {"bits": [12]}, {"bits": 0}, {"seed": None}, {"method": 3}, {"trunk": 7}])
 def test_an_odd_config(workdir, changed):
     config = json.loads((workdir / "config.json").read_text())

@@ -148,6 +148,11 @@ def test_help_is_no_error(module):
     assert f"python -m {module}" in done.stdout
 
 
+def test_a_repeated_path_is_told_as_one_in_help():
+    done = start("-m", "experiments.query", "--help")
+    assert "  --images=  (path, may be repeated)" in done.stdout
+
+
 @pytest.fixture
 def values() -> flags.FlagValues:
     own = flags.FlagValues()

@@ -29,6 +29,18 @@ def test_finds_runs_at_any_depth_and_a_single_run_folder(runs_root):
     assert [run.method for run in one] == ["dseh"]
 
 
+@pytest.mark.parametrize("name", [".snapshot", ".ipynb_checkpoints", "@eaDir", "__MACOSX"])
+def test_hidden_copies_are_passed_over(folder, name):
+    """A copy that sorts before the run itself, at the top and below a folder, would be read in its place."""
+    root = folder.parent
+    (root / "more").mkdir()
+    shutil.move(folder, root / "more" / "bad")
+    for place in (root, root / "more"):
+        shutil.copytree(root / "good", place / name / "copy")
+    runs = read_runs(root)
+    assert [run.folder for run in runs] == [root / "good", root / "more" / "bad"] and not runs.problems
+
+
 def test_no_run_folder_is_an_error(tmp_path):
     with pytest.raises(InputError, match="no run folder"):
         read_runs(tmp_path)
