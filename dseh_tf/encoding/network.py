@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 
 import keras
@@ -53,9 +54,11 @@ class NetworkEncoder:
         self.runtime = Runtime(progress=False) if runtime is None else runtime
         self._forward = RowStream(self.runtime.strategy, lambda x: network(x, training=False))
 
-    @property
+    @cached_property
     def bits(self) -> int:
-        return int(self.network.output_shape["logits"][-1])
+        """Code length K; 0 where the network has no output "logits"."""
+        outputs = self.network(keras.KerasTensor(self.network.input_shape))  # output_shape has no names
+        return int(outputs["logits"].shape[-1]) if isinstance(outputs, dict) and "logits" in outputs else 0
 
     def encode(self, split: Split) -> np.ndarray:
         """int8 ±1 [n, K] of a split, or of an array of features [n, d] or images uint8 [n, height, width, 3].

@@ -207,7 +207,9 @@ def load_encoder(file: Path | str) -> Encoder:
     from dseh_tf.encoding.network import NetworkEncoder, load_network
 
     network = load_network(file)
-    shape, outputs = network.input_shape, network.output_shape
-    if not isinstance(shape, tuple) or not isinstance(outputs, dict) or "logits" not in outputs:
-        raise InputError(f"{file}: found a network without one input and the output 'logits', expected the network of a run")
-    return NetworkEncoder(network, shape[1] if len(shape) == 4 else None)
+    if len(network.inputs or ()) != 1 or len(network.inputs[0].shape) not in (2, 4):
+        raise InputError(f"{file}: found a network of another input, expected one of images or features")
+    encoder = NetworkEncoder(network, network.inputs[0].shape[1] if len(network.inputs[0].shape) == 4 else None)
+    if not encoder.bits:
+        raise InputError(f"{file}: found a network without the output 'logits', expected the network of a run")
+    return encoder

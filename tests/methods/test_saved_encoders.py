@@ -1,4 +1,4 @@
-"""Every registered method: what it saves gives the same codes in another process, through `load_run`."""
+"""Every registered method: what it saves gives the same outputs and codes in another process, through `load_run`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ from dseh_tf import load_run
 root = Path(sys.argv[1])
 assert "tensorflow" not in sys.modules
 for folder in sorted(path for path in root.iterdir() if path.is_dir()):
-    np.save(root / f"{folder.name}.npy", load_run(folder).encode(np.load(root / "features.npy")))
+    encoder, features = load_run(folder), np.load(root / "features.npy")
+    np.savez(root / f"{folder.name}.npz", codes=encoder.encode(features), outputs=encoder.outputs(features))
     if (folder / "encoder.npz").exists():
         print(folder.name, "tensorflow" in sys.modules, flush=True)
 """
@@ -42,7 +43,9 @@ def test_every_method_is_loaded_in_a_fresh_process(tmp_path):
         known = {field.name for field in fields(kind.Settings)}
         settings = {key: value for key, value in QUICK.items() if key in known} | QUICK_OF.get(name, {})
         fitted = kind(BITS, 0, **settings).fit(data, Runtime(progress=False))
-        expected[name] = fitted.encode(data.database)
+        outputs = np.concatenate(list(fitted.encoder.values(data.database)))
+        assert len(np.unique(outputs)) > 100, name
+        expected[name] = fitted.encode(data.database), outputs
         assert fitted.encoder_file in ("encoder.npz", "imgnet.keras"), name
         # Those with arrays first: they need no TensorFlow.
         folder = tmp_path / f"{'b' if fitted.encoder_file == 'imgnet.keras' else 'a'}_{name}"
@@ -56,10 +59,11 @@ def test_every_method_is_loaded_in_a_fresh_process(tmp_path):
         [sys.executable, "-c", PROGRAM, str(tmp_path)], cwd=root, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    for name, codes in expected.items():
-        (found,) = tmp_path.glob(f"[ab]_{name}.npy")
-        found = np.load(found)
-        assert found.dtype == np.int8 and len(np.unique(codes, axis=0)) > 2, name
-        np.testing.assert_array_equal(found, codes, err_msg=name)
+    for name, (codes, outputs) in expected.items():
+        (found,) = tmp_path.glob(f"[ab]_{name}.npz")
+        with np.load(found) as arrays:
+            assert arrays["codes"].dtype == np.int8
+            np.testing.assert_array_equal(arrays["codes"], codes, err_msg=name)
+            np.testing.assert_array_equal(arrays["outputs"], outputs, err_msg=name)
     shallow = [line.split() for line in done.stdout.splitlines()]
     assert len(shallow) == 7 and all(loaded == "False" for _, loaded in shallow)
