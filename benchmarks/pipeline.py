@@ -32,8 +32,9 @@ from dseh_tf.data import ArrayImages, FileImages, RetrievalDataset, Split
 from dseh_tf.data.pixels import image_batches
 from dseh_tf.devices.replicas import RowStream
 from dseh_tf.devices.runtime import Runtime
+from dseh_tf.encoding.network import NetworkEncoder
+from dseh_tf.encoding.trunk import Trunk
 from dseh_tf.methods.dseh.dseh import DSEH, _Training
-from dseh_tf.methods.image_encoder import ImageEncoder, Trunk
 from dseh_tf.models.imgnet import build_imgnet
 from dseh_tf.training.batches import array_batches
 from experiments import program
@@ -103,7 +104,7 @@ def encoding(name: str, files: tuple[Path, ...], batch: int, repeats: int) -> No
     trunk = TRUNKS[name]
     backbone = trunk.build(0)
     network = build_imgnet(32, DSEH(32, trunk=trunk).settings, 0, backbone)
-    encoder = ImageEncoder(32, network, backbone, Runtime(progress=False, encode_batch=batch))
+    encoder = NetworkEncoder(network, trunk.image_size, Runtime(progress=False, encode_batch=batch))
     split = Split(np.arange(len(files)).astype(str), np.ones((len(files), 1), np.uint8), FileImages(files))
     decoded = np.concatenate(list(image_batches(split.images, trunk.image_size, batch)))
 
@@ -122,13 +123,13 @@ def encoding(name: str, files: tuple[Path, ...], batch: int, repeats: int) -> No
             encoder.runtime.strategy,
             lambda x: {"logits": tf.numpy_function(lambda: waited(pause, batch), [], tf.float32)},
         )
-        next(iter(stand_in._stream(array_batches(decoded[:batch], batch), batch)))  # traced
+        next(iter(stand_in.stream(array_batches(decoded[:batch], batch), batch)))  # traced
         return timed(lambda: stand_in.encode(split))[0]
 
     encoder.encode(split)  # traced and warm
     turns = np.array(
         [
-            [*timed(lambda: encoder.encode(split)), *timed(decode), *timed(lambda: list(encoder._stream(constant(), len(files))))]
+            [*timed(lambda: encoder.encode(split)), *timed(decode), *timed(lambda: list(encoder.stream(constant(), len(files))))]
             for _ in range(repeats)
         ]
     )

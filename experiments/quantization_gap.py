@@ -1,4 +1,4 @@
-"""What the signs cost a finished run: MAP of its codes beside MAP of its network's real-valued outputs.
+"""What the signs cost a finished run: MAP of its codes beside MAP of its encoder's real-valued outputs.
 
     python -m experiments.quantization_gap --workdir=runs/x
 
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from absl import flags
 
+from dseh_tf.encoding.run_encoder import encoder_file, load_run
 from dseh_tf.errors import InputError
 from dseh_tf.retrieval import cosine_average_precision, evaluate, load_codes
 from dseh_tf.runs import read_config, read_result
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     """Defined when the program is run, not when it is imported: other programs have flags of these names."""
     own = {"flag_values": values}
-    program.DEFINE_path("workdir", None, "Run folder of a finished run that trained a network.", **own)
+    program.DEFINE_path("workdir", None, "Run folder of a finished run.", **own)
     program.DEFINE_path("features", None, "The folder of extracted features that the run trained on.", **own)
     run_data.define_places(values)
 
@@ -37,18 +38,16 @@ def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
     if given.workdir is None:
         raise InputError("workdir: found none, expected a run folder")
     workdir = Path(given.workdir)
-    read_config(workdir)
-    network = workdir / "imgnet.keras"
-    if not network.is_file():
-        raise InputError(f"{network}: found no such file, expected the network of a finished run")
+    encoder_file(workdir, read_config(workdir))
     config = read_config(workdir, ("dataset", "method", "bits", "seed", "data", "trunk"))
     codes = load_codes(workdir / "codes.npz", bits=config.get("bits"))
-    own_layers.imported()
+    modules = own_layers.imported()
     dataset = _dataset(config, given)
     for part in ("query", "database"):
         if not np.array_equal(getattr(codes, f"{part}_ids"), getattr(dataset, part).ids):
             raise InputError(f"{workdir / 'codes.npz'}: {part}_ids: found other rows than the data set's, expected the same")
-    query, database = _outputs(network, config, dataset)
+    encoder = load_run(workdir, import_modules=modules)
+    query, database = encoder.outputs(dataset.query), encoder.outputs(dataset.database)
     labels = codes.query_labels, codes.database_labels
     report = evaluate(codes.query_codes, codes.database_codes, *labels, bits=codes.bits)
     before = read_result(workdir) if (workdir / "result.json").exists() else {}
@@ -82,21 +81,6 @@ def _dataset(config: Mapping[str, Any], given: Any) -> RetrievalDataset:
         progress=False,
     )
     return dataset.validation(share, config["seed"]) if share else dataset
-
-
-def _outputs(file: Path, config: Mapping[str, Any], dataset: RetrievalDataset) -> tuple[np.ndarray, np.ndarray]:
-    """float32 [n, K] of query and database, before their signs."""
-    from dseh_tf.devices.runtime import Runtime
-    from dseh_tf.methods.image_encoder import ImageEncoder, load_network
-    from dseh_tf.models.backbones import Backbone
-
-    network, trunk = load_network(file), run_data.trunk_of(config)
-    backbone = None
-    if not dataset.has_features:
-        backbone = Backbone(trunk.backbone, network, trunk.image_size, pretrained=False, trained=trunk.train)
-    encoder = ImageEncoder(config["bits"], network, backbone, Runtime(progress=False))
-    query, database = (encoder.outputs(split)["logits"] for split in (dataset.query, dataset.database))
-    return query, database
 
 
 if __name__ == "__main__":

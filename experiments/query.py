@@ -5,8 +5,8 @@
 
 Prints the nearest database items of each image with their distance and, where they are known, their classes: nearest first,
 at one distance in the database's order; then how many items of the database have the last distance, some of which may be
-left out. `--out` also writes the answers as JSON, or as a picture. For runs of methods that train a network on images (it
-is kept as imgnet.keras). The images are checked before the network is loaded.
+left out. `--out` also writes the answers as JSON, or as a picture. For runs of every method on images. The images are checked
+before the encoder is loaded.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from dseh_tf.data import FileImages, Split
 from dseh_tf.data.decoding import decode_file, readable_suffixes
 from dseh_tf.data.files import list_below
+from dseh_tf.encoding.run_encoder import encoder_file, load_run
 from dseh_tf.errors import InputError
-from dseh_tf.retrieval import HammingIndex, hamming, load_codes, pack, sign
+from dseh_tf.retrieval import HammingIndex, hamming, load_codes, pack
 from dseh_tf.runs import read_config, read_result
 from experiments import own_layers, program, run_data, run_folder
 
@@ -39,6 +39,8 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     program.DEFINE_multi_path("images", [], what, **own)
     flags.DEFINE_integer("top", 10, "The number of answers to each image.", lower_bound=1, **own)
     program.DEFINE_multi_path("out", [], f"A file to write: .json, or a picture ({', '.join(_PICTURES)}).", **own)
+    where = "The run's frozen backbone, or its weights, as a file. Default: where the run had it."
+    program.DEFINE_path("backbone", None, where, **own)
     run_data.define_places(values)
 
 
@@ -56,7 +58,7 @@ def main(arguments: list[str], given: Any = flags.FLAGS) -> None:
         out.parent.mkdir(parents=True, exist_ok=True)
     index = HammingIndex(codes.bits)
     index.add(codes.database_codes, np.arange(len(codes.database_ids)))
-    queries = encode(workdir, paths)
+    queries = encode(workdir, paths, given.backbone)
     answers = []
     for path, code, rows, distances in zip(paths, pack(queries), *index.search(queries, given.top), strict=True):
         last = distances[-1]
@@ -122,17 +124,14 @@ def _in_folder(folder: Path) -> list[Path]:
 
 
 def check_run(workdir: Path) -> tuple[dict[str, Any], list[str]]:
-    """config.json and the names of the classes (empty where they are not known) of a run that has a network.
+    """config.json and the names of the classes (empty where they are not known) of a run that has an encoder.
 
     Raises:
         InputError: Where there is no such run. No TensorFlow is loaded.
     """
-    config, file = read_config(workdir), workdir / "imgnet.keras"
+    config = read_config(workdir)
+    encoder_file(workdir, config)
     finished = (workdir / "result.json").is_file()
-    if not file.is_file():
-        trains = finished and config.get("phases") != "labnet" and (workdir / "codes.npz").is_file()
-        why = f" ({config.get('method')} trains no network)" if trains else ""
-        raise InputError(f"{file}: found no such file{why}, expected the network of a finished run on images")
     return config, read_result(workdir).get("class_names", []) if finished else []
 
 
@@ -152,25 +151,9 @@ def lines(answer: dict[str, Any]) -> list[str]:
     return [*shown, f"  {items} at distance {last['distance']}, {last['shown']} shown; ties in the database's order"]
 
 
-def encode(workdir: Path, paths: Sequence[Path]) -> np.ndarray:
-    """int8 ±1 [n, K] of image files by the network of a run."""
-    from dseh_tf.data.pixels import image_batches
-    from dseh_tf.methods.image_encoder import load_network
-
-    config = read_config(workdir, ("seed", "trunk"))
-    own_layers.imported()
-    network = load_network(workdir / "imgnet.keras")
-    trunk = run_data.trunk_of(config)
-    images = Split(np.array(list(map(str, paths))), np.zeros((len(paths), 1), np.uint8), FileImages(tuple(paths)))
-    batches = image_batches(images.images, trunk.image_size, 64)
-    frozen = run_data.frozen_trunk(config, trunk).model if trunk.kind == "features" else None
-
-    def logits(batch: np.ndarray) -> np.ndarray:
-        pixels = batch.astype(np.float32)
-        inputs = pixels if frozen is None else frozen(pixels, training=False)
-        return np.asarray(network(inputs, training=False)["logits"])
-
-    return sign(np.concatenate([logits(batch) for batch in batches]))
+def encode(workdir: Path, paths: Sequence[Path], backbone: str | None = None) -> np.ndarray:
+    """int8 ±1 [n, K] of image files by the encoder of a run."""
+    return load_run(workdir, backbone, own_layers.imported()).encode(list(paths))
 
 
 if __name__ == "__main__":

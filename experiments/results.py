@@ -77,8 +77,8 @@ def write_results(
             write_npz(workdir / "thumbnails.npz", pictures)
     for name, arrays in fitted.arrays.items():
         write_npz(workdir / f"{name}.npz", arrays)
-    if hasattr(fitted, "save"):
-        fitted.save(workdir / "imgnet.keras")
+    if getattr(fitted, "encoder_file", ""):
+        fitted.save(workdir / fitted.encoder_file)
     traces = getattr(fitted, "traces", {})
     if traces:
         write_npz(workdir / "losses.npz", traces)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,14 +11,16 @@ from absl import flags
 
 from dseh_tf.data import RetrievalDataset, catalog
 from dseh_tf.data.files import expanded
+from dseh_tf.encoding.trunk import Trunk, check_trunk_files, frozen_trunk, trunk_digests, trunk_of
 from dseh_tf.errors import InputError
 from experiments import program
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-    from dseh_tf.methods.image_encoder import Trunk
-    from dseh_tf.models.backbones import Backbone
+__all__ = [
+    "OF_TFDS", "READ_BY", "check_trunk_files", "define_places", "frozen_trunk", "load", "options_of", "trunk_digests", "trunk_of",
+]  # fmt: skip
 
 # Data flags that only some data sets read.
 READ_BY = {
@@ -83,57 +84,3 @@ def options_of(config: Mapping[str, Any], given: Any) -> catalog.DataOptions:
     places = {name: getattr(given, name) or then.get(name) for name in ("data_dir", "lists_dir", "images_root")}
     places["imagenet_classes"] = data.get("imagenet_classes")
     return catalog.DataOptions(**{**data, **{name: Path(value) if value else None for name, value in places.items()}})
-
-
-def trunk_of(config: Mapping[str, Any]) -> Trunk:
-    """The trunk that config.json of a run on images names, but for modules to import: those the user alone names.
-
-    Raises InputError where the config has no such trunk.
-    """
-    from dseh_tf.methods.image_encoder import Trunk
-
-    found = config.get("trunk")
-    try:
-        given = {name: value for name, value in found.items() if name != "import_modules"}
-        scaling = given.pop("scaling")
-        trunk = Trunk(**given, scaling=None if scaling is None else tuple(map(float, scaling)))
-    except (AttributeError, KeyError, TypeError, ValueError):
-        trunk = None
-    if trunk is None or not isinstance(trunk.backbone, str) or type(trunk.image_size) is not int:
-        raise InputError(f"config.json: trunk: found {found!r}, expected that of a run on images")
-    return trunk
-
-
-def frozen_trunk(config: Mapping[str, Any], trunk: Trunk) -> Backbone:
-    """The frozen trunk below a run's network, made again. Raises InputError where it is another network by now."""
-    check_trunk_files(config, trunk)
-    backbone = trunk.build(config["seed"])
-    expected = config.get("features", {}).get("fingerprint")
-    if expected is not None and backbone.fingerprint() != expected:
-        raise InputError(f"{trunk.backbone}: found other weights, expected those that the run's features were extracted with")
-    return backbone
-
-
-def check_trunk_files(config: Mapping[str, Any], trunk: Trunk) -> None:
-    """Raises InputError where a file that the run's trunk was read from holds something else by now."""
-    known = config.get("trunk_files", {})
-    now = trunk_digests(trunk) if known else {}
-    for name, digest in known.items():
-        if now.get(name) != digest:
-            file = {"backbone": trunk.backbone, "backbone_weights": trunk.weights}[name]
-            found = "no such file" if name not in now else "another file"
-            raise InputError(f"{file}: found {found}, expected the {name} that the run was made with")
-
-
-def trunk_digests(trunk: Trunk) -> dict[str, str]:
-    """Of the files a trunk is read from, by what they are: the same path may hold another network when a run goes on."""
-    files = {"backbone": trunk.backbone, "backbone_weights": trunk.weights}
-    digests = {}
-    for name, path in files.items():
-        if path and Path(path).is_file():
-            digest = hashlib.sha256()
-            with Path(path).open("rb") as file:
-                for block in iter(lambda file=file: file.read(1 << 20), b""):
-                    digest.update(block)
-            digests[name] = digest.hexdigest()[:16]
-    return digests

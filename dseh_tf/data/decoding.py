@@ -76,9 +76,14 @@ def resize(image: np.ndarray, size: int) -> np.ndarray:
     Stretched, because DSEH's release feeds whole images at 224 x 224 (lelan-li/DSEH:net_vggf.py). No JPEG draft mode:
     its reduced decoding gives other pixels than decoding and shrinking.
     """
-    if image.shape[:2] == (size, size):
+    return resize_to(image, (size, size))
+
+
+def resize_to(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """As `resize`, to (height, width)."""
+    if image.shape[:2] == shape:
         return image
-    return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR))
+    return np.asarray(Image.fromarray(image).resize(shape[::-1], Image.Resampling.BILINEAR))
 
 
 def _opened(file: Path | io.BytesIO, name: Path | str, origin: str) -> Image.Image:

@@ -224,7 +224,8 @@ def _extract_all(
         jobs.append(("train", dataset.train, False))
     if mirrored:
         jobs.append(("train", dataset.train, True))
-    files = {}
+    files: dict[str, Path] = {}
+    forward: TrunkFeatures | None = None
     for part, split, mirror in jobs:
         file = file_of(part, split.images, mirror)
         files[f"{part}_mirrored" if mirror else part] = file
@@ -232,33 +233,40 @@ def _extract_all(
             logging.info("features of %s: reusing %s", part, file)
             continue
         title = f"features of {part}{', mirrored' if mirror else ''}"
-        blocks = _features(split.images, backbone, mirror, strategy, title, progress)
+        forward = forward or TrunkFeatures(backbone, strategy)
+        blocks = forward(split.images, mirror, title, progress)
         _write_rows(file, _finite(blocks, split.ids, f"{title} by {backbone.name}"), (len(split), backbone.dim))
     return files
 
 
-def _features(
-    images: ImageSource,
-    backbone: Backbone,
-    mirror: bool,
-    strategy: tf.distribute.Strategy | None,
-    title: str,
-    progress: bool,
-) -> Iterator[np.ndarray]:
-    """Yields the features of all images, float32 [b, dim], batch by batch."""
-    import tensorflow as tf  # only here: reading features needs none of it
+class TrunkFeatures:
+    """A frozen backbone as a function of images.
 
-    from dseh_tf.devices.replicas import RowStream
+    Args:
+        backbone: The network.
+        strategy: Devices; None takes the strategy in scope.
+    """
 
-    forward = RowStream(
-        strategy or tf.distribute.get_strategy(),
-        lambda x: {"features": backbone.model(tf.cast(x, tf.float32), training=False)},
-    )
-    batches = image_batches(images, backbone.image_size, _BATCH)
-    shown = tqdm(batches, title, total=-(-len(images) // _BATCH), unit="batch", disable=not progress)
-    turned = (batch[:, :, ::-1] if mirror else batch for batch in shown)
-    for outputs in forward(turned, _BATCH):
-        yield outputs["features"].astype(np.float32)
+    def __init__(self, backbone: Backbone, strategy: tf.distribute.Strategy | None = None) -> None:
+        import tensorflow as tf  # only here: reading features needs none of it
+
+        from dseh_tf.devices.replicas import RowStream
+
+        self.image_size = backbone.image_size
+        self._forward = RowStream(
+            strategy or tf.distribute.get_strategy(),
+            lambda x: {"features": backbone.model(tf.cast(x, tf.float32), training=False)},
+        )
+
+    def __call__(
+        self, images: ImageSource, mirror: bool = False, title: str = "", progress: bool = False
+    ) -> Iterator[np.ndarray]:
+        """Yields the features of all images, or of the mirrored ones, float32 [b, dim], batch by batch."""
+        batches = image_batches(images, self.image_size, _BATCH)
+        shown = tqdm(batches, title, total=-(-len(images) // _BATCH), unit="batch", disable=not progress)
+        turned = (batch[:, :, ::-1] if mirror else batch for batch in shown)
+        for outputs in self._forward(turned, _BATCH):
+            yield outputs["features"].astype(np.float32)
 
 
 def _finite(blocks: Iterable[np.ndarray], ids: np.ndarray, what: str) -> Iterator[np.ndarray]:

@@ -7,12 +7,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from numbers import Real
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from dseh_tf.data import RetrievalDataset, Split
-from dseh_tf.data.memory_maps import check_finite
+from dseh_tf.encoding.inputs import check_features, input_matrix
 from dseh_tf.errors import InputError, brief, positive, whole
 from dseh_tf.retrieval.health import CodeHealth
 
@@ -36,12 +37,14 @@ class Fitted(abc.ABC):
     train_seconds: what training took where the method knows better than the clock around `fit`: over several sessions.
     results: what the method adds to result.json. arrays: what it adds to the run folder, by file and array name.
     health: how well codes use their bits: "labnet" of a network of labels, "train" of the training images. advice: what
-    to try when they have collapsed.
+    to try when they have collapsed. encoder_file: the name that `save` is given in a run folder; empty for a method whose
+    encoder cannot be saved, so that its runs cannot be queried.
     """
 
     database_codes: np.ndarray | None = None
     train_seconds: float | None = None
     advice: str = ""
+    encoder_file: ClassVar[str] = ""
 
     def __init__(self, bits: int) -> None:
         self.bits = bits
@@ -55,6 +58,10 @@ class Fitted(abc.ABC):
 
         `modality="text"` is for cross-modal methods only.
         """
+
+    def save(self, path: Path) -> None:
+        """Writes the encoder to one file. Raises InputError where the method's encoder cannot be saved."""
+        raise InputError(f"{path}: found {type(self).__name__}, whose encoder cannot be saved, expected one with a `save`")
 
 
 class Method(abc.ABC):
@@ -140,38 +147,6 @@ def training_split(dataset: RetrievalDataset) -> Split:
         found = type(dataset).__name__
         raise InputError(f"dataset: found {found}, expected a RetrievalDataset (RetrievalDataset.from_arrays makes one)")
     return dataset.train
-
-
-def check_features(
-    features: np.ndarray, ids: np.ndarray, part: str, width: int | None = None, most: float | None = None
-) -> None:
-    """Raises InputError where features [n, d] are of another width, or hold a value that is not finite (row and column named).
-
-    part: which rows these are, for the message. width: what a fitted method was trained on. most: a bound of |value|.
-    """
-    if width is not None and features.shape[1] != width:
-        raise InputError(f"{part} features: found {features.shape[1]} columns, expected {width}, as in training")
-    check_finite(features, ids, f"{part} features", most=most)
-
-
-def input_matrix(split: Split) -> np.ndarray:
-    """float32 [n, d]: the split's features, or its images flattened and scaled to 0..1.
-
-    Raises InputError where the split has neither, or images of several sizes.
-    """
-    if split.features is not None:
-        with np.errstate(over="ignore"):  # a number beyond float32's range is infinite then, which is checked
-            return split.features.astype(np.float32, copy=False)
-    if split.images is not None:
-        images = [split.images.read(row) for row in range(len(split))]
-        for row, image in enumerate(images):
-            if image.shape != images[0].shape:
-                raise InputError(
-                    f"{split.ids[row]}: found an image of {image.shape}, expected {images[0].shape} as of {split.ids[0]}: "
-                    "a method without a network takes raw images of one size, or --backbone or --features"
-                )
-        return np.stack(images).reshape(len(images), -1).astype(np.float32) / 255
-    raise InputError("features: found labels only, expected features or images")
 
 
 __all__ = ["Fitted", "Method", "NoSettings", "check_features", "check_numbers", "input_matrix", "training_split"]

@@ -2,70 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 import numpy as np
-from tqdm import tqdm
 
 from dseh_tf.data import Split
-from dseh_tf.data.pixels import image_batches, load_pixels
-from dseh_tf.data.retrieval_dataset import as_split
-from dseh_tf.devices.replicas import RowStream, joined
+from dseh_tf.data.pixels import load_pixels
+from dseh_tf.devices.replicas import joined
 from dseh_tf.devices.runtime import Runtime
+from dseh_tf.encoding.inputs import check_features
+from dseh_tf.encoding.network import MOST, NetworkEncoder, load_network
+from dseh_tf.encoding.trunk import Trunk
 from dseh_tf.errors import InputError
-from dseh_tf.files import replacing
-from dseh_tf.methods.base import Fitted, check_features
-from dseh_tf.models.backbones import Backbone, build_backbone, keras_file
-from dseh_tf.retrieval import sign
-from dseh_tf.retrieval.codes import naming
+from dseh_tf.methods.base import Fitted
+from dseh_tf.models.backbones import Backbone
 from dseh_tf.training.batches import array_batches
 
-MOST = 1e15  # of a feature: squares of sums of larger ones leave float32's range, and a network has no use for them
-
-
-@dataclass(frozen=True)
-class Trunk:
-    """Which network stands below a method's own layers, as `build_backbone` takes it.
-
-    mirror: training images are mirrored with probability 1/2.
-    weights: of CNN-F or a network of `keras.applications`. train_from: with `train`, the layer fine-tuning begins at.
-    import_modules: modules that register the layers of a `.keras` file.
-    kind: "features" where it is frozen and its features were extracted, else "compact", "cnn_f" or "finetuned" (another
-    pretrained trunk).
-    """
-
-    backbone: str = "compact"
-    image_size: int = 48
-    train: bool = False
-    scaling: tuple[float, float] | None = None
-    mirror: bool = True
-    weights: str | None = None
-    train_from: str | None = None
-    import_modules: tuple[str, ...] = ()
-
-    @property
-    def kind(self) -> str:
-        if self.backbone == "compact":
-            return "compact"
-        if not self.train:
-            return "features"
-        return "cnn_f" if self.backbone == "cnn_f" else "finetuned"
-
-    def build(self, seed: int, dropout: float = 0.5) -> Backbone:
-        return build_backbone(
-            self.backbone,
-            self.image_size,
-            self.train,
-            self.scaling,
-            seed,
-            self.weights,
-            dropout,
-            self.train_from,
-            self.import_modules,
-        )
+__all__ = ["ImageEncoder", "TrainingInputs", "Trunk", "load_network", "training_inputs"]
 
 
 @dataclass(frozen=True)
@@ -102,47 +57,23 @@ def training_inputs(train: Split, trunk: Trunk, runtime: Runtime | None = None) 
     return TrainingInputs(pixels.array, None, trunk.mirror)
 
 
-def load_network(path: Path) -> keras.Model:
-    """The network that `ImageEncoder.save` wrote, in any process.
-
-    Raises:
-        InputError: The file cannot be read, or has layers whose classes nothing has registered (see `keras_file`).
-    """
-    from dseh_tf.models.backbones import cnn_f  # noqa: F401  their layers are known to Keras once imported
-
-    with naming(path):
-        network = keras_file.load(path)
-        keras_file.check_weights(network, path)
-    return network
-
-
-def _finite(batches: Iterable[dict[str, np.ndarray]], ids: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
-    """The network's outputs as they come. Raises InputError at the first row whose logits are not finite, naming it."""
-    first = 0
-    for outputs in batches:
-        bad = ~np.isfinite(outputs["logits"])
-        if bad.any():
-            row, column = np.argwhere(bad)[0]
-            value = outputs["logits"][row, column]
-            raise InputError(f"encode: found {value} in the network's outputs for {ids[first + row]}, expected finite numbers")
-        yield outputs
-        first += len(outputs["logits"])
-
-
 class ImageEncoder(Fitted):
-    """A trained image network as an encoder.
+    """A trained image network as a fitted method.
 
-    network: gives {"logits": [b, K], ...}; None where only labels were learnt from. traces: float32 loss a step, by
-    <phase>/<round>/<term>. labnet: of methods that have one.
+    network: gives {"logits": [b, K], ...}; None where only labels were learnt from. encoder: it, as an encoder; None
+    likewise. traces: float32 loss a step, by <phase>/<round>/<term>. labnet: of methods that have one.
     """
+
+    encoder_file = "imgnet.keras"
 
     def __init__(self, bits: int, network: keras.Model | None, backbone: Backbone | None, runtime: Runtime) -> None:
         super().__init__(bits)
         self.network, self.backbone, self.runtime = network, backbone, runtime
         self.traces: dict[str, np.ndarray] = {}
         self.labnet: keras.Model | None = None
+        self.encoder: NetworkEncoder | None = None
         if network is not None:
-            self._forward = RowStream(runtime.strategy, lambda x: network(x, training=False))
+            self.encoder = NetworkEncoder(network, None if backbone is None else backbone.image_size, runtime)
 
     def encode(self, split: Split, modality: str = "image") -> np.ndarray:
         """int8 ±1 [n, K] of a split, or of an array of features [n, d] or images uint8 [n, height, width, 3].
@@ -151,50 +82,28 @@ class ImageEncoder(Fitted):
         """
         if modality != "image":
             raise InputError(f"modality: found {modality!r}, expected image")
-        return np.concatenate([sign(outputs["logits"]) for outputs in self._batches(split)])
+        return self._trained().encode(split)
 
     def save(self, path: Path) -> None:
         """Writes the network to a .keras file, under another name until it is whole; nothing after labels alone."""
-        if self.network is not None:
-            with replacing(path) as partial:
-                self.network.save(partial)
+        if self.encoder is not None:
+            self.encoder.save(path)
 
     def outputs(self, split: Split) -> dict[str, np.ndarray]:
         """The network's outputs, float32, a row each, of a split or an array as in `encode`.
 
-        Raises InputError where the split has not what the network was trained on: features of its width, each finite
-        (row and column named), or images that can be decoded; and where an output is not finite (row named).
+        Raises InputError as `NetworkEncoder.batches` does, and after labels alone.
         """
-        return joined(self._batches(split))
-
-    def _batches(self, split: Split) -> Iterator[dict[str, np.ndarray]]:
-        if self.network is None:
-            raise InputError("encode: found a method trained on labels alone, expected one trained on images")
-        split = as_split(split)
-        if not len(split):
-            raise InputError("encoded rows: found none, expected at least one")
-        size = self.runtime.encode_batch
-        if self.backbone is None:
-            if split.features is None:
-                raise InputError("features: found none, expected those the network was trained on")
-            check_features(split.features, split.ids, "encoded", self.network.input_shape[1], MOST)
-            batches = array_batches(split.features, size)
-        else:
-            if split.images is None:
-                raise InputError("images: found none, expected images")
-            batches = image_batches(split.images, self.backbone.image_size, size)
-        return _finite(self._stream(batches, len(split)), split.ids)
+        return self._trained().outputs(split)
 
     def forward(self, inputs: np.ndarray, keep_mean: bool = False) -> dict[str, np.ndarray]:
         """The network's outputs for pixels or features in memory; keep_mean cancels the trunk's mean subtraction."""
         batches = array_batches(inputs, self.runtime.encode_batch)
         if keep_mean and self.backbone is not None and self.backbone.mean is not None:
             batches = (batch.astype(np.float32) + self.backbone.mean for batch in batches)
-        return joined(self._stream(batches, len(inputs)))
+        return joined(self._trained().stream(batches, len(inputs)))
 
-    def _stream(self, batches: Iterable[np.ndarray], rows: int) -> Iterator[dict[str, np.ndarray]]:
-        size = self.runtime.encode_batch
-        shown = tqdm(
-            batches, "encode", total=-(-rows // size), unit="batch", disable=not self.runtime.progress, leave=False
-        )
-        return self._forward(shown, size)
+    def _trained(self) -> NetworkEncoder:
+        if self.encoder is None:
+            raise InputError("encode: found a method trained on labels alone, expected one trained on images")
+        return self.encoder

@@ -98,5 +98,5 @@ def test_refuses(run, gap, label_lists, tmp_path):
     with pytest.raises(InputError, match=r"config\.json: found no such file"):
         gap(tmp_path)
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(InputError, match=r"imgnet\.keras: found no such file, expected the network of a finished run"):
+    with pytest.raises(InputError, match=r"found neither imgnet\.keras nor encoder\.npz, expected the encoder of a finished run"):
         gap(tmp_path)

@@ -58,7 +58,7 @@ def ask(workdir, monkeypatch):
         left = program.parsed(["query", f"--workdir={workdir}", *map(str, arguments)], values)
         query.main(left, values)
 
-    monkeypatch.setattr(query, "encode", lambda _, paths: DATABASE[[1, 4] * len(paths)][: len(paths)])
+    monkeypatch.setattr(query, "encode", lambda _, paths, __: DATABASE[[1, 4] * len(paths)][: len(paths)])
     return call
 
 
@@ -160,5 +160,5 @@ def test_what_is_refused(ask, workdir, tmp_path):
         with pytest.raises(InputError, match=line):
             ask(*arguments)
     (workdir / "imgnet.keras").unlink()
-    with pytest.raises(InputError, match=r"imgnet.keras: found no such file \(dseh trains no network\), expected the network"):
+    with pytest.raises(InputError, match=r"found neither imgnet.keras nor encoder.npz \(a run of dseh by an earlier version, or"):
         ask(image)

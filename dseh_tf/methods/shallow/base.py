@@ -7,19 +7,19 @@ and centred by the training mean, as is usual for these baselines on deep featur
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import scipy.linalg
 import scipy.sparse.linalg
 
-from dseh_tf.arrays import unit_rows
 from dseh_tf.data import RetrievalDataset, Split
-from dseh_tf.data.retrieval_dataset import as_split
+from dseh_tf.encoding.inputs import checked_rows, image_shape
+from dseh_tf.encoding.shallow import BLOCK_ROWS, Rows, ShallowEncoder
 from dseh_tf.errors import InputError
-from dseh_tf.methods.base import Fitted, check_features, input_matrix, training_split
+from dseh_tf.methods.base import Fitted, training_split
 
-BLOCK_ROWS = 4096
 _ROUNDING = 8 * np.finfo(np.float32).eps  # equal numbers may differ by this share after their rows are scaled
 
 log = logging.getLogger(__name__)
@@ -40,25 +40,14 @@ def training_rows(dataset: RetrievalDataset) -> np.ndarray:
     return checked_rows(training_split(dataset), "train")
 
 
-def checked_rows(split: Split, part: str, width: int | None = None) -> np.ndarray:
-    """float32 [n, d] of a split; InputError on a value that is not finite (row and column named), another width or no row."""
-    if not len(split):
-        raise InputError(f"{part} rows: found none, expected at least one")
-    x = input_matrix(split)
-    check_features(x, split.ids, part, width)
-    return x
-
-
-class Preparation:
+class Preparation(Rows):
     """Row scaling and centring, learnt on the training rows.
 
-    normalise: divide each row by its length first (no scaling where False). mean: float64 [d].
     constant: how many columns have one value in all training rows; they carry nothing and centre to zero.
     """
 
     def __init__(self, train: np.ndarray, normalise: bool) -> None:
-        self.normalise = normalise
-        self.width = train.shape[1]
+        super().__init__(normalise, np.zeros(train.shape[1]))
         self.constant = int((train.max(axis=0) == train.min(axis=0)).sum())
         if len(train) < 2 or self.constant == self.width:
             raise InputError(f"train features: found {len(train)} equal rows, expected at least two that differ")
@@ -74,32 +63,18 @@ class Preparation:
             )
         self.mean = total / len(train)
 
-    def scaled(self, x: np.ndarray) -> np.ndarray:
-        """float32 [n, d], rows of unit length where asked, not centred."""
-        return unit_rows(x) if self.normalise else x
-
-    def centred(self, x: np.ndarray) -> np.ndarray:
-        """float64 [n, d], scaled and centred by the training mean."""
-        return self.scaled(x).astype(np.float64) - self.mean
-
-    def projected(self, x: np.ndarray, directions: np.ndarray) -> np.ndarray:
-        """float64 [n, p]: the centred rows times directions [d, p], block by block."""
-        out = np.empty((len(x), directions.shape[1]))
-        for start in range(0, len(x), BLOCK_ROWS):
-            out[start : start + BLOCK_ROWS] = self.centred(x[start : start + BLOCK_ROWS]) @ directions
-        return out
-
 
 class ShallowFitted(Fitted):
-    """A fitted shallow method: `project` turns raw rows [b, d] into real values [b, K], whose signs are the code.
+    """A fitted shallow method: its encoder, and what was found out of the ordinary.
 
     Rows are read, checked and encoded in blocks, so a database need not fit in memory once per step.
     """
 
-    def __init__(self, bits: int, width: int, project: Callable[[np.ndarray], np.ndarray]) -> None:
-        super().__init__(bits)
-        self.width = width
-        self.project = project
+    encoder_file = "encoder.npz"
+
+    def __init__(self, encoder: ShallowEncoder) -> None:
+        super().__init__(encoder.bits)
+        self.encoder = encoder
 
     def encode(self, split: Split, modality: str = "image") -> np.ndarray:
         """int8 ±1 [n, K] of a split, or of an array of features [n, d] or images uint8 [n, height, width, 3].
@@ -108,12 +83,11 @@ class ShallowFitted(Fitted):
         """
         if modality != "image":
             raise InputError(f"modality: found {modality!r}, expected 'image': this method encodes images or features")
-        split = as_split(split)
-        codes = np.empty((len(split), self.bits), np.int8)
-        for start in range(0, len(split), BLOCK_ROWS):
-            rows = np.arange(start, min(start + BLOCK_ROWS, len(split)))
-            codes[rows] = signs(self.project(checked_rows(split.take(rows), "encoded", self.width)))
-        return codes
+        return self.encoder.encode(split)
+
+    def save(self, path: Path) -> None:
+        """Writes the encoder to one npz file; `dseh_tf.encoding.shallow.load` reads it in any process."""
+        self.encoder.save(path)
 
     def note(self, text: str) -> None:
         """Logs what was done out of the ordinary and keeps it in `results["notes"]`."""
@@ -121,9 +95,9 @@ class ShallowFitted(Fitted):
         self.results.setdefault("notes", []).append(text)
 
 
-def shallow_fitted(bits: int, preparation: Preparation, project: Callable[[np.ndarray], np.ndarray]) -> ShallowFitted:
-    """The fitted method, with a note where training columns were constant."""
-    fitted = ShallowFitted(bits, preparation.width, project)
+def shallow_fitted(train: Split, preparation: Preparation, kind: type[ShallowEncoder], **arrays: Any) -> ShallowFitted:
+    """The fitted method whose encoder is `kind` with these arrays; with a note where training columns were constant."""
+    fitted = ShallowFitted(kind(rows=preparation, image_shape=image_shape(train), **arrays))
     if preparation.constant:
         fitted.note(
             f"{preparation.constant} of {preparation.width} feature columns are constant in training and carry nothing"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,6 +11,7 @@ import scipy.sparse.linalg
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from dseh_tf.data import RetrievalDataset
+from dseh_tf.encoding.shallow import LEVELS, Trees, levels
 from dseh_tf.methods.base import Method
 from dseh_tf.methods.shallow.base import (
     Preparation,
@@ -22,7 +24,15 @@ from dseh_tf.methods.shallow.base import (
 )
 from dseh_tf.methods.shallow.kernels import LabelSimilarity, labelled_subset
 
-LEVELS = 255  # feature values are quantised to eight bits, as in the release: trees then need no binning of their own
+# Of scikit-learn's nodes.
+_NODE = {
+    "leaf": "is_leaf",
+    "feature": "feature_idx",
+    "threshold": "num_threshold",
+    "left": "left",
+    "right": "right",
+    "value": "value",
+}
 
 
 @dataclass(frozen=True)
@@ -78,10 +88,7 @@ class FastH(Method):
         projected = preparation.projected(train[used], directions)
         lowest, step = projected.min(axis=0), np.ptp(projected, axis=0) / LEVELS
 
-        def levels(x: np.ndarray) -> np.ndarray:
-            return np.clip((preparation.projected(x, directions) - lowest) // step, 0, LEVELS - 1).astype(np.float32)
-
-        inputs = levels(train[used])
+        inputs = levels(projected, lowest, step)
         labels = dataset.train.labels[used]
         similarity = LabelSimilarity(labels)
         blocks = similar_blocks(labels, cfg.block_rows, random_stream(self.seed, 2))
@@ -106,13 +113,8 @@ class FastH(Method):
             exact.append(solved)
             inferred.append(target.astype(np.int8))
 
-        def project(x: np.ndarray) -> np.ndarray:
-            seen = levels(x)
-            return np.stack(
-                [np.full(len(seen), t) if isinstance(t, float) else t.decision_function(seen) for t in trees], axis=1
-            )
-
-        fitted = shallow_fitted(self.bits, preparation, project)
+        arrays = {"directions": directions, "lowest": lowest, "step": step, **tree_arrays(trees)}
+        fitted = shallow_fitted(dataset.train, preparation, Trees, **arrays)
         if directions.shape[1] < cfg.components:
             fitted.note(f"{directions.shape[1]} principal directions, all there are, instead of {cfg.components}")
         if n < len(train):
@@ -132,6 +134,35 @@ def _boosted_trees(cfg: FastHSettings, seed: int) -> HistGradientBoostingClassif
         early_stopping=False,
         random_state=seed,
     )
+
+
+def tree_arrays(trees: Sequence[HistGradientBoostingClassifier | float]) -> dict[str, np.ndarray]:
+    """The nodes of all trees in the arrays of `Trees`; a number stands for a bit without trees that always has it.
+
+    scikit-learn keeps them in a private place (scikit-learn/scikit-learn:_hist_gradient_boosting/predictor.py); its own
+    `decision_function` adds the leaves in the same order.
+    """
+    counts, baseline, nodes = [], [], []
+    for tree in trees:
+        constant = isinstance(tree, float)
+        baseline.append(tree if constant else tree._baseline_prediction.item())
+        predictors = [] if constant else [predictor for (predictor,) in tree._predictors]
+        counts.append(len(predictors))
+        nodes += [predictor.nodes for predictor in predictors]
+    roots = np.cumsum([0, *map(len, nodes)])
+    first = np.repeat(roots[:-1], np.diff(roots))
+    every = {name: np.concatenate([n[field] for n in nodes]) if nodes else np.zeros(0) for name, field in _NODE.items()}
+    leaf = every["leaf"].astype(bool)
+    return {
+        "baseline": np.array(baseline),
+        "first_tree": np.cumsum([0, *counts]).astype(np.int64),
+        "roots": roots[:-1].astype(np.int64),
+        "feature": np.where(leaf, 0, every["feature"]).astype(np.int64),
+        "threshold": np.where(leaf, 0, every["threshold"]).astype(np.float64),
+        "left": np.where(leaf, -1, first + every["left"]).astype(np.int64),
+        "right": np.where(leaf, -1, first + every["right"]).astype(np.int64),
+        "value": every["value"].astype(np.float64),
+    }
 
 
 def similar_blocks(labels: np.ndarray, most: int, rng: np.random.Generator) -> list[np.ndarray]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.linalg
 
-from dseh_tf.data import RetrievalDataset
+from dseh_tf.data import RetrievalDataset, Split
+from dseh_tf.encoding.shallow import Projection
 from dseh_tf.methods.base import Method
 from dseh_tf.methods.shallow.base import (
     Preparation,
@@ -48,19 +49,21 @@ class ITQ(Method):
         train = training_rows(dataset)
         preparation = Preparation(train, self.settings.normalise)
         directions, _ = principal_directions(train, preparation, self.bits)
-        return fit_rotated(self, train, preparation, directions, f"the {directions.shape[1]} principal directions")
+        return fit_rotated(self, dataset.train, train, preparation, directions, f"the {directions.shape[1]} principal directions")
 
 
 def fit_rotated(
-    method: Method, train: np.ndarray, preparation: Preparation, directions: np.ndarray, source: str
+    method: Method, split: Split, train: np.ndarray, preparation: Preparation, directions: np.ndarray, source: str
 ) -> ShallowFitted:
-    """Rotates the projections on `directions` [d, p], p <= K. `source` names them where there are fewer than bits."""
+    """Rotates the projections of `train`, the rows of `split`, on `directions` [d, p], p <= K.
+
+    `source` names the directions where there are fewer than bits.
+    """
     values = preparation.projected(train, directions)
     values /= values.std()  # one factor for all columns: it changes no code, and makes errors comparable
     start = random_orthogonal(random_stream(method.seed), method.bits)[: values.shape[1]]
     rotation, errors = learn_rotation(values, start, method.settings.iterations)
-    projection = directions @ rotation
-    fitted = shallow_fitted(method.bits, preparation, lambda x: preparation.centred(x) @ projection)
+    fitted = shallow_fitted(split, preparation, Projection, weights=directions @ rotation)
     if values.shape[1] < method.bits:
         fitted.note(f"{method.bits} bits from {source}, all there are: rotated as a tight frame over all bits")
     fitted.directions, fitted.rotation = directions, rotation

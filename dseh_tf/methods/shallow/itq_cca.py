@@ -51,7 +51,7 @@ class ITQCCA(Method):
         directions, correlations = directions[:, : self.bits], correlations[: self.bits]
         scaled = directions * scalings[self.settings.scaling](correlations)
         source = f"the {len(correlations)} canonical directions of {dataset.classes} classes"
-        fitted = fit_rotated(self, train, preparation, scaled, source)
+        fitted = fit_rotated(self, dataset.train, train, preparation, scaled, source)
         fitted.results["correlations"] = correlations.tolist()
         fitted.canonical = directions
         return fitted

@@ -4,17 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dseh_tf.methods.shallow.base import BLOCK_ROWS
-
-
-def squared_distances(x: np.ndarray, anchors: np.ndarray) -> np.ndarray:
-    """float64 [n, m] of squared Euclidean distances, none below zero."""
-    x, anchors = x.astype(np.float64), anchors.astype(np.float64)
-    distances = x @ anchors.T
-    distances *= -2
-    distances += np.einsum("id,id->i", x, x)[:, None]
-    distances += np.einsum("id,id->i", anchors, anchors)
-    return np.maximum(distances, 0, out=distances)
+from dseh_tf.encoding.shallow import BLOCK_ROWS, squared_distances
 
 
 def blockwise_squared_distances(x: np.ndarray, anchors: np.ndarray) -> np.ndarray:

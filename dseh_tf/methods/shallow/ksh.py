@@ -10,6 +10,7 @@ import scipy.linalg
 from scipy.special import expit
 
 from dseh_tf.data import RetrievalDataset
+from dseh_tf.encoding.shallow import CentredKernel, rbf
 from dseh_tf.errors import InputError
 from dseh_tf.methods.base import Method
 from dseh_tf.methods.shallow.base import Preparation, ShallowFitted, random_stream, shallow_fitted, signs, training_rows
@@ -18,7 +19,6 @@ from dseh_tf.methods.shallow.kernels import (
     blockwise_squared_distances,
     choose_anchors,
     labelled_subset,
-    squared_distances,
 )
 
 
@@ -66,7 +66,7 @@ class KSH(Method):
         width = cfg.width_factor * distances.mean()
         if not width:
             raise InputError("train features: found no distance between any two rows, expected rows that differ more")
-        phi = np.exp(distances / (-2 * width))
+        phi = rbf(distances, -2 * width)
         centre = phi.mean(axis=0)
 
         used = labelled_subset(dataset.train.labels, cfg.labelled, random_stream(self.seed, 1))
@@ -74,10 +74,8 @@ class KSH(Method):
         similarity = LabelSimilarity(dataset.train.labels[used])
         projections, trace, refined = fit_bits(phi, similarity, self.bits, cfg.iterations, cfg.tolerance)
 
-        def project(x: np.ndarray) -> np.ndarray:
-            return (np.exp(squared_distances(preparation.scaled(x), anchors) / (-2 * width)) - centre) @ projections
-
-        fitted = shallow_fitted(self.bits, preparation, project)
+        arrays = {"anchors": anchors, "divisor": -2 * width, "centre": centre, "weights": projections}
+        fitted = shallow_fitted(dataset.train, preparation, CentredKernel, **arrays)
         if len(used) < len(train):
             fitted.note(f"{len(used)} of {len(train)} training rows, drawn at random, make up the pairwise objective")
         fitted.results["objective"] = trace

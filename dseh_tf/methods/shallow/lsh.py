@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dseh_tf.data import RetrievalDataset
+from dseh_tf.encoding.shallow import Projection
 from dseh_tf.methods.base import Method
 from dseh_tf.methods.shallow.base import Preparation, ShallowFitted, random_stream, shallow_fitted, training_rows
 
@@ -30,6 +31,6 @@ class LSH(Method):
         """Takes the mean of the training rows; the directions depend on the seed alone."""
         preparation = Preparation(training_rows(dataset), self.settings.normalise)
         directions = random_stream(self.seed).standard_normal((preparation.width, self.bits))
-        fitted = shallow_fitted(self.bits, preparation, lambda x: preparation.centred(x) @ directions)
+        fitted = shallow_fitted(dataset.train, preparation, Projection, weights=directions)
         fitted.directions = directions
         return fitted

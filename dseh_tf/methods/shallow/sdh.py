@@ -9,10 +9,11 @@ import numpy as np
 import scipy.linalg
 
 from dseh_tf.data import RetrievalDataset
+from dseh_tf.encoding.shallow import BiasedKernel, rbf, with_ones
 from dseh_tf.errors import InputError
 from dseh_tf.methods.base import Method
 from dseh_tf.methods.shallow.base import Preparation, ShallowFitted, random_stream, shallow_fitted, signs, training_rows
-from dseh_tf.methods.shallow.kernels import blockwise_squared_distances, choose_anchors, squared_distances
+from dseh_tf.methods.shallow.kernels import blockwise_squared_distances, choose_anchors
 
 _NOTHING = 1e-9  # kernel values below it are no more than the ridge takes away
 
@@ -57,11 +58,9 @@ class SDH(Method):
         preparation = Preparation(train, cfg.normalise)
         anchors = preparation.scaled(choose_anchors(train, cfg.anchors, random_stream(self.seed)))
 
-        def features(distances: np.ndarray) -> np.ndarray:
-            return np.hstack([np.exp(distances / (-2 * cfg.width**2)), np.ones((len(distances), 1))])
-
+        divisor = -2 * cfg.width**2
         distances = blockwise_squared_distances(preparation.scaled(train), anchors)
-        phi = features(distances)
+        phi = with_ones(rbf(distances, divisor))
         check_kernel(phi[:, :-1], cfg.width, float(np.sqrt(distances.mean())))
         labels = dataset.train.labels.astype(np.float64)
         codes = signs(random_stream(self.seed, 1).standard_normal((len(train), self.bits))).astype(np.float64)
@@ -83,10 +82,8 @@ class SDH(Method):
             kernel_weights = scipy.linalg.cho_solve(gram, phi.T @ codes)
             trace.append(objective())
 
-        def project(x: np.ndarray) -> np.ndarray:
-            return features(squared_distances(preparation.scaled(x), anchors)) @ kernel_weights
-
-        fitted = shallow_fitted(self.bits, preparation, project)
+        arrays = {"anchors": anchors, "divisor": divisor, "weights": kernel_weights}
+        fitted = shallow_fitted(dataset.train, preparation, BiasedKernel, **arrays)
         fitted.results["objective"] = trace
         fitted.codes, fitted.label_weights, fitted.kernel_weights = codes.astype(np.int8), label_weights, kernel_weights
         fitted.phi = phi

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dseh_tf.data import RetrievalDataset
+from dseh_tf.encoding.shallow import Sinusoids
 from dseh_tf.methods.base import Method
 from dseh_tf.methods.shallow.base import Preparation, ShallowFitted, principal_directions, shallow_fitted, training_rows
 
@@ -36,13 +37,9 @@ class SH(Method):
         projected = preparation.projected(train, directions)
         lowest, span = projected.min(axis=0), np.ptp(projected, axis=0)
         modes = sinusoid_modes(span, self.bits)
-        dimension, frequency = modes[:, 0], np.pi * modes[:, 1] / span[modes[:, 0]]
-
-        def project(x: np.ndarray) -> np.ndarray:
-            values = (preparation.centred(x) @ directions - lowest)[:, dimension]
-            return np.sin(frequency * values + np.pi / 2)
-
-        fitted = shallow_fitted(self.bits, preparation, project)
+        frequency = np.pi * modes[:, 1] / span[modes[:, 0]]
+        arrays = {"directions": directions, "lowest": lowest, "direction": modes[:, 0], "frequency": frequency}
+        fitted = shallow_fitted(dataset.train, preparation, Sinusoids, **arrays)
         if directions.shape[1] < self.bits:
             fitted.note(
                 f"{self.bits} bits from {directions.shape[1]} principal directions, all the training rows have: "

@@ -7,6 +7,7 @@ import pytest
 
 from dseh_tf.data import RetrievalDataset, Split
 from dseh_tf.data.retrieval_dataset import FileImages
+from dseh_tf.encoding import shallow as encoders
 from dseh_tf.errors import InputError
 from dseh_tf.methods import METHODS
 from dseh_tf.methods.base import input_matrix
@@ -57,7 +58,7 @@ def test_a_row_has_the_same_code_alone_and_among_others(method, monkeypatch):
     fitted = make(method).fit(data)
     whole = fitted.encode(data.query)
     np.testing.assert_array_equal(whole[7:8], fitted.encode(data.query.take(np.array([7]))))
-    monkeypatch.setattr(shallow, "BLOCK_ROWS", 13)
+    monkeypatch.setattr(encoders, "BLOCK_ROWS", 13)
     np.testing.assert_array_equal(whole, fitted.encode(data.query))
 
 

@@ -2,8 +2,10 @@ import itertools
 
 import numpy as np
 import pytest
+from sklearn.ensemble import HistGradientBoostingClassifier
 
-from dseh_tf.methods.shallow.fasth import FastH, infer_bit, leading_signs, similar_blocks, solve_block
+from dseh_tf.encoding.tree_sums import tree_sums
+from dseh_tf.methods.shallow.fasth import FastH, infer_bit, leading_signs, similar_blocks, solve_block, tree_arrays
 from dseh_tf.methods.shallow.kernels import LabelSimilarity, ksh_loss
 from tests.methods.toy import clusters, dense_similarity
 
@@ -93,3 +95,18 @@ def test_one_label_for_all_gives_constant_bits():
     data.train.labels[:] = [1, 0, 0, 0]
     codes = FastH(bits=3, rounds=3).fit(data).encode(data.query)
     assert (codes == codes[0]).all()
+
+
+def test_the_encoder_adds_the_trees_as_scikit_learn_does():
+    """Bit for bit; a bit that is constant in training has no tree."""
+    rng = np.random.default_rng(3)
+    inputs = rng.integers(0, 255, (300, 4)).astype(np.float32)
+    trees = []
+    for rounds, depth in ((1, 1), (30, 3)):
+        model = HistGradientBoostingClassifier(max_iter=rounds, max_depth=depth, early_stopping=False)
+        trees.append(model.fit(inputs, np.where(inputs[:, 0] + 40 * rng.standard_normal(300) > inputs[:, 1], 1.0, -1.0)))
+    arrays = tree_arrays([trees[0], -1.0, trees[1]])
+    found = tree_sums(inputs, **arrays)
+    for column, tree in ((0, trees[0]), (2, trees[1])):
+        np.testing.assert_array_equal(found[:, column], tree.decision_function(inputs))
+    assert (found[:, 1] == -1).all() and len(np.unique(found[:, 2])) > 20

@@ -1,0 +1,215 @@
+"""The encoder of a finished run: any images to codes, through the trunk that config.json names.
+
+    from dseh_tf import load_run
+    codes = load_run("runs/x").encode(["a.jpg", array])
+
+TensorFlow is loaded where the run has a network or a frozen backbone, and not before it is needed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from dseh_tf.data import Split
+from dseh_tf.data.files import expanded
+from dseh_tf.encoding import shallow
+from dseh_tf.encoding.inputs import ResizedImages, split_of
+from dseh_tf.encoding.trunk import Trunk, check_trunk_files, frozen_trunk, moved_trunk, trunk_of
+from dseh_tf.errors import InputError
+from dseh_tf.files import replacing, write_text
+from dseh_tf.retrieval import sign
+from dseh_tf.runs import read_config
+
+if TYPE_CHECKING:
+    from dseh_tf.encoding.features import TrunkFeatures
+    from dseh_tf.models.backbones import Backbone
+
+NETWORK, ARRAYS = "imgnet.keras", "encoder.npz"  # what a trained method leaves in a run folder, and a shallow one
+BACKBONE = "backbone.keras"  # a frozen backbone, where `RunEncoder.save` put it
+_KEPT = ("dataset", "method", "bits", "seed", "settings", "trunk", "trunk_files", "features")  # of config.json
+_BLOCK_ROWS = shallow.BLOCK_ROWS  # the features of so many images are in memory at a time
+
+
+class Encoder(Protocol):
+    """What a method's own part is: `ShallowEncoder` or `NetworkEncoder`."""
+
+    @property
+    def bits(self) -> int: ...
+
+    def values(self, split: Split) -> Iterator[np.ndarray]:
+        """Yields the real values before their signs, [b, K]."""
+        ...
+
+    def save(self, path: Path) -> None:
+        """Writes one file that `load_encoder` reads."""
+        ...
+
+
+class RunEncoder:
+    """Images, or features of the run's backbone, to codes.
+
+    Attributes:
+        config: The content of config.json.
+        bits: Code length K.
+        trunk: The network below the method's own part.
+        encoder: The method's own part.
+        held: The file of a frozen backbone in the run folder; None where config.json says where it is.
+    """
+
+    def __init__(self, config: Mapping[str, Any], trunk: Trunk, encoder: Encoder, held: Path | None = None) -> None:
+        self.config, self.trunk, self.encoder, self.held = config, trunk, encoder, held
+        self.bits: int = config["bits"]
+        self._features: TrunkFeatures | None = None
+
+    def encode(self, items: Any) -> np.ndarray:
+        """int8 ±1 [n, K]; `dseh_tf.retrieval.pack` makes them uint8 [n, ceil(K / 8)]. No label is needed.
+
+        Args:
+            items: A list of paths and images uint8 [height, width, 3], RGB, mixed and of any sizes; or an array of images
+                uint8 [n, height, width, 3]; or features of the run's backbone, floating, [n, d]; or a Split, whose features
+                are taken where it has them. Images are resized as the run's were.
+
+        Raises:
+            InputError: Anything else; a file that is no image; features of another width, or not finite; a backbone that
+                is not where it was, or is another one.
+        """
+        return np.concatenate([sign(values) for values in self._values(items)])
+
+    def outputs(self, items: Any) -> np.ndarray:
+        """The real values [n, K] whose signs are the codes. Takes and raises what `encode` does."""
+        return np.concatenate(list(self._values(items)))
+
+    def save(self, folder: Path | str) -> None:
+        """Writes a folder that `load_run` reads on any machine: the encoder with its frozen backbone.
+
+        Args:
+            folder: A new or empty folder.
+
+        Raises:
+            InputError: A folder that holds something, or a backbone that is not where it was or is another one.
+        """
+        folder = expanded(Path(folder))
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise InputError(f"{folder}: found files, expected a new or empty folder")
+        backbone = self._backbone() if self.trunk.kind == "features" else None
+        folder.mkdir(parents=True, exist_ok=True)
+        if backbone is not None:
+            with replacing(folder / BACKBONE) as partial:
+                backbone.model.save(partial)
+        self.encoder.save(folder / (ARRAYS if isinstance(self.encoder, shallow.ShallowEncoder) else NETWORK))
+        kept = {name: self.config[name] for name in _KEPT if name in self.config}
+        write_text(folder / "config.json", json.dumps(kept, indent=1) + "\n")
+
+    def _backbone(self) -> Backbone:
+        """The frozen backbone: of the run folder, or made again as config.json says."""
+        if self.held is None:
+            return frozen_trunk(self.config, self.trunk)
+        from dseh_tf.encoding.network import load_network
+        from dseh_tf.models.backbones import Backbone
+
+        size = self.trunk.image_size
+        model = load_network(self.held)
+        if getattr(model, "input_shape", None) != (None, size, size, 3) or len(model.output_shape) != 2:
+            raise InputError(f"{self.held}: found another network, expected one from images of {size} pixels to a vector")
+        return Backbone(self.trunk.backbone, model, size, pretrained=True, trained=False)
+
+    def _values(self, items: Any) -> Iterator[np.ndarray]:
+        split = split_of(items)
+        if split.features is None and split.images is not None:
+            if self.trunk.kind == "features":
+                for block in self._feature_blocks(split):
+                    yield from self.encoder.values(block)
+                return
+            shape = getattr(self.encoder, "image_shape", None)
+            if shape is not None:
+                split = replace(split, images=ResizedImages(split.images, shape))
+        yield from self.encoder.values(split)
+
+    def _feature_blocks(self, split: Split) -> Iterator[Split]:
+        """Yields the rows with features instead of images."""
+        from dseh_tf.encoding.features import TrunkFeatures
+
+        if self._features is None:
+            self._features = TrunkFeatures(self._backbone())
+        for start in range(0, len(split), _BLOCK_ROWS):
+            rows = split.take(np.arange(start, min(start + _BLOCK_ROWS, len(split))))
+            yield replace(rows, images=None, features=np.concatenate(list(self._features(rows.images))))
+
+
+def encoder_file(folder: Path | str, config: Mapping[str, Any] | None = None) -> Path:
+    """The file that holds the encoder of a run. Raises InputError where there is none. No TensorFlow is loaded."""
+    folder = Path(folder)
+    for name in (NETWORK, ARRAYS):
+        if (folder / name).is_file():
+            return folder / name
+    config = config or {}
+    why = ""
+    if config.get("phases") == "labnet":
+        why = " (the run trained on labels alone)"
+    elif (folder / "result.json").is_file():
+        why = f" (a run of {config.get('method')} by an earlier version, or a method without a saved encoder)"
+    raise InputError(f"{folder}: found neither {NETWORK} nor {ARRAYS}{why}, expected the encoder of a finished run")
+
+
+def load_run(folder: Path | str, backbone: Path | str | None = None, import_modules: Sequence[str] = ()) -> RunEncoder:
+    """The encoder of a finished run.
+
+    Args:
+        folder: The run folder, or one that `RunEncoder.save` wrote.
+        backbone: The file of the run's frozen backbone, or of its weights, where it is no longer where config.json says.
+        import_modules: Modules that register the layer classes of a `.keras` backbone; imported first.
+
+    Returns:
+        An object with `encode(items)`.
+
+    Raises:
+        InputError: A folder without a run that has an encoder, a damaged file in it, or another backbone than the run's.
+
+    Example:
+        >>> load_run("runs/x").encode(["a.jpg", np.zeros((48, 48, 3), np.uint8)]).shape
+        (2, 32)
+    """
+    folder = expanded(Path(folder))
+    file = encoder_file(folder, read_config(folder))
+    config = read_config(folder, ("bits", "seed", "trunk"))
+    trunk = trunk_of(config)
+    if backbone is not None:
+        if trunk.kind != "features":
+            raise InputError(f"backbone: found {backbone}, but {file.name} of this run holds its backbone, expected none")
+        trunk = moved_trunk(config, trunk, expanded(Path(backbone)))
+        check_trunk_files(config, trunk)
+    if import_modules:
+        from dseh_tf.models.backbones.keras_file import import_modules as imported
+
+        imported(import_modules)
+    encoder = load_encoder(file)
+    if encoder.bits != config["bits"]:
+        raise InputError(f"{file}: found {encoder.bits} bits, expected {config['bits']} as in config.json")
+    held = folder / BACKBONE
+    return RunEncoder(config, trunk, encoder, held if backbone is None and held.is_file() else None)
+
+
+def load_encoder(file: Path | str) -> Encoder:
+    """What the `save` of a fitted method wrote, by its suffix: `.npz` of a shallow method, `.keras` of a network.
+
+    Raises:
+        InputError: A file that is missing or damaged, or holds something else.
+    """
+    file = expanded(Path(file))
+    if file.suffix != ".keras":
+        return shallow.load(file)
+    from dseh_tf.encoding.network import NetworkEncoder, load_network
+
+    network = load_network(file)
+    if len(network.inputs or ()) != 1 or len(network.inputs[0].shape) not in (2, 4):
+        raise InputError(f"{file}: found a network of another input, expected one of images or features")
+    encoder = NetworkEncoder(network, network.inputs[0].shape[1] if len(network.inputs[0].shape) == 4 else None)
+    if not encoder.bits:
+        raise InputError(f"{file}: found a network without the output 'logits', expected the network of a run")
+    return encoder

@@ -1,0 +1,89 @@
+"""The encoder that a run leaves behind: shallow methods on raw images and on a frozen backbone, through `load_run`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from absl import flags
+
+from dseh_tf import load_run
+from dseh_tf.data.decoding import decode_file
+from dseh_tf.errors import InputError
+from dseh_tf.retrieval import load_codes, pack
+from experiments import program, query
+from tests.experiments.test_extract_features import network  # noqa: F401  a fixture
+from tests.experiments.test_quantization_gap import gap, numbers  # noqa: F401  a fixture
+
+
+def ask(capsys, *arguments: str) -> str:
+    values = flags.FlagValues()
+    query.define_flags(values)
+    left = program.parsed(["query", *map(str, arguments)], values)
+    capsys.readouterr()
+    query.main(left, values)
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("method", [["--method=itq"], ["--method=ksh", "--set=anchors=40"]], ids=["itq", "ksh"])
+@pytest.mark.parametrize("frozen", [False, True], ids=["pixels", "backbone"])
+def test_a_shallow_run_is_queried(run, gap, lists, network, tmp_path, method, frozen, capsys, result):  # noqa: F811
+    """Paths and arrays of the run's own queries have the run's codes; the program finds what these codes find."""
+    workdir = tmp_path / "run"
+    trunk = [f"--backbone={network}", "--image_size=12"] if frozen else []
+    data = ["--dataset=image_lists", f"--lists_dir={lists}", f"--data_dir={tmp_path / 'data'}"]
+    run(*data, *method, "--bits=8", *trunk, f"--workdir={workdir}")
+    assert (workdir / "encoder.npz").exists() and not (workdir / "imgnet.keras").exists()
+    codes = load_codes(workdir / "codes.npz")
+    paths = [lists / name for name in codes.query_ids]
+    mixed = [decode_file(path) if row % 2 else path for row, path in enumerate(paths)]
+    encoder = load_run(workdir)
+    np.testing.assert_array_equal(pack(encoder.encode(mixed)), codes.query_codes)
+    assert encoder.encode([np.zeros((31, 7, 3), np.uint8)]).shape == (1, 8)
+
+    printed = ask(capsys, f"--workdir={workdir}", paths[0], "--top=2").splitlines()
+    distances = np.unpackbits(codes.database_codes ^ codes.query_codes[0], axis=1).sum(axis=1)
+    nearest = np.argsort(distances, kind="stable")[:2]
+    assert printed[:3] == [str(paths[0]), *(f"  {distances[row]:3d}  {codes.database_ids[row]}" for row in nearest)]
+    found = numbers(gap(workdir))
+    assert found["MAP of the codes"] == pytest.approx(result(workdir)["map"], abs=6e-5)
+    assert found["MAP of the outputs"] != found["MAP of the codes"]
+
+
+def test_a_backbone_that_moved(run, lists, network, tmp_path, capsys):  # noqa: F811
+    """Named by `backbone=` and --backbone; only the run's own file is taken."""
+    first, moved, workdir = tmp_path / "trunk.keras", tmp_path / "elsewhere.keras", tmp_path / "run"
+    first.write_bytes(network.read_bytes())
+    data = ["--dataset=image_lists", f"--lists_dir={lists}", f"--data_dir={tmp_path / 'data'}"]
+    run(*data, "--method=lsh", "--bits=8", f"--backbone={first}", "--image_size=12", f"--workdir={workdir}")
+    codes = load_codes(workdir / "codes.npz")
+    image = lists / codes.query_ids[0]
+    shutil.move(first, moved)
+    with pytest.raises(InputError, match=r"trunk\.keras: found no such file, expected the backbone that the run was made with"):
+        load_run(workdir).encode([image])
+    np.testing.assert_array_equal(pack(load_run(workdir, backbone=moved).encode([image])), codes.query_codes[:1])
+    assert "distance" in ask(capsys, f"--workdir={workdir}", image, f"--backbone={moved}")
+    load_run(workdir, backbone=moved).save(tmp_path / "alone")
+    with pytest.raises(InputError, match="alone: found files, expected a new or empty folder"):
+        load_run(workdir, backbone=moved).save(tmp_path / "alone")
+    moved.write_bytes(network.read_bytes()[:-1])
+    with pytest.raises(InputError, match=r"elsewhere\.keras: found another file, expected the backbone that the run was made"):
+        load_run(workdir, backbone=moved)
+    moved.unlink()
+    assert sorted(path.name for path in (tmp_path / "alone").iterdir()) == ["backbone.keras", "config.json", "encoder.npz"]
+    np.testing.assert_array_equal(pack(load_run(tmp_path / "alone").encode([image])), codes.query_codes[:1])
+
+
+def test_runs_without_an_encoder(run, label_lists, tmp_path, capsys):
+    """Labels alone; and a shallow run of an earlier version, which did not save its encoder."""
+    workdir = tmp_path / "run"
+    run("--dataset=image_lists", f"--lists_dir={label_lists}", "--phases=labnet", "--labnet_epochs=1", "--rounds=1",
+        "--bits=8", "--set=labnet_width=32", f"--workdir={workdir}")  # fmt: skip
+    with pytest.raises(InputError, match=r"found neither imgnet\.keras nor encoder\.npz \(the run trained on labels alone\)"):
+        load_run(workdir)
+    config = json.loads((workdir / "config.json").read_text())
+    (workdir / "config.json").write_text(json.dumps({**config, "phases": "all", "method": "itq"}))
+    with pytest.raises(InputError, match=r"found neither .* \(a run of itq by an earlier version, or a method without a saved"):
+        load_run(workdir)
