@@ -23,14 +23,9 @@ class Problem:
     reason: str
     unfinished: bool = False
 
-    @property
-    def _reason(self) -> str:
-        """The reason without the folder, which the line begins with."""
-        return self.reason.replace(f"{self.folder}/", "").removeprefix(f"{self.folder}: ")
-
     def __str__(self) -> str:
         kind = "unfinished" if self.unfinished else "skipped"
-        return f"{self.folder}: {kind}: {self._reason}"
+        return f"{self.folder}: {kind}: {self.reason.replace(f'{self.folder}/', '')}"
 
 
 @dataclass(frozen=True)
@@ -98,8 +93,10 @@ def read_runs(root: Path, needs: tuple[str, ...] = ()) -> Runs:
     for folder in folders:
         try:
             found.append(read_run(folder, needs))
+        except UnfinishedRun:
+            problems.append(Problem(folder, "found no result.json", unfinished=True))
         except InputError as error:
-            problems.append(Problem(folder, str(error), unfinished=isinstance(error, UnfinishedRun)))
+            problems.append(Problem(folder, str(error)))
     found, notes = _without_trials(found)
     kept = []
     for run in _told_apart(found):

@@ -6,7 +6,7 @@ the programs and figures that print it do not fail on it.
 Formats of `config.json`, by its field `format`:
 
 1. Folders written before the field existed. They have no `identity`.
-2. `identity` is a digest of all fields that must be equal for a run to be resumed (`resolved`).
+2. `identity` is required: a digest of all fields that must be equal for a run to be resumed (`resolved`).
 """
 
 from __future__ import annotations
@@ -189,6 +189,8 @@ def _check_format(path: Path, number: Any) -> None:
 
 def _check_identity(path: Path, config: Mapping[str, Any]) -> None:
     if "identity" not in config:
+        if config.get("format", 1) > 1:
+            raise _error(path, "identity", None, "a text")
         return
     try:
         expected = identity(config)

@@ -8,10 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dseh_tf.errors import InputError
+from dseh_tf.files import json_text, write_json
 from dseh_tf.runs import identity, read_config
-from dseh_tf.runs.schema import FREE, stamped
+from dseh_tf.runs.schema import FREE, resolved, stamped
+from tests.damage import examples, odd_json
 
 CONFIG = {"method": "itq", "bits": 8, "settings": {"rate": 0.1, "epochs": (3, 2)}, "lists_dir": "a", "python": "3.11"}
 
@@ -30,8 +34,6 @@ def test_identity_is_the_digest_of_the_fields_that_are_not_free():
 def test_identity_before_and_after_the_file(tmp_path):
     config = {**CONFIG, "settings": {"rate": np.float64(0.1), "epochs": (3, 2), "seen": {3, 1, 2}}, "data": {"root": Path("x")}}
     config["settings"]["count"] = np.int64(7)
-    from dseh_tf.files import write_json
-
     write_json(tmp_path / "config.json", stamped(config))
     assert read_config(tmp_path)["identity"] == identity(config) == identity(read_config(tmp_path))
     assert identity(dict(reversed(list(config.items())))) == identity(config)
@@ -77,6 +79,23 @@ def test_a_file_that_was_changed_by_hand(tmp_path):
         read_config(_write(tmp_path, {**stamped(CONFIG), "bits": 16}))
     with pytest.raises(InputError, match="identity: found 3, expected a text"):
         read_config(_write(tmp_path, {**stamped(CONFIG), "identity": 3}))
+    with pytest.raises(InputError, match="identity: found None, expected a text"):
+        read_config(_write(tmp_path, {"format": 2, "bits": 8}))
+
+
+@examples(200)
+@given(st.data())
+def test_what_is_read_is_what_was_written(tmp_path_factory, data):
+    """After any change to one field: one line, or the fields that decide are all as they were."""
+    changed = odd_json(data, json.loads(json_text(stamped(CONFIG))))
+    folder = _write(tmp_path_factory.mktemp("x"), changed)
+    try:
+        config = read_config(folder)
+    except InputError as error:
+        assert str(error).startswith(f"{folder / 'config.json'}: ") and "\n" not in str(error)
+    else:
+        same = resolved(config) == resolved(json.loads(json_text(CONFIG)))
+        assert same or config.get("format", 1) == 1
 
 
 def test_a_file_of_values_within_values(tmp_path):
