@@ -109,6 +109,26 @@ def write_text(path: Path | str, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def write_json(path: Path | str, value: Mapping[str, Any]) -> None:
+    """Writes an object as JSON, whole or not at all."""
+    write_text(path, json_text(value) + "\n")
+
+
+def json_text(value: Any, indent: int | None = 1) -> str:
+    """JSON of plain values, numpy scalars, paths, tuples and sets (both lists in JSON, sets sorted)."""
+    return json.dumps(value, indent=indent, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, (set, frozenset)):
+        return sorted(value)
+    raise TypeError(f"{type(value).__name__} is no JSON value")
+
+
 def write_npz(path: Path | str, arrays: Mapping[str, np.ndarray]) -> None:
     """Writes arrays to a compressed npz file, whole or not at all."""
     with replacing(path) as temporary, temporary.open("wb") as file:

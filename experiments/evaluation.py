@@ -5,18 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from dseh_tf.errors import InputError
-from dseh_tf.retrieval import code_health, load_codes
-from dseh_tf.runs import read_config, read_result, schema
+from dseh_tf.retrieval import code_health
+from dseh_tf.runs import open_run, schema
 from experiments import health
 from experiments.results import difference, metrics, reports, summary
 
 
 def print_report(workdir: Path) -> None:
     """Prints the numbers of a run folder. Raises InputError where a file is damaged, or two files are of different runs."""
-    config = read_config(workdir, ("dataset", "method", "seed"))
+    run = open_run(workdir, ("dataset", "method", "seed"), (*schema.KEYS, "map"))
+    config, before = run.config, run.result
     if config.get("phases") == "labnet" and not (workdir / "codes.npz").exists():
         raise InputError(f"{workdir}: found a run on labels alone, expected one with codes.npz")
-    codes = load_codes(workdir / "codes.npz", bits=config.get("bits"))
+    codes = run.codes
     found, unseen = reports(
         codes.query_codes,
         codes.database_codes,
@@ -27,8 +28,6 @@ def print_report(workdir: Path) -> None:
     )
     sizes = {"n_query": len(codes.query_ids), "n_database": len(codes.database_ids)}
     known = {name: config[name] for name in ("dataset", "method", "preset", "seed") if name in config}
-    finished = (workdir / "result.json").exists()
-    before = read_result(workdir, (*schema.IDENTITY, "map")) if finished else {}
     numbers = metrics(found, sizes["n_database"], unseen)
     measured = health.record({"database": code_health(codes.database_codes, codes.database_labels, codes.bits)})
     stored = before.get("code_health")

@@ -17,6 +17,7 @@ from absl import flags
 
 from dseh_tf.data import catalog
 from dseh_tf.errors import InputError, refusal
+from dseh_tf.files import json_text
 from experiments import backbone_flags, data_flags, program, run, run_data
 
 _ROWS = 200  # image files looked for, of each list
@@ -29,17 +30,39 @@ def main() -> None:
     print(json.dumps(problems))
 
 
+def resolve() -> None:
+    """Reads a JSON list of runs, as `main`; prints a JSON list of their configurations, or of the lines that refuse them."""
+    print(json_text([_of_flags(arguments, _config) for arguments in json.load(sys.stdin)], indent=None))
+
+
+def _config() -> dict[str, Any]:
+    """The configuration of the run that the flags say. The files of one data set are looked at once for all its runs."""
+    places = tuple(flags.FLAGS[name].value for name in ("dataset", "lists_dir", "images_root"))
+    if places not in _data:
+        _data[places] = run.data_config()
+    return run.config_of(run._method(), _data[places])
+
+
+_data: dict[tuple, dict[str, Any]] = {}
+
+
+def _of_flags(arguments: Sequence[str], function: Callable[[], Any]) -> Any:
+    """What `function` returns with these flags of experiments.run, or the line of its error."""
+    for name in flags.FLAGS:
+        flags.FLAGS[name].unparse()
+    try:
+        program.parsed(["run", *arguments])
+        return function()
+    except (InputError, OSError) as error:
+        return str(error) if isinstance(error, InputError) else refusal(error) or str(error)
+
+
 def _problems(runs: Sequence[Sequence[str]], check: Callable[[], None]) -> list[str]:
     """The distinct problems that `check` finds with the flags of each run; with the number of runs that have it."""
     found: dict[str, int] = {}
     for arguments in runs:
-        for name in flags.FLAGS:
-            flags.FLAGS[name].unparse()
-        try:
-            program.parsed(["run", *arguments])
-            check()
-        except (InputError, OSError) as error:
-            line = str(error) if isinstance(error, InputError) else refusal(error) or str(error)
+        line = _of_flags(arguments, check)
+        if line is not None:
             found[line] = found.get(line, 0) + 1
     return [f"{line} ({count} of {len(runs)} runs)" if len(runs) > 1 else line for line, count in found.items()]
 

@@ -23,9 +23,10 @@ from dseh_tf.data.decoding import decode_file, readable_suffixes
 from dseh_tf.data.files import list_below
 from dseh_tf.encoding.run_encoder import encoder_file, load_run
 from dseh_tf.errors import InputError
+from dseh_tf.files import write_json
 from dseh_tf.retrieval import HammingIndex, hamming, load_codes, pack
 from dseh_tf.runs import read_config, read_result
-from experiments import own_layers, program, run_data, run_folder
+from experiments import own_layers, program, run_data
 
 _TAKES = "the images to search with, as --images"
 _PICTURES = (".png", ".jpg", ".jpeg", ".pdf", ".svg")
@@ -79,7 +80,7 @@ def main(arguments: list[str], given: Any = flags.FLAGS) -> None:
     print("\n".join(line for answer in answers for line in lines(answer)))
     for out in outputs:
         if out.suffix.lower() == ".json":
-            run_folder.write_json(out, {"run": str(workdir), "bits": codes.bits, "answers": answers})
+            write_json(out, {"run": str(workdir), "bits": codes.bits, "answers": answers})
         else:
             from experiments import query_picture
 

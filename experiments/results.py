@@ -12,7 +12,7 @@ from absl import logging
 
 from dseh_tf.data import RetrievalDataset, Split
 from dseh_tf.data.decoding import resize
-from dseh_tf.files import write_npz
+from dseh_tf.files import write_json, write_npz
 from dseh_tf.retrieval import (
     CodeHealth,
     Report,
@@ -23,7 +23,7 @@ from dseh_tf.retrieval import (
     save_codes,
     save_counts,
 )
-from experiments import health, run_folder
+from experiments import health
 
 MAP_AT = (50, 1000, 5000)
 PRECISION_AT = tuple(range(100, 1001, 100))
@@ -91,7 +91,7 @@ def write_results(
     if dataset.class_names:
         result["class_names"] = list(dataset.class_names)
     _summaries(workdir, config, result, measured)
-    run_folder.write_json(workdir / "result.json", result)
+    write_json(workdir / "result.json", result)
     if "warning" in result.get("code_health", {}):
         logging.warning("%s", result["code_health"]["warning"])
     print(summary(result))

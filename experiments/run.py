@@ -12,13 +12,15 @@ import ast
 import dataclasses
 import re
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 from absl import flags, logging
 
 from dseh_tf.errors import InputError
-from experiments import backbone_flags, data_flags, program, run_data, run_folder
+from dseh_tf.runs import environment, held, listing, open_workdir
+from experiments import backbone_flags, data_flags, program, run_data
 
 _METHOD = flags.DEFINE_string("method", "dseh", "Method, by its name in dseh_tf.methods.METHODS, or as package.module:Class.")
 _BITS = flags.DEFINE_integer("bits", 32, "Length of the hash codes.")
@@ -87,13 +89,13 @@ def main(_: list[str]) -> None:
         or "runs/" + re.sub("[:/]", "_", f"{data_flags.DATASET.value}-{_METHOD.value}-{_BITS.value}-{_SEED.value}")
     )
     started, method = time.perf_counter(), _method()
-    config = _config(method)
-    with run_folder.held(workdir):
-        if run_folder.open_workdir(workdir, config):
+    config = config_of(method, data_config())
+    with held(workdir):
+        if open_workdir(workdir, config):
             print(f"{workdir}: this run is finished; nothing was changed")
         else:
             _run(workdir, method, config, started)
-        print(f"run folder {workdir}: {run_folder.listing(workdir)}")
+        print(f"run folder {workdir}: {listing(workdir)}")
 
 
 def _run(workdir: Path, method: Any, config: dict[str, Any], started: float) -> None:
@@ -227,9 +229,22 @@ def _rounds(settings: Any) -> dict[str, tuple[int, ...]]:
     return spread
 
 
-def _config(method: Any) -> dict[str, Any]:
-    """Every resolved setting of the run, as config.json has it."""
+def data_config() -> dict[str, Any]:
+    """Which files the data set is read from, and their digest, as config.json records them; empty for other data sets."""
     from dseh_tf.data.readers import image_folder, image_lists
+
+    name, lists_dir, images_root = data_flags.DATASET.value, data_flags.LISTS_DIR.value, data_flags.IMAGES_ROOT.value
+    if name == "image_lists" and lists_dir:
+        images = {"kind": "files", "root": str(Path(images_root or lists_dir).resolve())}
+        return {"images": images, "lists": image_lists.digest(Path(lists_dir))}
+    if name == "image_folder" and images_root:
+        images = {"kind": "folder", "root": str(Path(images_root).resolve())}
+        return {"images": images, "folder_files": image_folder.digest(Path(images_root))}
+    return {}
+
+
+def config_of(method: Any, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Every resolved setting of the run, as config.json has it. data: as `data_config` returns it."""
     from dseh_tf.encoding.features import read_summary
 
     config: dict[str, Any] = {
@@ -241,17 +256,8 @@ def _config(method: Any) -> dict[str, Any]:
         "data": {**data_flags.config(), "validation": _VALIDATION.value},
         "deterministic": _DETERMINISTIC.value,
         "jit_compile": _JIT.value,
+        **data,
     }
-    if data_flags.DATASET.value == "image_lists" and data_flags.LISTS_DIR.value:
-        config["images"] = {
-            "kind": "files",
-            "root": str(Path(data_flags.IMAGES_ROOT.value or data_flags.LISTS_DIR.value).resolve()),
-        }
-        config["lists"] = image_lists.digest(Path(data_flags.LISTS_DIR.value))
-    if data_flags.DATASET.value == "image_folder" and data_flags.IMAGES_ROOT.value:
-        root = Path(data_flags.IMAGES_ROOT.value)
-        config["images"] = {"kind": "folder", "root": str(root.resolve())}
-        config["folder_files"] = image_folder.digest(root)
     if _BFLOAT16.value:
         config["bfloat16"] = True
     if ":" in _METHOD.value:
@@ -274,7 +280,7 @@ def _config(method: Any) -> dict[str, Any]:
         "data_dir": data_flags.DATA_DIR.value,
         "lists_dir": data_flags.LISTS_DIR.value,
     }
-    return config | free | run_folder.environment()
+    return config | free | environment()
 
 
 def _dataset(method: Any, strategy: Any) -> Any:

@@ -18,12 +18,13 @@ import subprocess
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 
 from dseh_tf.errors import InputError
+from dseh_tf.files import read_json
 from experiments import program, run_data, suites
-from experiments.run_folder import read_json
 from experiments.suite_runner import Runner
 from experiments.suite_table import Table
 from experiments.suites import SuiteRun
@@ -101,7 +102,7 @@ def execute(arguments: Mapping[SuiteRun, Sequence[str]], folder: Path, jobs: int
     if jobs > 1:
         print("The first run of each data set goes before its others: it prepares the data and extracts the features.")
     try:
-        failures = Runner(arguments, folder, jobs, table).run()
+        failures = Runner(arguments, folder, jobs, table, resolved).run()
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", file=sys.stderr)
         sys.exit(STOPPED)
@@ -181,7 +182,16 @@ def check_runs(runs: Sequence[Sequence[str]]) -> list[str]:
     """What is in the way of these runs, each given by its flags: a line a problem. TensorFlow is loaded elsewhere."""
     if not runs:
         return []
-    asked = _asked("import sys; from experiments import preflight; preflight.main()", given=json.dumps(list(map(list, runs))))
+    return _preflight("main", runs)
+
+
+def resolved(runs: Sequence[Sequence[str]]) -> list[dict[str, Any] | str]:
+    """The configurations that experiments.run makes of these flags; a text where it would refuse them, saying why."""
+    return _preflight("resolve", runs)
+
+
+def _preflight(function: str, runs: Sequence[Sequence[str]]) -> list:
+    asked = _asked(f"from experiments import preflight; preflight.{function}()", given=json.dumps(list(map(list, runs))))
     return json.loads(asked.splitlines()[-1])
 
 

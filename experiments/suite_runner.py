@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shlex
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from dseh_tf.data.readers import image_folder, image_lists
 from dseh_tf.errors import InputError
-from dseh_tf.runs import read_config, read_map
+from dseh_tf.runs import check_same, locks, read_config, read_map
 from experiments import program
-from experiments.run_folder import environment
 from experiments.suite_table import State, Table
 from experiments.suites import SuiteRun
 
@@ -26,22 +24,27 @@ PROGRAM = (sys.executable, "-m", "experiments.run")
 _PROMPT = "$ "
 _PAUSE = 0.1  # seconds between two looks at the children
 _GRACE = 10.0  # seconds that a child is given to end
-# Flags that say how or where a run is executed; another value of them is still the same run.
-_FREE = ("data_dir", "images_root", "workdir", "strategy", "replicas", "progress", "noprogress")
 
 
 @dataclass
 class Runner:
-    """arguments: of every run, in order. folder: where the run folders are made. jobs: how many run at a time."""
+    """Attributes:
+        arguments: The flags of every run, in order.
+        folder: Where the run folders are made.
+        jobs: How many run at a time.
+        table: What is shown.
+        resolve: Returns, for each list of flags, the configuration that experiments.run makes of it, or the line that says
+            why there is none. A finished run is counted only if its config.json is of this configuration.
+    """
 
     arguments: Mapping[SuiteRun, tuple[str, ...]]
     folder: Path
     jobs: int
     table: Table
+    resolve: Callable[[Sequence[Sequence[str]]], list[dict[str, Any] | str]]
     failures: dict[SuiteRun, str] = field(default_factory=dict)
     _children: dict[SuiteRun, tuple[subprocess.Popen, int, float]] = field(default_factory=dict)
     _held: set[SuiteRun] = field(default_factory=set)
-    _commit: str = field(default_factory=lambda: environment()["git_commit"])
 
     def run(self) -> dict[SuiteRun, str]:
         """Runs all that is not finished and returns those that failed with their reasons.
@@ -49,9 +52,7 @@ class Runner:
         However it is left, no child of it goes on: where this process is killed, they notice it and end.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        for run in self.arguments:
-            if self._finished(run) and not self._to_check(run):
-                self._take(run, "finished before")
+        self._take_finished([run for run in self.arguments if self._finished(run)], "finished before")
         try:
             while self._left():
                 self._start_more()
@@ -82,16 +83,15 @@ class Runner:
             # The child inherits the lock with the file: nobody begins the same run beside it, even where this process
             # was killed and the child has not yet noticed.
             try:
-                fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                locks.lock(log.fileno())
             except BlockingIOError:
                 if run not in self._held:
                     self._held.add(run)
                     self.table.change(run, State.WAITING, "another process is at this run; waiting for it to end")
                 return
-            if self._finished(run) and not self._to_check(run):
-                self._take(run, "finished by another process")
+            if self._finished(run):
+                self._take_finished([run], "finished by another process")
                 return
-            checked = self._finished(run)
             log.write(f"{_PROMPT}{shlex.join(command)}\n".encode())
             log.flush()
             begins = log.tell()
@@ -101,7 +101,7 @@ class Runner:
             )  # fmt: skip
         self._children[run] = child, begins, time.monotonic()
         resumed = "resumed" if (self.folder / run.name / "checkpoints").exists() else ""
-        self.table.change(run, State.RUNNING, "finished before; whether it is the same run is asked" if checked else resumed)
+        self.table.change(run, State.RUNNING, resumed)
 
     def _collect(self) -> None:
         for run, (child, begins, started) in list(self._children.items()):
@@ -114,41 +114,24 @@ class Runner:
             else:
                 self._fail(run, _reason(self._log(run), begins, code))
 
-    def _to_check(self, run: SuiteRun) -> bool:
-        """Whether a finished run of the same command may still be another run: made by other code, or of other lists.
-
-        Then experiments.run is asked, which compares all that it resolved, and answers without training.
-        """
-        path = self.folder / run.name / "config.json"
-        if self._refusal(run) or not path.is_file():
-            return False
-        try:
-            config = read_config(path.parent)
-        except InputError:  # experiments.run says what is wrong with it, as of a run that fails
-            return True
-        known = {"git_commit": self._commit}
-        lists = [item.partition("=")[2] for item in self.arguments[run] if item.startswith("--lists_dir=")]
-        if lists and "lists" in config:
-            known["lists"] = image_lists.digest(Path(lists[-1]))
-        roots = [item.partition("=")[2] for item in self.arguments[run] if item.startswith("--images_root=")]
-        if roots and "folder_files" in config:
-            known["folder_files"] = image_folder.digest(Path(roots[-1]))
-        return any(config.get(name, value) != value for name, value in known.items())
-
-    def _refusal(self, run: SuiteRun) -> str | None:
-        """Why a finished run is not this suite's: another command made it, or nobody knows which."""
-        before = _last_command(self._log(run))
-        if before is None:
-            return "finished by a command that is not known, as it has no .log; choose another --runs"
-        changed = meaning(before) ^ meaning([*PROGRAM, *self.arguments[run]])
-        return f"finished by a command that differs in {', '.join(sorted(changed))}; choose another --runs" if changed else None
+    def _take_finished(self, runs: Sequence[SuiteRun], note: str) -> None:
+        """Counts runs that are finished, unless another configuration made them."""
+        for run, config in zip(runs, self.resolve([self.arguments[run] for run in runs]) if runs else [], strict=True):
+            if isinstance(config, str):
+                self._fail(run, config)
+                continue
+            folder = self.folder / run.name
+            try:
+                before = read_config(folder)
+                check_same(folder / "config.json", before, config)
+            except InputError as error:
+                self._fail(run, str(error).replace("--workdir", "--runs"))
+                continue
+            other = before.get("git_commit") != config.get("git_commit")
+            self._take(run, f"{note}, at another commit" if other else note)
 
     def _take(self, run: SuiteRun, note: str) -> None:
-        """Counts a finished run, unless another command made it or its result cannot be read."""
-        refusal = self._refusal(run)
-        if refusal:
-            self._fail(run, refusal)
-            return
+        """Counts a finished run, unless its result cannot be read."""
         try:
             score = read_map(self.folder / run.name)
         except InputError as error:
@@ -199,27 +182,3 @@ def _reason(log: Path, begins: int, code: int) -> str:
     except ValueError:
         how = f"killed by signal {-code}"
     return f"{how}: {lines[-1]}" if lines else how
-
-
-def _last_command(log: Path) -> list[str] | None:
-    """The command that a log tells last; None where there is no log."""
-    try:
-        lines = log.read_text(errors="replace").splitlines()
-    except FileNotFoundError:
-        return None
-    told = [line.removeprefix(_PROMPT) for line in lines if line.startswith(f"{_PROMPT}{PROGRAM[0]} ")]
-    return shlex.split(told[-1]) if told else None
-
-
-def meaning(command: Sequence[str]) -> set[str]:
-    """The flags that say what is computed; of a path to lists only the folder's name, as the figures tell them apart.
-
-    Where the images are is free, but of an image_folder they are the data.
-    """
-    free = [name for name in _FREE if name != "images_root" or "--dataset=image_folder" not in command]
-    kept = set()
-    for item in command:
-        name, equals, value = item.removeprefix("--").partition("=")
-        if item.startswith("--") and name not in free:
-            kept.add(f"--{name}{equals}{Path(value).name if name == 'lists_dir' else value}")
-    return kept

@@ -18,12 +18,14 @@ from pathlib import Path
 from absl import flags
 
 from dseh_tf.errors import InputError
+from dseh_tf.files import read_json, write_json
 from dseh_tf.runs import read_map
 from experiments import program, suite
-from experiments.run_folder import read_json, write_json
-from experiments.suite_runner import meaning
 from experiments.suites import SuiteRun
 from experiments.trials import SETTINGS, TRIALS, Trial
+
+# Flags that say how or where a run is executed; another value of them is still the same run.
+_FREE = ("data_dir", "images_root", "workdir", "strategy", "replicas", "progress", "noprogress")
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
@@ -68,6 +70,20 @@ def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
     print(f"chosen settings in {folder / 'chosen.json'}")
     if failures:
         sys.exit(suite.FAILED)
+
+
+def meaning(command: Sequence[str]) -> set[str]:
+    """The flags that say what is computed; of a path to lists only the folder's name, as the figures do.
+
+    Where the images are is free, but of an image_folder they are the data.
+    """
+    free = [name for name in _FREE if name != "images_root" or "--dataset=image_folder" not in command]
+    kept = set()
+    for item in command:
+        name, equals, value = item.removeprefix("--").partition("=")
+        if item.startswith("--") and name not in free:
+            kept.add(f"--{name}{equals}{Path(value).name if name == 'lists_dir' else value}")
+    return kept
 
 
 def _check_untried(method: str, trials: Sequence[Trial], given: Sequence[str]) -> None:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dseh_tf.runs import Run
 from figures import cli, published, style, tables
 from figures.comparison import TIE_NOTE, Column, compare
-from figures.runs import Run, Runs
+from figures.runs import Runs
 
 VARIANTS = ("dseh", "dseh_s", "dseh_ss", "dseh_l", "dseh_a")
 # heading -> (field of result.json, field of published.Ablation, decimals)

@@ -17,9 +17,10 @@ import numpy as np
 
 from dseh_tf.files import read_npz
 from dseh_tf.retrieval.health import correlation, mean_absolute_correlation
+from dseh_tf.runs import Run
 from figures import cli, style, tables
 from figures.comparison import Column, compare
-from figures.runs import Run, Runs
+from figures.runs import Runs
 
 PANELS_A_ROW = 4
 

@@ -6,8 +6,9 @@ import html
 from collections.abc import Mapping
 from typing import Any
 
+from dseh_tf.runs import Run
 from figures import style
-from figures.runs import Run, Runs
+from figures.runs import Runs
 
 HEADINGS = (
     "Run", "Method", "Bits", "Codes", "Label codes", "Distances", "Database codes", "Distances",

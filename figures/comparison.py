@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from figures.runs import Run, Runs, mean_and_deviation
+from dseh_tf.runs import Run
+from figures.runs import Runs, mean_and_deviation
 from figures.style import method_order
 from figures.tables import NO_RUN, NOT_PUBLISHED, Cell, Row, Table, number, signed
 

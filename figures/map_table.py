@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dseh_tf.runs import Run
 from figures import cli, published, style, tables
 from figures.comparison import TIE_NOTE, Column, compare
-from figures.runs import Run, Runs
+from figures.runs import Runs
 
 UNSEEN_NOTE = (
     "The same queries against the rest of the database: a published MAP mixes rows that were trained on, which "

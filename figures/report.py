@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from dseh_tf.retrieval import Report
+from dseh_tf.runs import Run
 from figures import (
     ablation_table,
     cli,
@@ -32,7 +33,7 @@ from figures import (
     top_ten,
     training_curves,
 )
-from figures.runs import Run, Runs
+from figures.runs import Runs
 
 PICTURE_BITS = 32
 STYLE_SHEET = Path(__file__).with_name("report.css")

@@ -1,32 +1,18 @@
-"""Finds run folders and reads them, checking what they hold. Nothing is written and nothing is trained here.
-
-A folder that holds one of config.json, result.json, codes.npz or counts.npz is a run folder; others are searched
-further down. What is wrong with a run folder is kept as a `Problem`, and the rest is drawn.
-"""
+"""Every run folder under one, as tables and figures group them. What is wrong with a folder is kept as a `Problem`."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import statistics
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from dseh_tf.data.files import hidden
 from dseh_tf.errors import InputError
-from dseh_tf.files import npz_headers, read_npz
-from dseh_tf.retrieval import Counts, Report, load_counts
-from dseh_tf.runs import read_config, read_result, schema
-from figures import contents, style
-
-MARKS = ("config.json", "result.json", "codes.npz", "counts.npz")
-CODES = ("query_codes", "database_codes", "query_labels", "database_labels", "query_ids", "database_ids", "bits")
-MAP_TOLERANCE = 1e-6
+from dseh_tf.runs import Run, UnfinishedRun, read_run, run_folders
+from figures import style
 
 
 @dataclass(frozen=True)
@@ -40,71 +26,6 @@ class Problem:
     def __str__(self) -> str:
         kind = "unfinished" if self.unfinished else "skipped"
         return f"{self.folder}: {kind}: {self.reason.replace(f'{self.folder}/', '')}"
-
-
-@dataclass(frozen=True)
-class Run:
-    """One finished run folder. `config` and `result` are its JSON files as they stand.
-
-    mark: what tells its data apart from others of the same name, where there are any.
-    """
-
-    folder: Path
-    config: dict[str, Any]
-    result: dict[str, Any]
-    mark: str = ""
-
-    @property
-    def dataset(self) -> str:
-        """The data set's name; image lists and folders also by the name of their folder, and by `mark`."""
-        name = self.result["dataset"]
-        folder = self.config.get("folder") or self.config.get("images", {}).get("root")
-        place = {"image_lists": self.config.get("lists_dir"), "image_folder": folder}.get(name)
-        return name + (f":{Path(place).name}" if place else "") + self.mark
-
-    @property
-    def data_identity(self) -> str:
-        """What the rows are besides their data set's name: the digest of lists or of an image folder; empty for other data."""
-        return str(self.config.get("lists") or self.config.get("folder_files") or self.config.get("folder") or "")
-
-    @property
-    def held_out(self) -> bool:
-        """Whether its queries are held-out training rows and not the test queries: a trial, no result."""
-        return bool(self.config.get("data", {}).get("validation"))
-
-    @property
-    def method(self) -> str:
-        return self.result["method"]
-
-    @property
-    def bits(self) -> int:
-        return self.result["bits"]
-
-    @property
-    def preset(self) -> str:
-        """Empty for a method that has no preset."""
-        return self.result.get("preset", "")
-
-    @property
-    def seed(self) -> int:
-        return self.result["seed"]
-
-    @property
-    def has_ranking(self) -> bool:
-        """Whether images were retrieved: false for a run on labels only."""
-        return "map" in self.result
-
-    def has(self, name: str) -> bool:
-        return (self.folder / f"{name}.npz").is_file()
-
-    def arrays(self, name: str, only: Iterable[str] | None = None) -> dict[str, np.ndarray]:
-        """The arrays of `<name>.npz` (`only` these). Raises InputError naming the file when it cannot be read."""
-        return read_npz(self.folder / f"{name}.npz", only)
-
-    @cached_property
-    def counts(self) -> Counts:
-        """Per query and Hamming distance, how many items, how many relevant. Raises InputError on a damaged file."""
-        return load_counts(self.folder / "counts.npz")
 
 
 @dataclass(frozen=True)
@@ -171,11 +92,11 @@ def read_runs(root: Path, needs: tuple[str, ...] = ()) -> Runs:
         raise InputError(f"--runs: found no run folder in {root}, expected folders with config.json and result.json")
     for folder in folders:
         try:
-            run = read_run(folder, needs)
+            found.append(read_run(folder, needs))
+        except UnfinishedRun:
+            problems.append(Problem(folder, "found no result.json", unfinished=True))
         except InputError as error:
             problems.append(Problem(folder, str(error)))
-            continue
-        (problems if isinstance(run, Problem) else found).append(run)
     found, notes = _without_trials(found)
     kept = []
     for run in _told_apart(found):
@@ -211,35 +132,6 @@ def _told_apart(runs: list[Run]) -> list[Run]:
         return "#" + hashlib.sha256(run.data_identity.encode()).hexdigest()[:6] if unlike else ""
 
     return [replace(run, mark=mark(run)) for run in runs]
-
-
-def run_folders(root: Path) -> list[Path]:
-    """Run folders at `root` or under it, by name. Nothing is searched inside a run folder, nor below hidden names."""
-    if any((root / mark).exists() for mark in MARKS):
-        return [root]
-    children = [child for child in sorted(root.iterdir()) if child.is_dir() and not hidden(child.name)]
-    return [run for child in children for run in run_folders(child)]
-
-
-def read_run(folder: Path, needs: tuple[str, ...] = ()) -> Run | Problem:
-    """Reads and checks one run folder; a Problem where the run is not finished. Raises InputError on any other flaw."""
-    config = read_config(folder)
-    if not (folder / "result.json").exists():
-        return Problem(folder, "found no result.json", unfinished=True)
-    result = read_result(folder, schema.IDENTITY)
-    for name in (*schema.IDENTITY, "preset"):
-        if name in config and name in result and config[name] != result[name]:
-            raise InputError(
-                f"{folder / 'config.json'}: {name}: found {config[name]!r}, expected {result[name]!r} as in result.json"
-            )
-    run = Run(folder, config, result)
-    if run.has_ranking:
-        _check_counts(run)
-        _check_codes(run)
-    for name in needs:
-        if run.has(name):
-            contents.CHECKS[name](run)
-    return run
 
 
 def differences(runs: list[Run]) -> list[str]:
@@ -285,43 +177,3 @@ def _trunk_name(run: Run) -> str:
         return ""
     weights = f" ({Path(str(trunk['weights'])).name})" if trunk.get("weights") else ""
     return f"{Path(str(trunk.get('backbone'))).name}{weights} at {trunk.get('image_size')} pixels"
-
-
-def _check_counts(run: Run) -> None:
-    """That counts.npz is whole, fits the bits and the database, and gives the MAP that result.json tells."""
-    path, counts = run.folder / "counts.npz", run.counts
-    if counts.bits != run.bits:
-        raise InputError(f"{path}: total: found counts of {counts.bits} bits, expected {run.bits} as in result.json")
-    report = Report(counts)
-    expected = run.result.get("n_database", report.database_size)
-    if report.database_size != expected:
-        raise InputError(f"{path}: total: found {report.database_size} items a query, expected {expected}")
-    found = Report(counts).map
-    if abs(found - run.result["map"]) > MAP_TOLERANCE:
-        raise InputError(
-            f"{run.folder / 'result.json'}: map: found {run.result['map']}, expected {found} as in counts.npz"
-        )
-
-
-def _check_codes(run: Run) -> None:
-    path = run.folder / "codes.npz"
-    headers = npz_headers(path)
-    missing = [name for name in CODES if name not in headers]
-    if missing:
-        raise InputError(f"{path}: found no array {', '.join(missing)}, expected {', '.join(CODES)}")
-    bits = run.arrays("codes", ("bits",))["bits"]
-    if bits.shape != () or bits.dtype.kind not in "iu" or bits != run.bits:
-        raise InputError(f"{path}: bits: found {bits.tolist()}, expected {run.bits} as in result.json")
-    width = -(-run.bits // 8)
-    for part in ("query", "database"):
-        shape, dtype = headers[f"{part}_codes"].shape, headers[f"{part}_codes"].dtype
-        if dtype != np.uint8 or len(shape) != 2 or shape[1] != width:
-            raise InputError(f"{path}: {part}_codes: found {dtype} {list(shape)}, expected uint8 [n, {width}]")
-        for name in (f"{part}_labels", f"{part}_ids"):
-            if headers[name].shape[:1] != shape[:1]:
-                raise InputError(
-                    f"{path}: {name}: found {list(headers[name].shape)}, expected {shape[0]} rows as in {part}_codes"
-                )
-    found, expected = headers["query_codes"].shape[0], run.counts.queries
-    if found != expected:
-        raise InputError(f"{path}: query_codes: found {found} rows, expected {expected} as in counts.npz")

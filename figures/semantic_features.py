@@ -15,9 +15,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.decomposition import PCA
 
-from figures import cli, contents, style
-from figures.contents import NETWORKS
-from figures.runs import Run, Runs
+from dseh_tf.runs import Run, contents
+from dseh_tf.runs.contents import NETWORKS
+from figures import cli, style
+from figures.runs import Runs
 
 ROWS = COMPONENTS = 100
 SAMPLE_SEED = 0

@@ -8,9 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from dseh_tf.retrieval import Report
+from dseh_tf.runs import Run
 from figures import cli, published, style, tables
 from figures.comparison import Column, compare
-from figures.runs import Run, Runs
+from figures.runs import Runs
 
 RETURNED = 5000
 MEASURE_NOTE = (

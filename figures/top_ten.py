@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 
 from dseh_tf.retrieval import hamming
-from figures import contents
-from figures.runs import Run, Runs
+from dseh_tf.runs import Run, contents
+from figures.runs import Runs
 
 QUERIES, ANSWERS, SIZE = 12, 10, 96
 

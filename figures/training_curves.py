@@ -12,8 +12,9 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from figures import cli, contents, style
-from figures.runs import Run, Runs
+from dseh_tf.runs import Run, contents
+from figures import cli, style
+from figures.runs import Runs
 from figures.semantic_features import first_seeds, run_title
 
 PHASE_TITLES = {"labnet": "LabNet", "imgnet": "ImgNet"}

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from dseh_tf.errors import InputError
 from dseh_tf.retrieval import evaluate, load_codes
-from experiments import run_folder
+from dseh_tf.runs import folder as run_folder
+from dseh_tf.runs.contents import CHECKS
 from experiments.evaluation import print_report
 from figures import (
     ablation_table,
@@ -28,7 +29,6 @@ from figures import (
     top5k_table,
     top_ten,
 )
-from figures.contents import CHECKS
 from figures.runs import read_runs
 from tests.damage import damaged, examples, odd_json
 from tests.figures.synthetic import World, write_run

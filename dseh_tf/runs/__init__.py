@@ -1,5 +1,24 @@
-"""The format of a run folder. No TensorFlow here."""
+"""Run folders: their format, who works in one, and how they are read. Importing this room loads no TensorFlow."""
 
-from dseh_tf.runs.schema import read_config, read_map, read_result
+from dseh_tf.runs.environment import environment
+from dseh_tf.runs.folder import check_same, held, listing, open_workdir
+from dseh_tf.runs.read import Run, UnfinishedRun, open_run, read_run, run_folders
+from dseh_tf.runs.schema import FORMAT, identity, read_config, read_map, read_result
 
-__all__ = ["read_config", "read_map", "read_result"]
+__all__ = [
+    "FORMAT",
+    "Run",
+    "UnfinishedRun",
+    "check_same",
+    "environment",
+    "held",
+    "identity",
+    "listing",
+    "open_run",
+    "open_workdir",
+    "read_config",
+    "read_map",
+    "read_result",
+    "read_run",
+    "run_folders",
+]

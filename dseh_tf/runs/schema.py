@@ -2,19 +2,33 @@
 
 A field that is absent is not checked: folders of earlier versions have fewer. A field that is there has its type, so that
 the programs and figures that print it do not fail on it.
+
+Formats of `config.json`, by its field `format`:
+
+1. Folders written before the field existed. They have no `identity`.
+2. `identity` is required: a digest of all fields that must be equal for a run to be resumed (`resolved`).
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from dseh_tf.errors import InputError
-from dseh_tf.files import read_json
+from dseh_tf.files import json_text, read_json
 
-IDENTITY = ("dataset", "method", "bits", "seed")
+FORMAT = 2
+KEYS = ("dataset", "method", "bits", "seed")
+# The programs and the machine: recorded, and free to change when a run is resumed.
+PROGRAMS = ("python", "versions", "git_commit", "machine")
+# How or where a run is executed, not what it computes. `folder` was the path of an image folder in older versions.
+FREE = ("format", "identity", "strategy", "replicas", "lists_dir", "data_dir", "images", "folder", *PROGRAMS)
+# Added to format 1 later: a run that does not record one of these cannot differ in it.
+ADDED = ("trunk_files", "folder_files")
 HEALTH_SECTIONS = ("labnet", "train", "database")
 
 _HEALTH_NUMBERS = (
@@ -68,8 +82,8 @@ _KINDS: dict[Callable[[Any], bool], str] = {
 }
 
 _CONFIG = {
-    **dict.fromkeys(("dataset", "method", "preset", "phases", "method_class"), _is_text),
-    **dict.fromkeys(("bits", "seed"), _is_whole),
+    **dict.fromkeys(("dataset", "method", "preset", "phases", "method_class", "identity"), _is_text),
+    **dict.fromkeys(("bits", "seed", "format"), _is_whole),
     **dict.fromkeys(("settings", "data", "images", "trunk", "features", "trunk_files", "versions", "machine"), _is_object),
 }
 _PLACES = ("data_dir", "lists_dir", "folder", "lists", "folder_files", "preset_dataset")  # text or null
@@ -87,10 +101,41 @@ _RESULT = {
 }  # fmt: skip
 
 
+def resolved(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a configuration that must be equal for a run to be resumed: all but `FREE`."""
+    return {name: value for name, value in config.items() if name not in FREE}
+
+
+def identity(config: Mapping[str, Any]) -> str:
+    """The digest of `resolved(config)`: 16 hexadecimal digits.
+
+    It is taken of the values as JSON holds them, so that a configuration has the same identity before it is written and
+    after it is read. The order of fields does not matter.
+    """
+    plain = json.loads(json_text(resolved(config), indent=None))
+    text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def stamped(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of `config.json` of a configuration: `format` and `identity` first."""
+    return {"format": FORMAT, "identity": identity(config), **config}
+
+
 def read_config(folder: Path | str, needed: Iterable[str] = ()) -> dict[str, Any]:
-    """The content of `config.json`. Raises InputError where a field of `needed` is absent, or one is of another kind."""
+    """The content of `config.json`, of any format up to `FORMAT`.
+
+    Args:
+        folder: The run folder.
+        needed: Fields that the caller cannot do without.
+
+    Raises:
+        InputError: The file is missing or damaged, its format is newer than `FORMAT`, a field of `needed` is absent, a
+            field is of another kind, or the fields are not those that `identity` was made of.
+    """
     path = Path(folder) / "config.json"
     config = read_json(path)
+    _check_format(path, config.get("format", 1))
     _check(path, config, _CONFIG, needed)
     for name in _PLACES:
         if not isinstance(config.get(name), str | None):
@@ -108,6 +153,7 @@ def read_config(folder: Path | str, needed: Iterable[str] = ()) -> dict[str, Any
     for name, value in (("bits", config.get("bits", 1)), ("trunk.image_size", trunk.get("image_size", 1))):
         if value < 1:
             raise _error(path, name, value, "a positive number")
+    _check_identity(path, config)
     return config
 
 
@@ -132,6 +178,26 @@ def read_map(folder: Path | str) -> float | None:
     result = read_json(path)
     _check(path, result, {"map": _is_number})
     return result.get("map")
+
+
+def _check_format(path: Path, number: Any) -> None:
+    if type(number) is not int or number < 1:
+        raise _error(path, "format", number, "a positive whole number")
+    if number > FORMAT:
+        raise _error(path, "format", number, f"at most {FORMAT}; the folder was written by a newer version of dseh_tf")
+
+
+def _check_identity(path: Path, config: Mapping[str, Any]) -> None:
+    if "identity" not in config:
+        if config.get("format", 1) > 1:
+            raise _error(path, "identity", None, "a text")
+        return
+    try:
+        expected = identity(config)
+    except RecursionError:
+        raise InputError(f"{path}: found values too deep within each other, expected a run's configuration") from None
+    if config["identity"] != expected:
+        raise _error(path, "identity", config["identity"], f"{expected!r}, the digest of the fields; the file was changed")
 
 
 def _check_health(path: Path, health: Mapping[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,7 +17,18 @@ from experiments import suite, suite_runner
 REGISTERED = ["lsh", "sh", "itq", "itq_cca", "ksh", "sdh", "fasth", "dseh"]
 
 # Notes each start and end beside the run folder; fails, dies, or waits for a file as its folder's parent says.
-STUB = """
+# What experiments.run resolves flags to, and writes as config.json.
+CONFIG = """
+def config(arguments):
+    given = dict(a[2:].partition("=")[::2] for a in arguments)
+    return {
+        "dataset": given["dataset"], "method": given["method"], "bits": int(given["bits"]), "seed": int(given["seed"]),
+        "settings": dict(a.removeprefix("--set=").split("=") for a in arguments if a.startswith("--set=")),
+        "data_dir": given.get("data_dir"), "lists": given.get("lists_dir"), "folder_files": given.get("images_root"),
+        "git_commit": given.get("commit", "1"),
+    }
+"""
+STUB = CONFIG + """
 import json, os, pathlib, signal, sys, time
 given = dict(a[2:].partition("=")[::2] for a in sys.argv[1:])
 work = pathlib.Path(given["workdir"]); room = work.parent
@@ -41,10 +52,18 @@ if (room / f"{work.name}.dies").exists():
 while (room / "wait").exists() and "sh" in given["method"]:
     time.sleep(.02)
 time.sleep(float(given.get("sleep", 0)))
+(work / "config.json").write_text(json.dumps(config(sys.argv[1:])))
 (work / "result.partial").write_text(json.dumps({"map": int(given["bits"]) / 100 + extra / 1e4, "seed": given["seed"]}))
 (work / "result.partial").replace(work / "result.json")
 note("end")
 """
+
+
+def stub_configs(runs: Sequence[Sequence[str]]) -> list[dict]:
+    """What `suite.resolved` returns for runs of the stub."""
+    names: dict = {}
+    exec(CONFIG, names)
+    return [names["config"](arguments) for arguments in runs]
 
 
 @contextmanager
@@ -100,6 +119,7 @@ def stub(tmp_path, monkeypatch) -> tuple[str, ...]:
     monkeypatch.setattr(suite_runner, "_PAUSE", 0.01)
     monkeypatch.setattr(suite, "registered_methods", lambda: REGISTERED)
     monkeypatch.setattr(suite, "check_runs", lambda runs: [])
+    monkeypatch.setattr(suite, "resolved", stub_configs)
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     return suite_runner.PROGRAM
 

@@ -113,7 +113,7 @@ def _start(program: str, arguments: list[str]) -> None:
 
         with parsed("--noprogress", *arguments):
             method = run._method()
-            config = run._config(method)
+            config = run.config_of(method, run.data_config())
             dataset = run._dataset(method, make_strategy())
         if "--train_backbone" in arguments:
             assert config["trunk"]["train"] and dataset.has_images and not dataset.has_features

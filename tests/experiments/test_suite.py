@@ -14,13 +14,14 @@ from pathlib import Path
 import pytest
 from absl import flags
 
-from dseh_tf.data.readers.image_lists import digest
 from dseh_tf.errors import InputError
-from experiments import run_folder, suite, suites
+from dseh_tf.runs import check_same, read_config
+from experiments import suite, suites
 from experiments.suite_runner import Runner
 from experiments.suite_table import State, Table
 from experiments.suites import SuiteRun
-from tests.experiments.conftest import REGISTERED
+from tests.experiments.conftest import REGISTERED, stub_configs
+from tests.runs import FORMAT_1
 
 ROOT = Path(__file__).parents[2]
 @pytest.fixture
@@ -75,7 +76,7 @@ def test_finished_runs_are_skipped_and_failed_ones_tried_again(call, tmp_path, c
     assert sorted(again) == [f"multi_digits-{m}-16-0" for m in ("itq", "lsh", "sh")]
     assert call(*command) == 0
     assert len(events(room, "start")) == 11
-    assert {p.name for p in (room / "multi_digits-itq-16-0").iterdir()} == {"checkpoints", "pid", "result.json"}
+    assert {p.name for p in (room / "multi_digits-itq-16-0").iterdir()} == {"checkpoints", "config.json", "pid", "result.json"}
 
 
 def test_a_finished_run_of_another_command_is_not_taken(call, tmp_path, capsys):
@@ -86,35 +87,49 @@ def test_a_finished_run_of_another_command_is_not_taken(call, tmp_path, capsys):
     capsys.readouterr()
     assert call(*command, "--run_flag=itq:--set=iterations=3") == suite.FAILED
     err = capsys.readouterr().err
-    assert "itq-8-0: finished by a command that differs in --set=iterations=3; choose another --runs" in err
+    line = "itq-8-0/config.json: settings: found iterations=None, expected iterations='3'; choose another --runs (see"
+    assert line in err
     assert "dseh" not in err
     assert len(events(room, "start")) == 2
-    (room / "multi_digits-dseh-8-0.log").unlink()
+    (room / "multi_digits-dseh-8-0.log").unlink()  # says what was printed, and decides nothing
+    assert call(*command) == 0
+    (room / "multi_digits-dseh-8-0" / "config.json").unlink()
     assert call(*command) == suite.FAILED
-    err = capsys.readouterr().err
-    assert "dseh-8-0: finished by a command that is not known, as it has no .log; choose another --runs" in err
+    assert "dseh-8-0/config.json: found no such file" in capsys.readouterr().err
     photos = ["--suite=quick", "--methods=itq", "--bits=8", "--datasets=image_folder", f"--runs={tmp_path / 'photos'}"]
     assert call(*photos, "--run_flag=--images_root=/a") == 0
     assert call(*photos, "--run_flag=--images_root=/b") == suite.FAILED
-    assert "differs in --images_root=/a, --images_root=/b" in capsys.readouterr().err
+    assert "config.json: folder_files: found '/a', expected '/b'; choose another --runs" in capsys.readouterr().err
 
 
-def test_a_finished_run_that_may_be_another_is_asked(call, label_lists, tmp_path, capsys):
-    """By other code or of other lists: experiments.run compares what it resolves; all else is taken without asking."""
-    room = tmp_path / "runs"
-    command = ["--suite=quick", "--datasets=image_lists", "--methods=itq", "--bits=16", f"--runs={room}"]
-    command.append(f"--run_flag=--lists_dir={label_lists}")
+def test_a_finished_run_by_other_code_is_taken_and_noted(call, tmp_path, capsys):
+    command = ["--suite=quick", "--methods=itq", "--bits=16", f"--runs={tmp_path / 'runs'}"]
     assert call(*command) == 0
-    folder = room / "image_lists-itq-16-0"
-    same = {"git_commit": run_folder.environment()["git_commit"], "lists": digest(label_lists)}
-    for config, starts in (({}, 1), (same, 1), ({**same, "git_commit": "0" * 40}, 2), ({**same, "lists": "0" * 16}, 3)):
-        (folder / "config.json").write_text(json.dumps(config))
-        assert call(*command) == 0
-        assert len(events(room, "start")) == starts
-    assert "finished before; whether it is the same run is asked" in capsys.readouterr().out
-    (room / "image_lists-itq-16-0.fails").touch()
-    assert call(*command) == 1
-    assert "failed: image_lists-itq-16-0: bits: found 3, expected 4" in capsys.readouterr().err
+    assert call(*command) == 0
+    assert "another commit" not in capsys.readouterr().out
+    assert call(*command, "--run_flag=--commit=2") == 0
+    assert "finished before, at another commit" in capsys.readouterr().out
+    assert len(events(tmp_path / "runs", "start")) == 1
+
+
+def test_a_finished_run_whose_flags_are_refused_now(call, tmp_path, monkeypatch, capsys):
+    command = ["--suite=quick", "--methods=itq,lsh", "--bits=16", f"--runs={tmp_path / 'runs'}"]
+    assert call(*command) == 0
+    monkeypatch.setattr(suite, "resolved", lambda runs: ["lists_dir: found no such folder", *stub_configs(runs[1:])])
+    assert call(*command) == suite.FAILED
+    told = capsys.readouterr()
+    assert "failed: multi_digits-itq-16-0: lists_dir: found no such folder (see" in told.err and "1 done, 1 failed" in told.out
+
+
+def test_the_configuration_of_flags_is_that_of_the_run(tmp_path):
+    """Asked of a process of its own, as by a suite: what experiments.run would write, or the line that it would end with."""
+    flags_ = ["--dataset=multi_digits", "--method=itq", "--bits=8", "--seed=0"]
+    same, other, refused = suite.resolved([flags_, [*flags_, "--set=iterations=3"], [*flags_, "--set=nope=3"]])
+    before = read_config(FORMAT_1 / "itq")
+    check_same(FORMAT_1, before, same)
+    with pytest.raises(InputError, match="settings: found iterations=50, expected iterations=3"):
+        check_same(FORMAT_1, before, other)
+    assert refused.startswith("set: found 'nope=3', expected name=value")
 
 
 def test_settings_chosen_on_other_data_are_told(call, tmp_path, capsys):
@@ -169,7 +184,7 @@ def test_flags_that_only_some_data_sets_read(call, label_lists, tmp_path):
 def test_first_run_of_a_data_set_goes_alone(stub, tmp_path):
     arguments = grid("dseh", "itq", "lsh", "sh") | grid("dseh", "itq", dataset="image_lists")
     slow = {run: (*flags_, "--sleep=0.2") for run, flags_ in arguments.items()}
-    assert not Runner(slow, tmp_path / "runs", 3, Table(list(slow), io.StringIO())).run()
+    assert not Runner(slow, tmp_path / "runs", 3, Table(list(slow), io.StringIO()), stub_configs).run()
     told = (tmp_path / "runs" / "events").read_text().split()
     order = list(zip(told[::2], told[1::2], strict=True))
     assert {name for what, name in order[:2]} == {"multi_digits-dseh-16-0", "image_lists-dseh-16-0"}
@@ -188,7 +203,7 @@ def test_next_run_prepares_where_the_first_failed(stub, tmp_path):
     room.mkdir()
     (room / "multi_digits-dseh-16-0.fails").touch()
     arguments = grid("dseh", "itq", "ksh")
-    failures = Runner(arguments, room, 3, Table(list(arguments), io.StringIO())).run()
+    failures = Runner(arguments, room, 3, Table(list(arguments), io.StringIO()), stub_configs).run()
     assert [run.method for run in failures] == ["dseh"]
     assert (room / "events").read_text().split()[1::2][1:3] == ["multi_digits-itq-16-0"] * 2
 
@@ -230,7 +245,7 @@ def _two_suites(tmp_path, stub):
     program.write_text(
         "import sys\nfrom experiments import program, suite, suite_runner\n"
         f"suite_runner.PROGRAM = {stub!r}\nsuite.registered_methods = lambda: {REGISTERED!r}\n"
-        "suite.check_runs = lambda runs: []\n"
+        "suite.check_runs = lambda runs: []\nfrom tests.experiments.conftest import stub_configs\nsuite.resolved = stub_configs\n"
         "if __name__ == '__main__':\n    suite.define_flags()\n    program.run(suite.main)\n"
     )
     command = [

@@ -1,4 +1,4 @@
-"""Checks of the array files that figures draw from, before anything is drawn: what is wrong is one run's problem."""
+"""Checks of a run's array files, before anything is drawn from them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dseh_tf.errors import InputError
 from dseh_tf.retrieval import evaluate, load_codes
 
 if TYPE_CHECKING:
-    from figures.runs import Run
+    from dseh_tf.runs.read import Run
 
 NETWORKS = {"labnet": "LabNet", "imgnet": "ImgNet"}
 _COUNTED_QUERIES = 32  # are compared with counts.npz; all of them would be the evaluation once more
