@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from dseh_tf.errors import InputError
+from dseh_tf.files import check_regular
 
 
 @dataclass(frozen=True)
@@ -152,8 +153,7 @@ def _load(path: Path) -> dict[str, Any]:
     # scipy takes a second to import, and a run with another trunk has no use for it
     from scipy.io import loadmat
 
-    if not path.is_file():
-        raise InputError(f"{path}: found no such file, expected a MatConvNet .mat file")
+    check_regular(path, "a MatConvNet .mat file")
     try:
         return loadmat(path, struct_as_record=False, squeeze_me=False, chars_as_strings=True)
     except NotImplementedError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -228,3 +229,9 @@ def test_a_reader_that_dies_is_one_line(tmp_path, layers, mean, monkeypatch, pro
     with pytest.raises(InputError) as error:
         read_network(file)
     assert str(error.value) == f"{file}: found a damaged file that its reader fails on ({how}), expected a MATLAB .mat file"
+
+
+def test_a_named_pipe_is_told_as_one(tmp_path):
+    os.mkfifo(tmp_path / "pipe.mat")
+    with pytest.raises(InputError, match=r"pipe\.mat: found a named pipe, expected a MatConvNet"):
+        read_here(tmp_path / "pipe.mat")
