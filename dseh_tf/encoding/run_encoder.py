@@ -18,7 +18,7 @@ import numpy as np
 
 from dseh_tf.data import Split
 from dseh_tf.data.files import expanded
-from dseh_tf.encoding import shallow
+from dseh_tf.encoding import saved, shallow
 from dseh_tf.encoding.inputs import ResizedImages, split_of
 from dseh_tf.encoding.trunk import Trunk, check_trunk_files, frozen_trunk, moved_trunk, trunk_of
 from dseh_tf.errors import InputError
@@ -203,7 +203,7 @@ def load_encoder(file: Path | str) -> Encoder:
     """
     file = expanded(Path(file))
     if file.suffix != ".keras":
-        return shallow.load(file)
+        return saved.load(file)
     from dseh_tf.encoding.network import NetworkEncoder, load_network
 
     network = load_network(file)

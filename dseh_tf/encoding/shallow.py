@@ -10,21 +10,19 @@ import abc
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
-from dseh_tf.arrays import shown, unit_rows
+from dseh_tf.arrays import unit_rows
 from dseh_tf.data import Split
 from dseh_tf.data.retrieval_dataset import as_split
 from dseh_tf.encoding.inputs import checked_rows
-from dseh_tf.errors import InputError
-from dseh_tf.files import read_npz, write_npz
+from dseh_tf.files import write_npz
 from dseh_tf.retrieval import sign
 
 BLOCK_ROWS = 4096
-LEVELS = 255  # of a tree's input: eight bits, as in FastH's release, need no binning by the trees
-FORMAT = 1
+FORMAT = 1  # of the file
 
 
 class Rows:
@@ -104,7 +102,7 @@ class ShallowEncoder(abc.ABC):
             yield self.project(checked_rows(split.take(rows), "encoded", self.rows.width))
 
     def save(self, path: Path | str) -> None:
-        """Writes all arrays to one npz file, whole or not at all; `load` reads it."""
+        """Writes all arrays to one npz file, whole or not at all; `dseh_tf.encoding.saved.load` reads it."""
         arrays = {"format": np.array(FORMAT), "encoder": np.array(self.kind)}
         arrays |= {"normalise": np.array(self.rows.normalise), "mean": self.rows.mean}
         if self.image_shape is not None:
@@ -162,7 +160,7 @@ class Sinusoids(ShallowEncoder):
         return np.sin(self.frequency * values + np.pi / 2)
 
     def fault(self) -> str:
-        return _outside("direction", self.direction, len(self.lowest))
+        return outside("direction", self.direction, len(self.lowest))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -223,126 +221,7 @@ class BiasedKernel(ShallowEncoder):
         return _not_negative(self.divisor)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Trees(ShallowEncoder):
-    """Sums of regression trees, as many for a bit as it has, on quantised projections of the centred row.
-
-    A row's projection on each direction becomes one of `LEVELS` levels between the training rows' extremes. A tree is a
-    run of nodes; a row goes to `left` where the level of `feature` is at most `threshold`, else to `right`, until a leaf.
-
-    directions: float64 [d, p]. lowest, step: float64 [p], of the levels. baseline: float64 [K], what a bit's sum begins
-    with. roots: int64 [trees], the first node of each. first_tree: int64 [K + 1], bit k has the trees first_tree[k] to
-    first_tree[k + 1] - 1. Of the nodes, [N]: feature int64; threshold float64; left and right int64, -1 at a leaf; value
-    float64, of a leaf.
-    """
-
-    directions: np.ndarray
-    lowest: np.ndarray
-    step: np.ndarray
-    baseline: np.ndarray
-    first_tree: np.ndarray
-    roots: np.ndarray
-    feature: np.ndarray
-    threshold: np.ndarray
-    left: np.ndarray
-    right: np.ndarray
-    value: np.ndarray
-
-    kind = "trees"
-    ARRAYS: ClassVar = {
-        "directions": ("f8", "dp"),
-        "lowest": ("f8", "p"),
-        "step": ("f8", "p"),
-        "baseline": ("f8", "K"),
-        "first_tree": ("i8", "k"),
-        "roots": ("i8", "t"),
-        "feature": ("i8", "N"),
-        "threshold": ("f8", "N"),
-        "left": ("i8", "N"),
-        "right": ("i8", "N"),
-        "value": ("f8", "N"),
-    }
-
-    @property
-    def bits(self) -> int:
-        return len(self.baseline)
-
-    def project(self, x: np.ndarray) -> np.ndarray:
-        from dseh_tf.encoding.tree_sums import tree_sums  # compiled: only where there are trees
-
-        seen = levels(self.rows.projected(x, self.directions), self.lowest, self.step)
-        nodes = (self.feature, self.threshold, self.left, self.right, self.value)
-        return tree_sums(seen, self.baseline, self.first_tree, self.roots, *nodes)
-
-    def fault(self) -> str:
-        """The compiled loop checks no index, so each is checked here; a child comes after its parent, so none loops."""
-        nodes = len(self.feature)
-        inner = np.flatnonzero(self.left >= 0)
-        for name in ("left", "right"):
-            children = getattr(self, name)[inner]
-            if (children <= inner).any() or (children >= nodes).any():
-                return f"{name}: found a node that is not among those after its parent, expected one of them"
-        counts = self.first_tree
-        if len(counts) != self.bits + 1 or counts[0] or counts[-1] != len(self.roots) or (np.diff(counts) < 0).any():
-            return f"first_tree: found {shown(counts)}, expected {self.bits + 1} rising numbers from 0 to the number of trees"
-        return _outside("roots", self.roots, nodes) or _outside("feature", self.feature, len(self.lowest))
-
-
-KINDS: dict[str, type[ShallowEncoder]] = {
-    kind.kind: kind for kind in (Projection, Sinusoids, CentredKernel, BiasedKernel, Trees)
-}
-
-
-def load(path: Path | str) -> ShallowEncoder:
-    """The encoder that `ShallowEncoder.save` wrote: the same codes, bit for bit.
-
-    Raises:
-        InputError: A file that is missing or damaged, of a later format, or with arrays that make no encoder.
-    """
-    arrays = read_npz(path, ("format", "encoder", "normalise", "mean"))
-    number, kind = arrays["format"], KINDS.get(str(arrays["encoder"]))
-    if number.dtype.kind != "i" or number.ndim or number != FORMAT:
-        raise InputError(f"{path}: format: found {_told(number)}, expected {FORMAT}, of this version")
-    if kind is None:
-        raise InputError(f"{path}: encoder: found {_told(arrays['encoder'])}, expected one of {', '.join(KINDS)}")
-    arrays |= read_npz(path, kind.ARRAYS, optional=("image_shape",))
-    sizes: dict[str, int] = {}
-    expected = {"normalise": ("?", ""), "mean": ("f8", "d"), **kind.ARRAYS}
-    if "image_shape" in arrays:
-        expected["image_shape"] = ("i8", "2")
-        sizes["2"] = 2
-    for name, (dtype, shape) in expected.items():
-        _check(f"{path}: {name}", arrays[name], dtype, shape, sizes)
-    found: dict[str, Any] = {name: arrays[name] for name in kind.ARRAYS}
-    if "image_shape" in arrays:
-        height, width = map(int, arrays["image_shape"])
-        if min(height, width) < 1 or 3 * height * width != sizes["d"]:
-            raise InputError(f"{path}: image_shape: found {height} x {width}, expected images of {sizes['d']} numbers")
-        found["image_shape"] = height, width
-    encoder = kind(rows=Rows(bool(arrays["normalise"]), arrays["mean"]), **found)
-    fault = encoder.fault()
-    if fault:
-        raise InputError(f"{path}: {fault}")
-    return encoder
-
-
-def _check(where: str, array: np.ndarray, dtype: str, shape: str, sizes: dict[str, int]) -> None:
-    """Raises InputError on another type, on a size that its letter has not elsewhere, and on numbers that are not finite."""
-    fits = array.dtype == np.dtype(dtype) and array.ndim == len(shape)
-    if not fits or any(sizes.setdefault(letter, size) != size for letter, size in zip(shape, array.shape, strict=True)):
-        told = ", ".join(str(sizes.get(letter, letter)) for letter in shape)
-        raise InputError(f"{where}: found {shown(array)}, expected {np.dtype(dtype)} [{told}]")
-    if shape and not array.size and "N" not in shape and "t" not in shape:
-        raise InputError(f"{where}: found {shown(array)}, expected at least one number")
-    if dtype.startswith("f") and not np.isfinite(array).all():
-        raise InputError(f"{where}: found {array[~np.isfinite(array)].flat[0]}, expected finite numbers")
-
-
-def _told(array: np.ndarray) -> str:
-    return repr(array.item()) if not array.ndim else shown(array)
-
-
-def _outside(name: str, rows: np.ndarray, count: int) -> str:
+def outside(name: str, rows: np.ndarray, count: int) -> str:
     if not len(rows) or (rows.min() >= 0 and rows.max() < count):
         return ""
     return f"{name}: found numbers from {rows.min()} to {rows.max()}, expected 0 to {count - 1}"
@@ -370,8 +249,3 @@ def rbf(distances: np.ndarray, divisor: float) -> np.ndarray:
 def with_ones(phi: np.ndarray) -> np.ndarray:
     """[n, m + 1]: the features [n, m] and a column of ones."""
     return np.hstack([phi, np.ones((len(phi), 1))])
-
-
-def levels(projected: np.ndarray, lowest: np.ndarray, step: np.ndarray) -> np.ndarray:
-    """float32 [n, p] of whole numbers 0 to LEVELS - 1: how many steps a projection is above the lowest."""
-    return np.clip((projected - lowest) // step, 0, LEVELS - 1).astype(np.float32)

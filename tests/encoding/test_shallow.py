@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from dseh_tf.encoding import shallow
+from dseh_tf.encoding import saved, shallow, trees
 from dseh_tf.errors import InputError
 
 RNG = np.random.default_rng(0)
@@ -40,7 +40,7 @@ ENCODERS = {
     "biased_kernel": shallow.BiasedKernel(
         rows=ROWS, anchors=RNG.normal(size=(4, 5)).astype(np.float32), divisor=-1.5, weights=RNG.normal(size=(5, 3))
     ),
-    "trees": shallow.Trees(
+    "trees": trees.Trees(
         rows=ROWS,
         directions=RNG.normal(size=(5, 2)),
         lowest=np.array([-1.0, -2.0]),
@@ -69,7 +69,7 @@ def by_hand(encoder: shallow.ShallowEncoder, row: np.ndarray) -> list[float]:
             near = [math.exp(math.dist(unit, anchor) ** 2 / encoder.divisor) for anchor in encoder.anchors.tolist()]
             near = [*near, 1.0] if isinstance(encoder, shallow.BiasedKernel) else list(np.subtract(near, encoder.centre))
             return [sum(a * b for a, b in zip(near, column, strict=True)) for column in encoder.weights.T]
-        case shallow.Trees():
+        case trees.Trees():
             level = [
                 min(max(math.floor((dot(encoder.directions[:, p]) - encoder.lowest[p]) / encoder.step[p]), 0), 254)
                 for p in range(2)
@@ -78,18 +78,18 @@ def by_hand(encoder: shallow.ShallowEncoder, row: np.ndarray) -> list[float]:
     raise AssertionError(encoder)
 
 
-@pytest.mark.parametrize("kind", shallow.KINDS)
+@pytest.mark.parametrize("kind", saved.KINDS)
 def test_the_formula(kind):
     x = RNG.normal(size=(40, 5)).astype(np.float32)
     expected = [by_hand(ENCODERS[kind], row) for row in x]
     np.testing.assert_allclose(ENCODERS[kind].project(x), expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", shallow.KINDS)
+@pytest.mark.parametrize("kind", saved.KINDS)
 def test_what_is_loaded_gives_the_same_numbers(kind, tmp_path):
     encoder = ENCODERS[kind]
     encoder.save(tmp_path / "encoder.npz")
-    loaded = shallow.load(tmp_path / "encoder.npz")
+    loaded = saved.load(tmp_path / "encoder.npz")
     x = RNG.normal(size=(40, 5)).astype(np.float32)
     assert type(loaded) is type(encoder) and loaded.bits == encoder.bits and loaded.image_shape is None
     np.testing.assert_array_equal(loaded.project(x), encoder.project(x))
@@ -99,10 +99,10 @@ def test_the_size_of_raw_images_is_kept(tmp_path):
     weights = RNG.normal(size=(2 * 3 * 3, 4))
     encoder = shallow.Projection(rows=shallow.Rows(False, np.zeros(18)), image_shape=(2, 3), weights=weights)
     encoder.save(tmp_path / "e.npz")
-    assert shallow.load(tmp_path / "e.npz").image_shape == (2, 3)
+    assert saved.load(tmp_path / "e.npz").image_shape == (2, 3)
     changed(tmp_path / "e.npz", image_shape=np.array([3, 3]))
     with pytest.raises(InputError, match=r"e\.npz: image_shape: found 3 x 3, expected images of 18 numbers"):
-        shallow.load(tmp_path / "e.npz")
+        saved.load(tmp_path / "e.npz")
 
 
 def changed(path, **arrays) -> None:
@@ -136,13 +136,13 @@ def test_arrays_that_make_no_encoder(kind, change, line, tmp_path):
     ENCODERS[kind].save(path)
     changed(path, **change)
     with pytest.raises(InputError, match=rf"e\.npz: {line}") as caught:
-        shallow.load(path)
+        saved.load(path)
     assert "\n" not in str(caught.value)
 
 
 def test_a_file_that_is_no_encoder(tmp_path):
     with pytest.raises(InputError, match=r"gone\.npz: found no such file"):
-        shallow.load(tmp_path / "gone.npz")
+        saved.load(tmp_path / "gone.npz")
     np.savez(tmp_path / "x.npz", a=np.zeros(1))
     with pytest.raises(InputError, match=r"x\.npz: found no array 'format', expected format, encoder, normalise, mean"):
-        shallow.load(tmp_path / "x.npz")
+        saved.load(tmp_path / "x.npz")

@@ -86,7 +86,7 @@ class ShallowFitted(Fitted):
         return self.encoder.encode(split)
 
     def save(self, path: Path) -> None:
-        """Writes the encoder to one npz file; `dseh_tf.encoding.shallow.load` reads it in any process."""
+        """Writes the encoder to one npz file; `dseh_tf.encoding.saved.load` reads it in any process."""
         self.encoder.save(path)
 
     def note(self, text: str) -> None:

@@ -11,7 +11,7 @@ import scipy.sparse.linalg
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from dseh_tf.data import RetrievalDataset
-from dseh_tf.encoding.shallow import LEVELS, Trees, levels
+from dseh_tf.encoding.trees import LEVELS, Trees, levels
 from dseh_tf.methods.base import Method
 from dseh_tf.methods.shallow.base import (
     Preparation,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from dseh_tf.encoding.tree_sums import tree_sums
+from dseh_tf.encoding.trees import tree_sums
 from dseh_tf.methods.shallow.fasth import FastH, infer_bit, leading_signs, similar_blocks, solve_block, tree_arrays
 from dseh_tf.methods.shallow.kernels import LabelSimilarity, ksh_loss
 from tests.methods.toy import clusters, dense_similarity
