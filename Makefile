@@ -31,7 +31,7 @@ lint: test-env ## Lint
 	$(PY) -m ruff check .
 
 docs: docs-env ## Build the documentation; a warning is an error
-	$(PY) -m mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet --strict
 	@echo "Documentation: build/site/index.html"
 
 tensorboard: env ## Open TensorBoard on the demo's run
