@@ -16,7 +16,9 @@ DOCUMENTS = [*sorted(ROOT.glob("*.md")), *(DOCS / page for page in PAGES)]
 def navigation() -> list[str]:
     """The files that mkdocs.yml's nav names, in order; its other lines are headings."""
     lines = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").split("\nnav:\n")[1].splitlines()
-    return [line.rpartition(": ")[2] for line in lines if line.strip().startswith("- ") and not line.rstrip().endswith(":")]
+    return [
+        line.rpartition(": ")[2] for line in lines if line.strip().startswith("- ") and not line.rstrip().endswith(":")
+    ]
 
 
 def anchors(file: Path) -> set[str]:
@@ -58,7 +60,9 @@ def test_api_pages_name_modules(page):
         assert path.with_suffix(".py").is_file() or (path / "__init__.py").is_file(), module
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page.startswith("studies/") and not page.endswith("index.md")])
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.startswith("studies/") and not page.endswith("index.md")]
+)
 def test_a_study_has_its_date_and_command(page):
     text = (DOCS / page).read_text(encoding="utf-8")
     assert re.search(r"^\d{4}-\d\d-\d\d", text, flags=re.MULTILINE) and "```sh\npython -m experiments." in text
