@@ -1,4 +1,4 @@
-# One command each: `make demo`, `make test`. Both build the project's own environment in .venv first.
+# One command each: `make demo`, `make test`, `make docs`. They build the project's own environment in .venv first.
 #   make demo PYTHON=python3.12        another interpreter, 3.10 to 3.13
 
 VENV     := .venv
@@ -11,7 +11,7 @@ SUPPORTED := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13)
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint env test-env same-python tensorboard clean
+.PHONY: help demo test lint docs env test-env docs-env same-python tensorboard clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +30,10 @@ test: lint ## Lint, then run the whole test suite
 lint: test-env ## Lint
 	$(PY) -m ruff check .
 
+docs: docs-env ## Build the documentation; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet --strict
+	@echo "Documentation: build/site/index.html"
+
 tensorboard: env ## Open TensorBoard on the demo's run
 	$(VENV)/bin/tensorboard --logdir $(DEMO)/tensorboard
 
@@ -40,6 +44,7 @@ clean: ## Remove .venv, build products and caches; runs/ and data/ stay
 # The stamps make the second call instant; a change of what is required installs again.
 env: $(VENV)/.installed
 test-env: $(VENV)/.installed-test
+docs-env: $(VENV)/.installed-docs
 
 $(VENV)/.installed: setup.py constraints.txt | $(VENV)/bin/pip
 	@echo "Installing the library into $(VENV) (a few minutes the first time)"
@@ -49,6 +54,11 @@ $(VENV)/.installed: setup.py constraints.txt | $(VENV)/bin/pip
 $(VENV)/.installed-test: setup.py constraints.txt | $(VENV)/bin/pip
 	@echo "Installing the library and its test tools into $(VENV) (a few minutes the first time)"
 	$(INSTALL) --editable '.[search,test]'
+	@touch $(VENV)/.installed $@
+
+$(VENV)/.installed-docs: setup.py constraints.txt | $(VENV)/bin/pip
+	@echo "Installing the library and its documentation tools into $(VENV) (a few minutes the first time)"
+	$(INSTALL) --editable '.[docs]'
 	@touch $(VENV)/.installed $@
 
 # Without PYTHON=..., the first of these that starts and is in the range.
@@ -66,8 +76,8 @@ $(VENV)/bin/pip:
 # An environment made with another interpreter is not replaced silently.
 ifdef PYTHON
 VERSION := import sys; print("%d.%d" % sys.version_info[:2])
-$(VENV)/.installed $(VENV)/.installed-test: | same-python
-env test-env: same-python
+$(VENV)/.installed $(VENV)/.installed-test $(VENV)/.installed-docs: | same-python
+env test-env docs-env: same-python
 same-python: | $(VENV)/bin/pip
 	@asked="$$($(PYTHON) -c '$(VERSION)')"; has="$$($(PY) -c '$(VERSION)')"; \
 	if [ "$$asked" != "$$has" ]; then \

@@ -35,6 +35,8 @@ setup(
         # Outside constraints.txt: Beam 2.77 asks for protobuf < 7, pillow < 13, pyarrow < 26 and python-dateutil < 3. It
         # resolves beside TensorFlow 2.21 (protobuf 6.33) in an environment of its own, installed without the constraints.
         "beam": ["apache-beam>=2.60"],
+        # mkdocstrings formats signatures with ruff.
+        "docs": ["mkdocs-material>=9.7", "mkdocstrings[python]>=1.0", "ruff>=0.6"],
         # dill: tfds.testing imports it, and TFDS names it in its own test extra alone.
         "test": ["pytest>=8", "ruff>=0.6", "hypothesis>=6.100", "dill>=0.3.8"],
     },

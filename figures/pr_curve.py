@@ -1,4 +1,4 @@
-"""Fig. 3: precision over recall, one point a Hamming radius 0..K, pooled over queries.
+"""Fig. 3: precision over recall, one point per Hamming radius 0..K, pooled over queries.
 
 python -m figures.pr_curve --runs=runs --out=out --bits=32      # out/pr_curve_<dataset>_32.png, .pdf
 """
@@ -21,12 +21,12 @@ def points(report: Report) -> tuple[np.ndarray, np.ndarray]:
     return report.precision_recall()
 
 
-def _finish(axes: Axes) -> None:
-    axes.set(xlabel="Recall (one point a Hamming radius)", ylabel="Precision", xlim=(-0.02, 1.02), ylim=(0, 1.02))
+def finish(axes: Axes) -> None:
+    axes.set(xlabel="Recall (one point per Hamming radius)", ylabel="Precision", xlim=(-0.02, 1.02), ylim=(0, 1.02))
 
 
 def draw(runs: Runs, out: Path) -> list[Path]:
-    return draw_curves(runs, out, "pr_curve", "Precision and recall by Hamming radius", points, _finish)
+    return draw_curves(runs, out, "pr_curve", "Precision and recall by Hamming radius", points, finish)
 
 
 if __name__ == "__main__":

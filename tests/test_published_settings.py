@@ -36,7 +36,7 @@ RELEASE_ELSEWHERE = {
         "labnet_epochs": (4, 3, 2),
     },
 }  # fmt: skip
-# Section 3.4 and 4.1 of the paper where they differ from the release, and the departures that WORKSPACE.md tells of.
+# Section 3.4 and 4.1 of the paper where they differ from the release, and the departures that docs/settings.md lists.
 PAPER_NUS_WIDE = {
     "labnet_width": 4096, "theta_scale": 1.0, "normalization": "rows", "label_head": "linear",
     "labnet_feature_similarity": 1.0, "labnet_code_similarity": 1.0, "imgnet_similarity": 1.0,

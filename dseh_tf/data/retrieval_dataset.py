@@ -246,9 +246,10 @@ class RetrievalDataset:
         """Wraps anyone's arrays. Each split is (x, y).
 
         Args:
-            train, query: x is uint8 images [n, height, width, 3], or float features [n, d], or None for labels only.
+            train: x is uint8 images [n, height, width, 3], or float features [n, d], or None for labels only.
                 y is multi-hot [n, c] of 0 and 1, or class ids [n], or class names [n]. Ids and names may be a column
                 [n, 1], as keras.datasets returns them.
+            query: as `train`.
             database: None means the training rows themselves. A database row equal to no training row gets an id of
                 its own; pass `database` holding the training rows first, unchanged, and they are recognised as such.
             name: of the data set.

@@ -75,7 +75,8 @@ def hamming(query_codes: np.ndarray, database_codes: np.ndarray, bits: int | Non
     """Hamming distances int32 [queries, n]; for small sets, since all pairs are held.
 
     Args:
-        query_codes, database_codes: each ±1 [n, K], or packed uint8 [n, ceil(K / 8)].
+        query_codes: ±1 [n, K], or packed uint8 [n, ceil(K / 8)].
+        database_codes: in either form too.
         bits: K; without it, packed codes on both sides are compared byte by byte.
 
     Raises:

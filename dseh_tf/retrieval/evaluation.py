@@ -142,8 +142,13 @@ def evaluate_unseen(
     rows are copied piece by piece, never all at once.
 
     Args:
-        query_codes, database_codes, query_labels, database_labels, bits, threads: as in `evaluate`.
+        query_codes: as in `evaluate`.
+        database_codes: as in `evaluate`.
+        query_labels: as in `evaluate`.
+        database_labels: as in `evaluate`.
         trained: bool [n_database], True for the rows that were trained on; at least one row must be False.
+        bits: as in `evaluate`.
+        threads: as in `evaluate`.
 
     Returns:
         The report on the whole database, which is that of `evaluate`, and the report on the rows where `trained` is

@@ -1,4 +1,4 @@
-"""README's commands and folder trees of the real data sets, each on a miniature in the official format."""
+"""The commands and folder trees of docs/data-sets.md, each on a miniature in the official format."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from tests.data import miniatures
 from tests.experiments.conftest import parsed
 from tests.models.matconvnet_files import save, small_cnn_f
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "data-sets.md"
 
 
 def _section() -> str:
-    return README.read_text(encoding="utf-8").split("\n## The paper's data sets\n")[1].split("\n## ")[0]
+    """What comes before the lists of other label structures, which need no miniature."""
+    return PAGE.read_text(encoding="utf-8").split("\n## Other label structures\n")[0]
 
 
 def _blocks(kind: str) -> list[str]:
@@ -31,7 +32,7 @@ COMMANDS = _blocks("sh")
 
 @pytest.fixture(scope="module")
 def places(tmp_path_factory):
-    """README's path -> the miniature's, longest first."""
+    """The page's path -> the miniature's, longest first."""
     import numpy as np
 
     root = miniatures.write_all(tmp_path_factory.mktemp("data"))

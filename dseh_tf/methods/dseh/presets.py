@@ -1,7 +1,7 @@
 """DSEH's settings, every choice on which the paper and the authors' release differ as one named field.
 
 `RELEASE[row]` holds the values of lelan-li/DSEH (main.py, DSEH.py, net_vggf.py at b40990a), `PAPER[row]` those of
-Li et al., "Deep Joint Semantic-Embedding Hashing", IJCAI 2018; row is one of `ROWS`. WORKSPACE.md has them as a table.
+Li et al., "Deep Joint Semantic-Embedding Hashing", IJCAI 2018; row is one of `ROWS`. docs/settings.md has them as a table.
 `MODERN` is ours, the default on data without published settings; docs/studies/modern.md says what its departures are worth.
 """
 
@@ -158,7 +158,7 @@ _PAPER = replace(
     labnet_learning_rate=1e-1,
     imgnet_learning_rate=1e-2,
     labnet_clip=0.0,
-    # Departures: plain SGD from weights of size .01 hardly starts (WORKSPACE.md has the figures).
+    # Departures: plain SGD from weights of size .01 hardly starts (docs/studies/label-side.md has the figures).
     momentum=0.9,
     labnet_weight_size=0.03,
     labnet_clip_norm=1.0,
