@@ -15,7 +15,8 @@
 # Seen:
 #   Keras 3.3.3 saved 4 weights; warnings: 0
 #   Keras 3.15.1 loaded: the first kernel is the saved one: [False, False] the two loads agree: False
-#   warnings: ["Skipping nested container at 'layers/blocks/stages/container'", "Skipping nested container at 'layers/blocks/stages/container_1'"]
+#   warnings: ["Skipping nested container at 'layers/blocks/stages/container'",
+#       "Skipping nested container at 'layers/blocks/stages/container_1'"]
 #   Keras 3.15.1 saved 4 weights; warnings: 0
 #   Keras 3.15.1 loaded: the first kernel is the saved one: [True, True] the two loads agree: True
 #   warnings: []
@@ -56,7 +57,8 @@ with warnings.catch_warnings(record=True) as told:
     warnings.simplefilter("always")
     model.save("trunk.keras")
 np.save("kernel.npy", np.asarray(model.weights[0]))
-print("Keras", keras.__version__, "saved", len(model.weights), "weights; warnings:", sum("nested" in str(w.message) for w in told))
+nested = sum("nested" in str(w.message) for w in told)
+print("Keras", keras.__version__, "saved", len(model.weights), "weights; warnings:", nested)
 PYTHON
 cat > "$work/load.py" <<'PYTHON'
 import sys
