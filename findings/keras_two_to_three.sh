@@ -16,7 +16,7 @@
 #   sequential: loads, outputs equal True
 #   normalized: TypeError of 5373 characters; names Keras 2: False
 #       <class 'keras.src.models.sequential.Seq ... like object or a real number, not 'list'
-#   functional: TypeError of 2738 characters; names Keras 2: False
+#   functional: TypeError of 2720 characters; names Keras 2: False
 #       Could not locate class 'Functional'. Ma ... nfig': {'input_shape': [None, 8, 8, 3]}}
 set -euo pipefail
 work="$(mktemp -d)"
