@@ -8,8 +8,9 @@ struct `net` or not (WendellGul/DCMH:data_handler.py).
 
 from __future__ import annotations
 
+import json
+import math
 import os
-import pickle
 import signal
 import subprocess
 import sys
@@ -110,10 +111,7 @@ def read_network(path: Path) -> Network:
         how = f"no end in {seconds} s"
     if how:
         raise InputError(f"{path}: found a damaged file that its reader fails on ({how}), expected a MATLAB .mat file")
-    outcome = pickle.loads(child.stdout)  # from our own child, which nothing but read_here writes to
-    if isinstance(outcome, str):
-        raise InputError(outcome)
-    return outcome
+    return _received(child.stdout)
 
 
 _PATIENCE = 60  # seconds that a child has besides those for its file's size
@@ -122,12 +120,45 @@ _CHILD = "import sys; from dseh_tf.models.backbones.matconvnet import send; send
 
 
 def send(path: str) -> None:
-    """Writes the network of a file, or the line on what is wrong with it, to standard output."""
+    """Writes the network of a file, or the line on what is wrong with it, to standard output: JSON, then its arrays."""
+    arrays: list[np.ndarray] = []
+
+    def described(value: Any) -> Any:
+        if not isinstance(value, np.ndarray):
+            return value
+        arrays.append(np.ascontiguousarray(value, "<f4"))
+        return {"shape": value.shape}
+
     try:
-        outcome: Network | str = read_here(Path(path))
+        network = read_here(Path(path))
     except InputError as error:
-        outcome = str(error)
-    sys.stdout.buffer.write(pickle.dumps(outcome))
+        head: dict[str, Any] = {"error": str(error)}
+    else:
+        layers = [{"kind": type(layer).__name__, **{k: described(v) for k, v in vars(layer).items()}} for layer in network.layers]
+        head = {"layers": layers, "mean": described(network.mean)}
+    sys.stdout.buffer.write(json.dumps(head).encode() + b"\n")
+    for array in arrays:
+        sys.stdout.buffer.write(array.data)
+
+
+def _received(data: bytes) -> Network:
+    """What `send` wrote. Raises InputError with its line where the file was wrong."""
+    end = data.index(b"\n")
+    head, start = json.loads(data[:end]), end + 1
+
+    def value_of(item: Any) -> Any:
+        nonlocal start
+        if not isinstance(item, dict):
+            return tuple(item) if isinstance(item, list) else item
+        count, first = math.prod(item["shape"]), start
+        start += 4 * count
+        return np.frombuffer(data, "<f4", count, first).reshape(item["shape"])
+
+    if "error" in head:
+        raise InputError(head["error"])
+    kinds = {kind.__name__: kind for kind in (Conv, Relu, Norm, MaxPool, Softmax)}
+    layers = [kinds[layer.pop("kind")](**{name: value_of(item) for name, item in layer.items()}) for layer in head["layers"]]
+    return Network(tuple(layers), value_of(head["mean"]))
 
 
 def _ending(code: int) -> str:
