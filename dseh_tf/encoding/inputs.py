@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from dseh_tf.arrays import shown
-from dseh_tf.data import Split
+from dseh_tf.data import ArrayImages, FileImages, Split
 from dseh_tf.data.memory_maps import check_finite
 from dseh_tf.data.retrieval_dataset import ImageSource, as_split
 from dseh_tf.errors import InputError, brief
@@ -82,7 +83,11 @@ class GivenImages:
         return decode_file(item)
 
     def fingerprint(self) -> str:
-        raise NotImplementedError("images that are given to an encoder are not cached")
+        digest = hashlib.sha256()
+        for item in self.items:
+            source = ArrayImages(item[None]) if isinstance(item, np.ndarray) else FileImages((item,))
+            digest.update(source.fingerprint().encode())
+        return digest.hexdigest()
 
 
 @dataclass(frozen=True)
