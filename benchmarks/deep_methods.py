@@ -53,7 +53,9 @@ def subject(name: str, trunk: Trunk, batch: int, dataset: RetrievalDataset) -> S
     runtime = Runtime(progress=False)
     if name == "dseh":
         method = DSEH(32, trunk=trunk, imgnet_batch=batch)
-        images = _Training(method, method._resolved("features" if dataset.has_features else trunk.kind), dataset, runtime)
+        images = _Training(
+            method, method._resolved("features" if dataset.has_features else trunk.kind), dataset, runtime
+        )
         rng = np.random.default_rng(0)
         vectors, dim = len(images.distinct.vectors), images.settings.feature_dim
         images.targets.fill(rng.standard_normal((vectors, dim)), np.sign(rng.standard_normal((vectors, 32))))
@@ -143,9 +145,7 @@ def measure(name: str, trunk: str, dataset: RetrievalDataset, batch: int, repeat
     for rival in turns.rivals.values():
         rival.steps(1)
     fields = {key: getattr(of.phase, key) for key in ("name", "round", "rows", "loss", "groups")}
-    of.trainer.run(
-        BlockPhase(**fields, epochs=repeats + 1, learning_rate=turns.learning_rate, on_epoch=turns.on_epoch)
-    )
+    of.trainer.run(BlockPhase(**fields, epochs=repeats + 1, learning_rate=turns.learning_rate, on_epoch=turns.on_epoch))
     return {way: 1e3 * np.array(values[1:]) for way, values in turns.times.items()}  # the first block compiles
 
 

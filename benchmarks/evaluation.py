@@ -103,7 +103,9 @@ def main() -> None:
 
     rng = np.random.default_rng(0)
     packed = [rng.integers(0, 256, (n, BITS // 8), np.uint8) for n in (flags.queries, flags.items)]
-    labels = [(rng.random((n, CLASSES)) < LABELS_A_ROW / CLASSES).astype(np.uint8) for n in (flags.queries, flags.items)]
+    labels = [
+        (rng.random((n, CLASSES)) < LABELS_A_ROW / CLASSES).astype(np.uint8) for n in (flags.queries, flags.items)
+    ]
     in_words = [words(packed[0]), label_words(labels[0]), words(packed[1]), label_words(labels[1])]
     queries, shard = Queries.of(packed[0], labels[0], BITS), Shard.of(packed[1], labels[1])
 
@@ -134,7 +136,9 @@ def main() -> None:
         if not (np.array_equal(ours.relevant, other.relevant) and np.array_equal(ours.total, other.total)):
             raise SystemExit(f"counts differ: {name}")
 
-    print(f"{flags.queries:,} x {flags.items:,} codes of {BITS} bits, {CLASSES} labels, {threads} threads; all counts are equal")
+    print(
+        f"{flags.queries:,} x {flags.items:,} codes of {BITS} bits, {CLASSES} labels, {threads} threads; all counts are equal"
+    )
     print(f"median of {REPEATS} after a warm-up, in turns; seconds (least to most)")
     median = {name: statistics.median(values) for name, values in times.items()}
     for name, value in median.items():

@@ -129,7 +129,11 @@ def encoding(name: str, files: tuple[Path, ...], batch: int, repeats: int) -> No
     encoder.encode(split)  # traced and warm
     turns = np.array(
         [
-            [*timed(lambda: encoder.encode(split)), *timed(decode), *timed(lambda: list(encoder.stream(constant(), len(files))))]
+            [
+                *timed(lambda: encoder.encode(split)),
+                *timed(decode),
+                *timed(lambda: list(encoder.stream(constant(), len(files)))),
+            ]
             for _ in range(repeats)
         ]
     )
@@ -188,7 +192,9 @@ def main() -> None:
     training("compact", 2000, 32, 4 * arguments.steps, arguments.repeats)
     with tempfile.TemporaryDirectory() as folder:
         if arguments.images:
-            files = tuple(sorted(p for p in arguments.images.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png")))
+            files = tuple(
+                sorted(p for p in arguments.images.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
+            )
             files = files[: arguments.count]
         else:
             files = photographs(Path(folder), arguments.count)

@@ -251,9 +251,7 @@ def _members(
     except InputError:
         raise
     except Exception as error:  # zipfile, zlib and struct raise whatever they stumble over
-        raise InputError(
-            f"{path}: found a damaged or cut file ({_reason(error)}), expected a whole npz file"
-        ) from None
+        raise InputError(f"{path}: found a damaged or cut file ({_reason(error)}), expected a whole npz file") from None
     return found
 
 

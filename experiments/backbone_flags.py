@@ -56,7 +56,9 @@ def trunk() -> Trunk:
     scaling = None
     if _SCALING.value:
         if not BACKBONE.value.endswith(".keras"):
-            raise InputError(f"backbone_scaling: found {','.join(_SCALING.value)}, but {BACKBONE.value} scales by itself")
+            raise InputError(
+                f"backbone_scaling: found {','.join(_SCALING.value)}, but {BACKBONE.value} scales by itself"
+            )
         try:
             mean, scale = map(float, _SCALING.value)
         except ValueError:
@@ -96,7 +98,12 @@ def trunk_of_features(summary: Mapping[str, Any], folder: str) -> Trunk:
         mirror=summary["mirrored"],
         weights=weights,
     )
-    asked = {"backbone": found.backbone, "image_size": found.image_size, "train_backbone": False, "train_backbone_from": None}
+    asked = {
+        "backbone": found.backbone,
+        "image_size": found.image_size,
+        "train_backbone": False,
+        "train_backbone_from": None,
+    }
     for name, value in asked.items():
         flag = flags.FLAGS[name]
         if flag.present and flag.value != value:

@@ -53,8 +53,10 @@ def options(labels_only: bool) -> catalog.DataOptions:
     for name, readers in run_data.READ_BY.items():
         flag = flags.FLAGS[name]
         if flag.present and flag.value != flag.default and DATASET.value not in readers:
-            raise InputError(f"{name}: found {flag.value!r}, which --dataset={DATASET.value} does not read, expected "
-                             f"--dataset={' or '.join(readers)}")
+            raise InputError(
+                f"{name}: found {flag.value!r}, which --dataset={DATASET.value} does not read, expected "
+                f"--dataset={' or '.join(readers)}"
+            )
     return catalog.DataOptions(
         data_dir=expanded(DATA_DIR.value),
         lists_dir=_path(LISTS_DIR.value),

@@ -39,4 +39,6 @@ def print_report(workdir: Path) -> None:
         print(f"  {radius:6d}   {r:.4f}  {p:.4f}" if p == p else f"  {radius:6d}   {r:.4f}  nothing retrieved")
     told = difference(before, {**known, "bits": codes.bits, **sizes, **numbers})
     if told:
-        raise InputError(f"{workdir / 'result.json'}: {told} as in codes.npz and config.json; the files are of different runs")
+        raise InputError(
+            f"{workdir / 'result.json'}: {told} as in codes.npz and config.json; the files are of different runs"
+        )

@@ -32,7 +32,9 @@ def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
     trunk = backbone_flags.trunk()
     if trunk.kind != "features":
         why = "is trained from scratch" if trunk.kind == "compact" else "is to be fine-tuned (--train_backbone)"
-        raise InputError(f"backbone: found {trunk.backbone}, which {why}, expected a frozen one such as cnn_f or resnet50")
+        raise InputError(
+            f"backbone: found {trunk.backbone}, which {why}, expected a frozen one such as cnn_f or resnet50"
+        )
 
     from dseh_tf.data import catalog
     from dseh_tf.devices.replicas import make_strategy

@@ -137,7 +137,9 @@ def check_method() -> None:
             known = f"compact, cnn_f, the path of a .keras file, or one of {', '.join(APPLICATIONS)}"
             raise InputError(f"backbone: found {name!r}, expected {known}")
         if name == "cnn_f" and weights is None:
-            raise InputError("backbone_weights: found none, expected the path of imagenet-vgg-f.mat, or random, for cnn_f")
+            raise InputError(
+                "backbone_weights: found none, expected the path of imagenet-vgg-f.mat, or random, for cnn_f"
+            )
     name = data_flags.DATASET.value
     prepared = run_data.OF_TFDS.get(name) or name.removeprefix("tfds:")
     if name in run_data.OF_TFDS or name.startswith("tfds:"):
@@ -151,10 +153,13 @@ def _check_tfds(name: str, data_dir: Path) -> None:
     try:
         builder = tfds.builder(name, data_dir=data_dir)
     except (tfds.core.registered.DatasetNotFoundError, ValueError, ImportError) as error:
-        raise InputError(f"dataset: TFDS cannot make {name!r}: {(str(error).strip().splitlines() or ['?'])[0]}") from None
+        raise InputError(
+            f"dataset: TFDS cannot make {name!r}: {(str(error).strip().splitlines() or ['?'])[0]}"
+        ) from None
     manual = data_dir / "downloads" / "manual"
     by_hand = builder.MANUAL_DOWNLOAD_INSTRUCTIONS and not builder.info.splits
     if by_hand and not (manual.is_dir() and any(manual.iterdir())):
         advice = " ".join(builder.MANUAL_DOWNLOAD_INSTRUCTIONS.split())
-        raise InputError(f"{builder.data_dir}: found no such folder, nor files in {manual}, expected one of them; {advice}")
-
+        raise InputError(
+            f"{builder.data_dir}: found no such folder, nor files in {manual}, expected one of them; {advice}"
+        )

@@ -139,7 +139,9 @@ def parsed(arguments: Sequence[str], values: flags.FlagValues = flags.FLAGS) -> 
         raise InputError(f"--{error.flagname}: found no such flag{near} (--help lists all)") from None
     except flags.CantOpenFlagFileError as error:
         name = str(error).rpartition(": ")[2]
-        raise InputError(f"--flagfile: found no file {name} that can be read, expected one with a flag a line") from None
+        raise InputError(
+            f"--flagfile: found no file {name} that can be read, expected one with a flag a line"
+        ) from None
     except (flags.Error, ValueError) as error:
         raise InputError(_line(" ".join(str(error).split()), values)) from None
 
@@ -176,7 +178,9 @@ def help_text(takes: str = "") -> str:
     for name in sorted(own_flags()):
         flag = flags.FLAGS[name]
         if isinstance(flag, flags.BooleanFlag):
-            shown.append(f"  --[no]{name}" + ("" if flag.default is None else f"  (default: {str(flag.default).lower()})"))
+            shown.append(
+                f"  --[no]{name}" + ("" if flag.default is None else f"  (default: {str(flag.default).lower()})")
+            )
         else:
             default = ",".join(map(str, flag.default)) if isinstance(flag.default, list) else flag.default
             kind = flag.flag_type().removeprefix("multi ")

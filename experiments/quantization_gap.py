@@ -45,7 +45,9 @@ def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
     dataset = _dataset(config, given)
     for part in ("query", "database"):
         if not np.array_equal(getattr(codes, f"{part}_ids"), getattr(dataset, part).ids):
-            raise InputError(f"{workdir / 'codes.npz'}: {part}_ids: found other rows than the data set's, expected the same")
+            raise InputError(
+                f"{workdir / 'codes.npz'}: {part}_ids: found other rows than the data set's, expected the same"
+            )
     encoder = load_run(workdir, import_modules=modules)
     query, database = encoder.outputs(dataset.query), encoder.outputs(dataset.database)
     labels = codes.query_labels, codes.database_labels

@@ -67,7 +67,11 @@ def main(arguments: list[str], given: Any = flags.FLAGS) -> None:
             {
                 "image": str(path),
                 "nearest": [
-                    {"id": str(codes.database_ids[row]), "distance": int(distance), **_classes(codes.database_labels[row], names)}
+                    {
+                        "id": str(codes.database_ids[row]),
+                        "distance": int(distance),
+                        **_classes(codes.database_labels[row], names),
+                    }
                     for row, distance in zip(rows, distances, strict=True)
                 ],
                 "last_distance": {

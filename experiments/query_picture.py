@@ -80,5 +80,7 @@ def _draw(axes: Any, pixels: np.ndarray | None, title: str, below: str, name: st
     else:
         axes.imshow(pixels)
     lines = textwrap.wrap(below, _LINE)
-    text = "\n".join([*lines[:1], textwrap.shorten(" ".join(lines[1:]), _LINE, placeholder="…")] if lines[1:] else lines)
+    text = "\n".join(
+        [*lines[:1], textwrap.shorten(" ".join(lines[1:]), _LINE, placeholder="…")] if lines[1:] else lines
+    )
     axes.text(0.5, -0.04, text, fontsize=7, ha="center", va="top", transform=axes.transAxes, parse_math=False)

@@ -22,7 +22,9 @@ from dseh_tf.errors import InputError
 from dseh_tf.runs import environment, held, listing, open_workdir
 from experiments import backbone_flags, data_flags, program, run_data
 
-_METHOD = flags.DEFINE_string("method", "dseh", "Method, by its name in dseh_tf.methods.METHODS, or as package.module:Class.")
+_METHOD = flags.DEFINE_string(
+    "method", "dseh", "Method, by its name in dseh_tf.methods.METHODS, or as package.module:Class."
+)
 _BITS = flags.DEFINE_integer("bits", 32, "Length of the hash codes.")
 _PRESET = flags.DEFINE_string(
     "preset",
@@ -74,7 +76,9 @@ _LABEL_REPORT = flags.DEFINE_integer(
 )
 _EVALUATE_ROUNDS = flags.DEFINE_bool("evaluate_rounds", True, "Evaluate after every round, not only at the end.")
 _JIT = flags.DEFINE_bool("jit_compile", False, "Compile the training steps with XLA.")
-_BFLOAT16 = flags.DEFINE_bool("bfloat16", False, "Trunks compute in bfloat16; hash layers, losses and banks in float32.")
+_BFLOAT16 = flags.DEFINE_bool(
+    "bfloat16", False, "Trunks compute in bfloat16; hash layers, losses and banks in float32."
+)
 _PROGRESS = flags.DEFINE_bool("progress", True, "Progress bars.")
 
 # The types of settings that a value of --set is checked against.
@@ -132,7 +136,9 @@ def _run(workdir: Path, method: Any, config: dict[str, Any], started: float) -> 
 
     from experiments.results import write_results
 
-    write_results(workdir, config, dataset, fitted, seconds, labels_only=method.has_presets and method.phases == "labnet")
+    write_results(
+        workdir, config, dataset, fitted, seconds, labels_only=method.has_presets and method.phases == "labnet"
+    )
 
 
 def _method() -> Any:
@@ -269,7 +275,9 @@ def config_of(method: Any, data: Mapping[str, Any]) -> dict[str, Any]:
     if not (method.has_presets and method.phases == "labnet"):
         trunk = dataclasses.asdict(_trunk())
         # Fields that came later are left out where they say nothing: runs of before have none.
-        config["trunk"] = {name: value for name, value in trunk.items() if value or name not in ("train_from", "import_modules")}
+        config["trunk"] = {
+            name: value for name, value in trunk.items() if value or name not in ("train_from", "import_modules")
+        }
         if _FEATURES.value is not None:
             config["features"] = read_summary(Path(_FEATURES.value))
         else:

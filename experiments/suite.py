@@ -43,7 +43,9 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     flags.DEFINE_list("seeds", [], "Seeds. Default: the suite's.", **own)
     program.DEFINE_path("runs", None, "Folder of the run folders. Default: runs/<suite>.", **own)
     flags.DEFINE_integer("jobs", 1, "Number of runs at the same time.", **own)
-    program.DEFINE_path("chosen", None, "chosen.json of experiments.tune: the settings it found for each method.", **own)
+    program.DEFINE_path(
+        "chosen", None, "chosen.json of experiments.tune: the settings it found for each method.", **own
+    )
     every = "A flag of experiments.run for all runs (--NAME=VALUE) or a method's (METHOD:--NAME=VALUE)."
     flags.DEFINE_multi_string("run_flag", [], every, **own)
 
@@ -62,9 +64,7 @@ def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
     shared, by_method = run_flags(given.run_flag, registered)
     runs = suite.runs(methods, list(dict.fromkeys(given.datasets)), bits, seeds)
     if not runs:
-        raise InputError(
-            f"--suite: {given.suite}: found none of its methods in the registry, expected {suite.methods}"
-        )
+        raise InputError(f"--suite: {given.suite}: found none of its methods in the registry, expected {suite.methods}")
     chosen = chosen_flags(Path(given.chosen)) if given.chosen else {}
     if chosen:
         tuned_on = read_json(Path(given.chosen)).get("dataset")
@@ -76,7 +76,12 @@ def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
         elif name not in chosen:
             print(f"{given.chosen}: has no settings of {name}, which keeps its defaults")
     arguments = {
-        run: (*run.arguments, *chosen.get(run.method, ()), *read_by(run.dataset, shared), *by_method.get(run.method, ()))
+        run: (
+            *run.arguments,
+            *chosen.get(run.method, ()),
+            *read_by(run.dataset, shared),
+            *by_method.get(run.method, ()),
+        )
         for run in runs
     }
     _check_read(shared, {run.dataset for run in runs})
@@ -191,7 +196,9 @@ def resolved(runs: Sequence[Sequence[str]]) -> list[dict[str, Any] | str]:
 
 
 def _preflight(function: str, runs: Sequence[Sequence[str]]) -> list:
-    asked = _asked(f"from experiments import preflight; preflight.{function}()", given=json.dumps(list(map(list, runs))))
+    asked = _asked(
+        f"from experiments import preflight; preflight.{function}()", given=json.dumps(list(map(list, runs)))
+    )
     return json.loads(asked.splitlines()[-1])
 
 
@@ -214,7 +221,9 @@ def _check_read(given: Sequence[str], datasets: Collection[str]) -> None:
     for flag in given:
         readers = run_data.READ_BY.get(_name(flag), datasets)
         if not set(readers) & set(datasets):
-            raise InputError(f"--run_flag: found {flag!r}, which none of {', '.join(datasets)} reads, expected {readers[0]}")
+            raise InputError(
+                f"--run_flag: found {flag!r}, which none of {', '.join(datasets)} reads, expected {readers[0]}"
+            )
 
 
 def _name(flag: str) -> str:

@@ -29,12 +29,12 @@ _GRACE = 10.0  # seconds that a child is given to end
 @dataclass
 class Runner:
     """Attributes:
-        arguments: The flags of every run, in order.
-        folder: Where the run folders are made.
-        jobs: How many run at a time.
-        table: What is shown.
-        resolve: Returns, for each list of flags, the configuration that experiments.run makes of it, or the line that says
-            why there is none. A finished run is counted only if its config.json is of this configuration.
+    arguments: The flags of every run, in order.
+    folder: Where the run folders are made.
+    jobs: How many run at a time.
+    table: What is shown.
+    resolve: Returns, for each list of flags, the configuration that experiments.run makes of it, or the line that says
+        why there is none. A finished run is counted only if its config.json is of this configuration.
     """
 
     arguments: Mapping[SuiteRun, tuple[str, ...]]

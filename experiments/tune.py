@@ -46,7 +46,9 @@ def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
     methods = given.methods or list(SETTINGS)
     for name in methods:
         if name not in SETTINGS and ":" not in name:
-            raise InputError(f"--methods: found {name!r}, expected one of {', '.join(SETTINGS)}, or package.module:Class")
+            raise InputError(
+                f"--methods: found {name!r}, expected one of {', '.join(SETTINGS)}, or package.module:Class"
+            )
     if not 0 < given.validation < 1:
         raise InputError(f"--validation: found {given.validation}, expected a share between 0 and 1")
     every = {**SETTINGS, **{name: trials or ((),) for name, trials in suite.outside_methods(methods).items()}}
@@ -66,7 +68,9 @@ def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
     found = choose(folder, [run for run in arguments if run not in failures], every)
     write_json(folder / "chosen.json", {**header, "trials": TRIALS, "methods": {**known, **found}})
     for name, choice in found.items():
-        print(f"{name:10} MAP {choice['map']:.4f}  {' '.join(choice['settings']) or 'defaults'}  ({len(choice['trials'])} trials)")
+        print(
+            f"{name:10} MAP {choice['map']:.4f}  {' '.join(choice['settings']) or 'defaults'}  ({len(choice['trials'])} trials)"
+        )
     print(f"chosen settings in {folder / 'chosen.json'}")
     if failures:
         sys.exit(suite.FAILED)
@@ -105,7 +109,9 @@ def _known(path: Path, header: Mapping[str, object]) -> dict[str, Mapping]:
         if before.get(name) != value:
             raise InputError(f"{path}: {name}: found {before.get(name)!r}, expected {value!r}; choose another --runs")
     if not isinstance(before.get("methods"), dict):
-        raise InputError(f"{path}: methods: found {before.get('methods')!r}, expected choices by method; choose another --runs")
+        raise InputError(
+            f"{path}: methods: found {before.get('methods')!r}, expected choices by method; choose another --runs"
+        )
     return before["methods"]
 
 

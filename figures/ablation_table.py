@@ -22,7 +22,11 @@ MEASURES = {
 # The settings that make a variant. What else differs from DSEH's is told: the table would not show one part's worth.
 OWN = {
     "dseh_s": {"imgnet_feature_weight"},
-    "dseh_ss": {"imgnet_feature_weight", "labnet_feature_weight", "labnet_feature_similarity"},  # the last without effect
+    "dseh_ss": {
+        "imgnet_feature_weight",
+        "labnet_feature_weight",
+        "labnet_feature_similarity",
+    },  # the last without effect
     "dseh_l": {"label_weight"},
     "dseh_a": {"labnet_epochs", "imgnet_epochs"},
 }
@@ -44,7 +48,9 @@ def build(runs: Runs) -> list[tables.Table]:
             notes += [f"Published: {published.DSEH_TABLE_2}."] if theirs else []
             title = f"Variants of DSEH on {style.dataset_title(dataset)}, {bits} bits"
             columns = [_column(heading, bits, theirs) for heading in MEASURES]
-            result.append(compare(title, here, columns, [name for name in VARIANTS if name in theirs], notes, "Variant"))
+            result.append(
+                compare(title, here, columns, [name for name in VARIANTS if name in theirs], notes, "Variant")
+            )
     return result
 
 

@@ -96,7 +96,9 @@ def draw_matrices(runs: Runs, out: Path) -> list[Path]:
                     axes.set_ylabel("Bit")
             bar = figure.colorbar(image, ax=panels.ravel().tolist(), shrink=0.85, aspect=25)
             bar.set_label("|correlation|")
-            grey = "; blue-grey: a constant bit" if any(np.isnan(run_matrix(r.folder, bits)).any() for r in shown) else ""
+            grey = (
+                "; blue-grey: a constant bit" if any(np.isnan(run_matrix(r.folder, bits)).any() for r in shown) else ""
+            )
             name = style.dataset_title(dataset)
             figure.suptitle(f"Code correlation on {name}, {bits} bits{grey}", fontsize=10)
             paths += style.save(figure, out, style.file_name("code_correlation", dataset, bits))

@@ -66,7 +66,9 @@ def hurt(data: st.DataObject, run: Path, other: Path) -> None:
     file = run / name
     if not file.is_file():  # gone by an earlier damage
         return
-    how = data.draw(st.sampled_from(["bytes", "exchange", "remove", "folder", *["json"] * 3 * (file.suffix == ".json")]))
+    how = data.draw(
+        st.sampled_from(["bytes", "exchange", "remove", "folder", *["json"] * 3 * (file.suffix == ".json")])
+    )
     if how == "bytes":
         file.write_bytes(damaged(data, file.read_bytes(), (other / name).read_bytes()))
     elif how == "exchange":
@@ -114,7 +116,9 @@ def test_evaluation_and_figures(tmp_path_factory, whole, data):
         run_folder.open_workdir(run, {"method": "itq"})
 
     runs = read_runs(root, tuple(CHECKS))
-    assert "run1" in [each.folder.name for each in runs] or any(problem.folder == root / "run1" for problem in runs.problems)
+    assert "run1" in [each.folder.name for each in runs] or any(
+        problem.folder == root / "run1" for problem in runs.problems
+    )
     for problem in runs.problems:
         one_line(str(problem))
     for each in runs:
@@ -139,7 +143,9 @@ def test_codes_of_another_run_are_not_drawn(whole, tmp_path):
     shutil.copy(whole / "run1" / "codes.npz", tmp_path / "run0")
     runs = read_runs(tmp_path, ("codes",))
     assert [run.folder.name for run in runs] == ["run1"]
-    assert "codes.npz: found codes or labels of another run, expected those that counts.npz was made of" in str(runs.problems[0])
+    assert "codes.npz: found codes or labels of another run, expected those that counts.npz was made of" in str(
+        runs.problems[0]
+    )
     assert len(read_runs(tmp_path)) == 2  # a table of result.json's numbers does not need them
 
 

@@ -149,12 +149,16 @@ def test_a_bomb_takes_no_memory(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.npz") as archive:
         info = archive.getinfo("x.npy")
     whole = (tmp_path / "a.npz").read_bytes()
-    (tmp_path / "a.npz").write_bytes(whole.replace(info.file_size.to_bytes(4, "little"), (1 << 31).to_bytes(4, "little")))
+    (tmp_path / "a.npz").write_bytes(
+        whole.replace(info.file_size.to_bytes(4, "little"), (1 << 31).to_bytes(4, "little"))
+    )
     with pytest.raises(InputError, match="2,147,483,648 bytes in "):
         read_npz(tmp_path / "a.npz")
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1]", "3", '"x"', "null", "\ufeff{}", "{" * 9, "[" * 200_000, "1" * 5000, "{'a': 1}"])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[1]", "3", '"x"', "null", "\ufeff{}", "{" * 9, "[" * 200_000, "1" * 5000, "{'a': 1}"]
+)
 def test_odd_json(tmp_path, text):
     (tmp_path / "a.json").write_text(text, encoding="utf-8")
     with pytest.raises(InputError) as error:
@@ -194,7 +198,13 @@ def _files(folder: Path, seed: int, save) -> dict[str, tuple[Path, object]]:
         for path in folder.glob("*.npz"):
             arrays = read_npz(path)
             np.savez(path, **arrays)
-    readers = {"codes": load_codes, "counts": load_counts, "index": HammingIndex.load, "losses": read_npz, "features": read_npz}
+    readers = {
+        "codes": load_codes,
+        "counts": load_counts,
+        "index": HammingIndex.load,
+        "losses": read_npz,
+        "features": read_npz,
+    }
     return {name: (folder / f"{name}.npz", reader) for name, reader in readers.items()}
 
 
@@ -274,9 +284,9 @@ def test_array_files_are_read_in_one_place():
     """numpy's own reader gives tracebacks on damaged files, one of which advises to load unsafely."""
     root = Path(__file__).parents[1]
     sources = [file for room in ("dseh_tf", "experiments", "figures") for file in (root / room).rglob("*.py")]
-    assert [file for file in sources if re.search(r"\b(np|numpy)\.(load|memmap)\(", file.read_text(encoding="utf-8"))] == [
-        root / "dseh_tf" / "files.py"
-    ]
+    assert [
+        file for file in sources if re.search(r"\b(np|numpy)\.(load|memmap)\(", file.read_text(encoding="utf-8"))
+    ] == [root / "dseh_tf" / "files.py"]
 
 
 # The disk refuses.
@@ -346,7 +356,9 @@ class OpError(Exception):
 )  # fmt: skip
 def test_refusals_by_their_message(error, told):
     assert refusal(error) == told and disk_errno(error) is not None
-    wrapped = RuntimeError(f"{type(error).__name__}: Failed to finalize writing of split")  # as TensorFlow Datasets does
+    wrapped = RuntimeError(
+        f"{type(error).__name__}: Failed to finalize writing of split"
+    )  # as TensorFlow Datasets does
     wrapped.__cause__ = error
     assert refusal(wrapped) == told
 

@@ -51,7 +51,9 @@ def pins() -> list[Requirement]:
 @pytest.mark.parametrize("module", ["dseh_tf", "dseh_tf.data", "dseh_tf.retrieval", "figures.all"])
 def test_import_loads_no_tensorflow(module):
     code = f"import sys, {module}; print([name for name in ('tensorflow', 'keras') if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[]"
 
@@ -59,7 +61,10 @@ def test_import_loads_no_tensorflow(module):
 @pytest.mark.parametrize("python", PYTHONS)
 def test_every_requirement_has_one_pin_that_satisfies_it(python):
     arguments = setup_arguments()
-    required = [*arguments["install_requires"], *(item for extra in PINNED for item in arguments["extras_require"][extra])]
+    required = [
+        *arguments["install_requires"],
+        *(item for extra in PINNED for item in arguments["extras_require"][extra]),
+    ]
     environment = {"python_version": python, "python_full_version": f"{python}.0"}
     pinned: dict[str, list[str]] = {}
     for pin in pins():
@@ -71,7 +76,9 @@ def test_every_requirement_has_one_pin_that_satisfies_it(python):
     for requirement in map(Requirement, required):
         versions = pinned.get(canonicalize_name(requirement.name), [])
         assert versions, f"{requirement} has no pin for Python {python}"
-        assert Version(versions[0]) in requirement.specifier, f"{requirement} is pinned at {versions[0]} for Python {python}"
+        assert Version(versions[0]) in requirement.specifier, (
+            f"{requirement} is pinned at {versions[0]} for Python {python}"
+        )
 
 
 @pytest.mark.parametrize("python", ["3.9", "3.10", "3.13", "3.14"])
@@ -80,7 +87,9 @@ def test_python_range(python):
 
 
 def test_tracked_files_are_small():
-    large = {str(path.relative_to(ROOT)): path.stat().st_size for path in tracked_files() if path.stat().st_size >= MAX_BYTES}
+    large = {
+        str(path.relative_to(ROOT)): path.stat().st_size for path in tracked_files() if path.stat().st_size >= MAX_BYTES
+    }
     assert large == {}
 
 

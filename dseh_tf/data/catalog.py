@@ -23,7 +23,10 @@ from dseh_tf.data.retrieval_dataset import ArrayImages, ImageSource, RetrievalDa
 from dseh_tf.errors import InputError, positive
 from dseh_tf.files import writing
 
-NUS_POOLS = {"nus_wide_21": {"labelled": 195_834, "tagged": 190_421}, "nus_wide_10": {"labelled": 186_577, "tagged": 181_365}}
+NUS_POOLS = {
+    "nus_wide_21": {"labelled": 195_834, "tagged": 190_421},
+    "nus_wide_10": {"labelled": 186_577, "tagged": 181_365},
+}
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,12 @@ def load(name: str, options: DataOptions | None = None) -> RetrievalDataset:
     if name not in DATASETS:
         raise InputError(f"dataset: found {name!r}, expected one of {', '.join(DATASETS)}, tfds:NAME")
     if name in ("multi_digits", "image_lists"):
-        for field, flag in {"queries": "queries", "train_rows": "train_rows", "seed": "split_seed", "split": "split"}.items():
+        for field, flag in {
+            "queries": "queries",
+            "train_rows": "train_rows",
+            "seed": "split_seed",
+            "split": "split",
+        }.items():
             value = getattr(options, field)
             if value != getattr(DataOptions(), field):
                 raise InputError(f"{flag}: found {value}, but {name} comes with its split")
@@ -135,7 +143,9 @@ def _multi_digits(options: DataOptions) -> RetrievalDataset:
     for part in ("train", "query", "database"):
         rows = tfds.as_numpy(builder.as_dataset(split=part, batch_size=-1))
         images = None if options.labels_only else ArrayImages(rows["image"])
-        splits[part] = Split(np.char.decode(rows["id"].astype("S"), "utf-8"), rows["labels"], images, texts=rows["text"])
+        splits[part] = Split(
+            np.char.decode(rows["id"].astype("S"), "utf-8"), rows["labels"], images, texts=rows["text"]
+        )
     return RetrievalDataset(
         "multi_digits",
         **splits,
@@ -329,7 +339,11 @@ def _asking_split(builder: Any, name: str, label: str) -> str | None:
             return part
         rest = present[present.index(part) + 1 :]
         logging.warning(
-            "%s: the %d images of %r have no label, so queries come from %r", name, len(labels), part, *(rest or ["train"])[:1]
+            "%s: the %d images of %r have no label, so queries come from %r",
+            name,
+            len(labels),
+            part,
+            *(rest or ["train"])[:1],
         )
     return None
 
@@ -381,7 +395,13 @@ def _drawn(
         protocol.name,
         **splits,
         class_names=class_names,
-        notes={"protocol": str(protocol), "split": options.split, "split_seed": options.seed, "pool": len(ids), **(notes or {})},
+        notes={
+            "protocol": str(protocol),
+            "split": options.split,
+            "split_seed": options.seed,
+            "pool": len(ids),
+            **(notes or {}),
+        },
     )
     if options.skip_bad_images and dataset.has_images:
         return without_bad_images(dataset)

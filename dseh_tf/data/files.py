@@ -20,6 +20,7 @@ _SYSTEM_NAMES = frozenset(
     )
 )  # fmt: skip
 
+
 def expanded(path: str | os.PathLike[str]) -> Path:
     """The path with a leading `~` or `~user` replaced by that home folder; unchanged where there is no such user.
 

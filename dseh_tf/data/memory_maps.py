@@ -46,9 +46,7 @@ def _reserve(file: Path) -> None:
                 raise
 
 
-def check_finite(
-    values: np.ndarray, ids: np.ndarray, where: str, block: int = 4096, most: float | None = None
-) -> None:
+def check_finite(values: np.ndarray, ids: np.ndarray, where: str, block: int = 4096, most: float | None = None) -> None:
     """Raises InputError on a value of [n, d] that is not a finite number, naming its row, id and column.
 
     most: what |value| may be at most; any finite number without it. Reads `block` rows at a time: `values` may be larger

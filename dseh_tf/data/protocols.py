@@ -227,7 +227,11 @@ def _fill(
 
 
 def _check_filled(
-    taken: dict[str, list[int]], quotas: dict[str, Quota], labels: np.ndarray, protocol: Protocol, names: tuple[str, ...]
+    taken: dict[str, list[int]],
+    quotas: dict[str, Quota],
+    labels: np.ndarray,
+    protocol: Protocol,
+    names: tuple[str, ...],
 ) -> None:
     classes = labels.shape[1]
     if all(len(taken[part]) == quota.total(classes) for part, quota in quotas.items()):
@@ -295,7 +299,9 @@ def check_split(dataset: RetrievalDataset, protocol: Protocol | None = None) -> 
     for part, names in ids.items():
         if len(sets[part]) < len(names):
             twice = [name for name, count in Counter(names).items() if count > 1]
-            raise InputError(f"{dataset.name}, {part}: found {twice[0]} twice ({len(twice)} such), expected each id once")
+            raise InputError(
+                f"{dataset.name}, {part}: found {twice[0]} twice ({len(twice)} such), expected each id once"
+            )
     common = {
         _pair(one, two): sets[one] & sets[two]
         for one, two in (("train", "query"), ("query", "database"), ("train", "database"))
@@ -304,7 +310,9 @@ def check_split(dataset: RetrievalDataset, protocol: Protocol | None = None) -> 
         found = common[_pair(one, two)]
         allowed = two == "database" and protocol is not None and protocol.queries_in_database
         if len(found) and not allowed:
-            raise InputError(f"{dataset.name}: found query {min(found)} in {two} too ({len(found)} such), expected none")
+            raise InputError(
+                f"{dataset.name}: found query {min(found)} in {two} too ({len(found)} such), expected none"
+            )
     if protocol is not None:
         _check_protocol(dataset, protocol, len(common["train", "database"]))
     digest = hashlib.sha256("\n".join("\t".join(names) for names in ids.values()).encode()).hexdigest()

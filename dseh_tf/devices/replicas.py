@@ -24,7 +24,9 @@ def make_strategy(name: str = "default", replicas: int = 0) -> tf.distribute.Str
     """
     if name == "multi_worker":
         if not os.environ.get("TF_CONFIG"):
-            raise InputError("strategy: found multi_worker without TF_CONFIG, expected it in the environment of every worker")
+            raise InputError(
+                "strategy: found multi_worker without TF_CONFIG, expected it in the environment of every worker"
+            )
         return tf.distribute.MultiWorkerMirroredStrategy()
     if name not in ("default", "mirrored"):
         raise InputError(f"strategy: found {name!r}, expected default, mirrored or multi_worker")
@@ -140,9 +142,7 @@ class RowStream:
     function: of one tensor [b, ...] to {name: [b, ...]}.
     """
 
-    def __init__(
-        self, strategy: tf.distribute.Strategy, function: Callable[[tf.Tensor], dict[str, tf.Tensor]]
-    ) -> None:
+    def __init__(self, strategy: tf.distribute.Strategy, function: Callable[[tf.Tensor], dict[str, tf.Tensor]]) -> None:
         self.strategy = strategy
         self._run = tf.function(lambda values: strategy.run(function, args=(values,)), reduce_retracing=True)
 

@@ -276,7 +276,9 @@ def _finite(blocks: Iterable[np.ndarray], ids: np.ndarray, what: str) -> Iterato
         bad = ~np.isfinite(block)
         if bad.any():
             row, column = np.argwhere(bad)[0]
-            raise InputError(f"{what}: found {block[row, column]} for image {ids[first + row]}, expected finite numbers")
+            raise InputError(
+                f"{what}: found {block[row, column]} for image {ids[first + row]}, expected finite numbers"
+            )
         yield block
         first += len(block)
 

@@ -155,5 +155,3 @@ def image_shape(split: Split) -> tuple[int, int] | None:
         return None
     height, width = split.images.read(0).shape[:2]
     return height, width
-
-

@@ -118,6 +118,8 @@ def _finite(batches: Iterable[dict[str, np.ndarray]], ids: np.ndarray) -> Iterat
         if bad.any():
             row, column = np.argwhere(bad)[0]
             value = outputs["logits"][row, column]
-            raise InputError(f"encode: found {value} in the network's outputs for {ids[first + row]}, expected finite numbers")
+            raise InputError(
+                f"encode: found {value} in the network's outputs for {ids[first + row]}, expected finite numbers"
+            )
         yield outputs
         first += len(outputs["logits"])

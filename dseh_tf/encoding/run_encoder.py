@@ -116,7 +116,9 @@ class RunEncoder:
         size = self.trunk.image_size
         model = load_network(self.held)
         if getattr(model, "input_shape", None) != (None, size, size, 3) or len(model.output_shape) != 2:
-            raise InputError(f"{self.held}: found another network, expected one from images of {size} pixels to a vector")
+            raise InputError(
+                f"{self.held}: found another network, expected one from images of {size} pixels to a vector"
+            )
         return Backbone(self.trunk.backbone, model, size, pretrained=True, trained=False)
 
     def _values(self, items: Any) -> Iterator[np.ndarray]:
@@ -181,7 +183,9 @@ def load_run(folder: Path | str, backbone: Path | str | None = None, import_modu
     trunk = trunk_of(config)
     if backbone is not None:
         if trunk.kind != "features":
-            raise InputError(f"backbone: found {backbone}, but {file.name} of this run holds its backbone, expected none")
+            raise InputError(
+                f"backbone: found {backbone}, but {file.name} of this run holds its backbone, expected none"
+            )
         trunk = moved_trunk(config, trunk, expanded(Path(backbone)))
         check_trunk_files(config, trunk)
     if import_modules:

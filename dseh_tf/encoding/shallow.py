@@ -217,7 +217,9 @@ class BiasedKernel(ShallowEncoder):
 
     def fault(self) -> str:
         if len(self.weights) != len(self.anchors) + 1:
-            return f"weights: found {len(self.weights)} rows, expected {len(self.anchors) + 1}, one an anchor and one more"
+            return (
+                f"weights: found {len(self.weights)} rows, expected {len(self.anchors) + 1}, one an anchor and one more"
+            )
         return _not_negative(self.divisor)
 
 

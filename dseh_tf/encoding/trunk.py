@@ -96,7 +96,9 @@ def frozen_trunk(config: Mapping[str, Any], trunk: Trunk) -> Backbone:
     backbone = trunk.build(config["seed"])
     expected = config.get("features", {}).get("fingerprint")
     if expected is not None and backbone.fingerprint() != expected:
-        raise InputError(f"{trunk.backbone}: found other weights, expected those that the run's features were extracted with")
+        raise InputError(
+            f"{trunk.backbone}: found other weights, expected those that the run's features were extracted with"
+        )
     return backbone
 
 

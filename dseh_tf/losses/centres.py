@@ -47,9 +47,7 @@ def polarization(outputs: tf.Tensor, targets: tf.Tensor, margin: float) -> tf.Te
     return tf.reduce_sum(tf.abs(targets) * tf.nn.relu(margin - targets * outputs))
 
 
-def margin_cosines(
-    outputs: tf.Tensor, centres: tf.Tensor, labels: tf.Tensor, margin: float, scale: float
-) -> tf.Tensor:
+def margin_cosines(outputs: tf.Tensor, centres: tf.Tensor, labels: tf.Tensor, margin: float, scale: float) -> tf.Tensor:
     """OrthoHash's class logits: s (cos(z, C) - m y).
 
     Args:

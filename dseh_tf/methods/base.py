@@ -61,7 +61,9 @@ class Fitted(abc.ABC):
 
     def save(self, path: Path) -> None:
         """Writes the encoder to one file. Raises InputError where the method's encoder cannot be saved."""
-        raise InputError(f"{path}: found {type(self).__name__}, whose encoder cannot be saved, expected one with a `save`")
+        raise InputError(
+            f"{path}: found {type(self).__name__}, whose encoder cannot be saved, expected one with a `save`"
+        )
 
 
 class Method(abc.ABC):
@@ -145,7 +147,9 @@ def training_split(dataset: RetrievalDataset) -> Split:
     """The training rows. Raises InputError on anything but a data set."""
     if not isinstance(dataset, RetrievalDataset):
         found = type(dataset).__name__
-        raise InputError(f"dataset: found {found}, expected a RetrievalDataset (RetrievalDataset.from_arrays makes one)")
+        raise InputError(
+            f"dataset: found {found}, expected a RetrievalDataset (RetrievalDataset.from_arrays makes one)"
+        )
     return dataset.train
 
 

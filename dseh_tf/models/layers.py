@@ -47,7 +47,10 @@ class LocalResponseNormalization(keras.layers.Layer):
         """Sum over each channel and its `radius` neighbours on both sides."""
         channels = x.shape[-1]
         padded = tf.pad(x, [[0, 0]] * (x.shape.rank - 1) + [[self.radius, self.radius]])
-        return sum(padded[..., shift : shift + channels] for shift in range(1, 2 * self.radius + 1)) + padded[..., :channels]
+        return (
+            sum(padded[..., shift : shift + channels] for shift in range(1, 2 * self.radius + 1))
+            + padded[..., :channels]
+        )
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return input_shape

@@ -120,7 +120,11 @@ def warning(found: Iterable[tuple[str, list[Finding]]], advice: str = "") -> str
 
 def _improbable(number: int, expected: float) -> bool:
     """Whether a Poisson variable of that mean is at least `number` with a probability below `CHANCE`."""
-    below = sum(math.exp(i * math.log(expected) - expected - math.lgamma(i + 1)) for i in range(number)) if expected else 1.0
+    below = (
+        sum(math.exp(i * math.log(expected) - expected - math.lgamma(i + 1)) for i in range(number))
+        if expected
+        else 1.0
+    )
     return number > 0 and 1 - below < CHANCE
 
 

@@ -28,7 +28,9 @@ def codes(run: Run) -> None:
     found = evaluate(queries, stored.database_codes, labels, stored.database_labels, stored.bits).counts
     for name in ("total", "relevant"):
         if not np.array_equal(getattr(found, name), getattr(run.counts, name)[rows]):
-            raise InputError(f"{path}: found codes or labels of another run, expected those that counts.npz was made of")
+            raise InputError(
+                f"{path}: found codes or labels of another run, expected those that counts.npz was made of"
+            )
 
 
 def semantic_features(run: Run) -> dict[str, np.ndarray]:

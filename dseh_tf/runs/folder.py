@@ -35,7 +35,9 @@ def held(workdir: Path) -> Iterator[None]:
     except (FileExistsError, NotADirectoryError):
         raise InputError(f"workdir: {workdir}: found a file in its place, expected a folder") from None
     except OSError as error:
-        raise InputError(f"workdir: {workdir}: cannot be made ({error.strerror}), expected a place that can be written") from None
+        raise InputError(
+            f"workdir: {workdir}: cannot be made ({error.strerror}), expected a place that can be written"
+        ) from None
     file = os.open(workdir, os.O_RDONLY) if locks.LOCKS_FOLDERS else os.open(workdir / _LOCK, os.O_RDWR | os.O_CREAT)
     try:
         try:

@@ -84,7 +84,9 @@ _KINDS: dict[Callable[[Any], bool], str] = {
 _CONFIG = {
     **dict.fromkeys(("dataset", "method", "preset", "phases", "method_class", "identity"), _is_text),
     **dict.fromkeys(("bits", "seed", "format"), _is_whole),
-    **dict.fromkeys(("settings", "data", "images", "trunk", "features", "trunk_files", "versions", "machine"), _is_object),
+    **dict.fromkeys(
+        ("settings", "data", "images", "trunk", "features", "trunk_files", "versions", "machine"), _is_object
+    ),
 }
 _PLACES = ("data_dir", "lists_dir", "folder", "lists", "folder_files", "preset_dataset")  # text or null
 _RESULT = {
@@ -146,7 +148,12 @@ def read_config(folder: Path | str, needed: Iterable[str] = ()) -> dict[str, Any
             if not isinstance(config.get(section, {}).get(name), str | None):
                 raise _error(path, f"{section}.{name}", config[section][name], "a text")
     trunk = config.get("trunk", {})
-    _check(path, trunk, {"backbone": _is_text, "image_size": _is_whole, "train": _is_flag, "mirror": _is_flag}, within="trunk.")
+    _check(
+        path,
+        trunk,
+        {"backbone": _is_text, "image_size": _is_whole, "train": _is_flag, "mirror": _is_flag},
+        within="trunk.",
+    )
     scaling = trunk.get("scaling")
     if scaling is not None and not (isinstance(scaling, list) and len(scaling) == 2 and all(map(_is_number, scaling))):
         raise _error(path, "trunk.scaling", scaling, "two numbers")
@@ -197,7 +204,9 @@ def _check_identity(path: Path, config: Mapping[str, Any]) -> None:
     except RecursionError:
         raise InputError(f"{path}: found values too deep within each other, expected a run's configuration") from None
     if config["identity"] != expected:
-        raise _error(path, "identity", config["identity"], f"{expected!r}, the digest of the fields; the file was changed")
+        raise _error(
+            path, "identity", config["identity"], f"{expected!r}, the digest of the fields; the file was changed"
+        )
 
 
 def _check_health(path: Path, health: Mapping[str, Any]) -> None:

@@ -30,7 +30,9 @@ class HealthWatch:
         self._before: dict[str, dict[str, float]] = {}
         self._said: set[str] = set()
 
-    def check(self, phase: Phase, epoch: int, health: CodeHealth, label_codes: bool = False, sampled: bool = False) -> None:
+    def check(
+        self, phase: Phase, epoch: int, health: CodeHealth, label_codes: bool = False, sampled: bool = False
+    ) -> None:
         """Checks the codes after `epoch` epochs of the phase; the last two arguments are those of `findings`."""
         key = f"{phase.name}/{phase.round}"
         if key in self._said:

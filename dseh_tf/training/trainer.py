@@ -127,7 +127,9 @@ def apply_gradients(groups: Sequence[VariableGroup], gradients: Sequence[tf.Tens
         if group.clip or group.clip_norm:
             part = sum_gradients(part)
             if group.clip:  # one pass over memory; tf.clip_by_value makes two of it
-                part = [tf.raw_ops.ClipByValue(t=g, clip_value_min=-group.clip, clip_value_max=group.clip) for g in part]
+                part = [
+                    tf.raw_ops.ClipByValue(t=g, clip_value_min=-group.clip, clip_value_max=group.clip) for g in part
+                ]
             if group.clip_norm:
                 part, _ = tf.clip_by_global_norm(part, group.clip_norm)
             part = [g / replica_count() for g in part] if replica_count() > 1 else part
@@ -272,7 +274,9 @@ class Trainer:
             if strategy.num_replicas_in_sync == 1:
                 replica_step = tf.function(replica_step, jit_compile=True)
             else:
-                logging.warning("jit_compile: %s replicas sum within the step; it is not compiled", strategy.num_replicas_in_sync)
+                logging.warning(
+                    "jit_compile: %s replicas sum within the step; it is not compiled", strategy.num_replicas_in_sync
+                )
 
         @tf.function
         def loop(iterator: object, seed: tf.Tensor, first: tf.Tensor, count: tf.Tensor) -> tf.Tensor:

@@ -161,7 +161,8 @@ def cifar10_examples(train: int = 200, test: int = 60, seed: int = 0) -> dict[st
         names = [f"{part}_{i:05d}" for i in range(count)]
         images = [np.full((32, 32, 3), colour_of(name), np.uint8) for name in names]
         return [
-            {"id": name, "image": image, "label": int(rng.integers(10))} for name, image in zip(names, images, strict=True)
+            {"id": name, "image": image, "label": int(rng.integers(10))}
+            for name, image in zip(names, images, strict=True)
         ]
 
     return {"train": rows("train", train), "test": rows("test", test)}
@@ -178,7 +179,13 @@ def coco_examples(train: int = 100, validation: int = 50, seed: int = 0) -> dict
             name = f"COCO_{part}2014_{i:012d}.jpg"
             classes = rng.integers(0, 80, rng.integers(0, 5))
             objects = [
-                {"area": 4, "bbox": tfds.features.BBox(0.0, 0.0, 0.5, 0.5), "id": k, "is_crowd": False, "label": int(label)}
+                {
+                    "area": 4,
+                    "bbox": tfds.features.BBox(0.0, 0.0, 0.5, 0.5),
+                    "id": k,
+                    "is_crowd": False,
+                    "label": int(label),
+                }
                 for k, label in enumerate(classes)
             ]
             found.append(
@@ -195,9 +202,7 @@ def imagenet_examples(classes: list[int], train: int = 4, validation: int = 2) -
 
     return {
         "train": rows([(f"n{label:08d}_{i}.JPEG", label) for i in range(train) for label in classes]),
-        "validation": rows(
-            [(f"ILSVRC2012_val_{k:08d}.JPEG", label) for k, label in enumerate(classes * validation)]
-        ),
+        "validation": rows([(f"ILSVRC2012_val_{k:08d}.JPEG", label) for k, label in enumerate(classes * validation)]),
     }
 
 

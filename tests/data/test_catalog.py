@@ -89,9 +89,7 @@ def test_canvases_show_their_labels():
 
 def test_tags_speak_of_the_digits_but_not_only():
     canvases = [compose.compose("database", row) for row in range(500)]
-    named = [
-        sum(compose.DIGIT_WORDS[d] in c.tags for d in np.flatnonzero(c.labels)) / c.labels.sum() for c in canvases
-    ]
+    named = [sum(compose.DIGIT_WORDS[d] in c.tags for d in np.flatnonzero(c.labels)) / c.labels.sum() for c in canvases]
     assert 0.65 < np.mean(named) < 0.85
     wrong = [any(compose.DIGIT_WORDS[d] in c.tags for d in np.flatnonzero(c.labels == 0)) for c in canvases]
     assert 0 < np.mean(wrong) < 0.1

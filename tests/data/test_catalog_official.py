@@ -73,7 +73,10 @@ def test_pools_of_nus_wide(data):
 
 
 def test_the_papers_numbers_need_the_whole_data(data):
-    for name, found in (("nus_wide_21", r"found \d+ images, expected 195,834"), ("ms_coco", "found 119 images, expected 122,218")):
+    for name, found in (
+        ("nus_wide_21", r"found \d+ images, expected 195,834"),
+        ("ms_coco", "found 119 images, expected 122,218"),
+    ):
         with pytest.raises(InputError, match=found):
             catalog.load(name, DataOptions(data_dir=data))
     with pytest.raises(InputError, match=r"imagenet_100, class n\d+: found \d images, expected 50 query \+ 100 train"):
@@ -154,11 +157,14 @@ def test_bad_images_are_left_out_of_any_set(tmp_path):
         catalog.load("nus_wide_21", options)
     dataset = catalog.load("nus_wide_21", DataOptions(data_dir=tmp_path, skip_bad_images=True, **SMALL["nus_wide_21"]))
     assert dataset.notes["bad_images"] == {"train": 1, "query": 1, "database": 1}
-    assert set(whole.train.ids) - set(dataset.train.ids) == {gone} and set(whole.query.ids) - set(dataset.query.ids) == {cut}
+    assert set(whole.train.ids) - set(dataset.train.ids) == {gone} and set(whole.query.ids) - set(
+        dataset.query.ids
+    ) == {cut}
 
 
 @pytest.mark.parametrize(
-    "changes", [{"split": "x"}, {"nus_pool": "x"}, {"coco_db": "x"}, {"cifar10_train": "x"}, {"queries": 0}, {"train_rows": -1}]
+    "changes",
+    [{"split": "x"}, {"nus_pool": "x"}, {"coco_db": "x"}, {"cifar10_train": "x"}, {"queries": 0}, {"train_rows": -1}],
 )
 def test_bad_options(changes):
     with pytest.raises(InputError, match=f"{next(iter(changes))}: found"):

@@ -106,7 +106,15 @@ def test_what_is_passed_over_is_said_in_one_line(tmp_path, caplog):
     (record,) = caplog.records
     assert record.levelname == "WARNING"
     assert record.getMessage().startswith(f"{tmp_path}: found 4 images in 2 folders; passed over ")
-    for word in ("5 other files", ".txt 2", ".heic 1", "no suffix 1", ".md beside the classes 1", "1 hidden name", "1 link to"):
+    for word in (
+        "5 other files",
+        ".txt 2",
+        ".heic 1",
+        "no suffix 1",
+        ".md beside the classes 1",
+        "1 hidden name",
+        "1 link to",
+    ):
         assert word in record.getMessage()
 
 
@@ -138,7 +146,10 @@ def test_suffixes_that_pillow_reads(tmp_path):
 
 def test_formats_that_pillow_does_not_decode_itself(tmp_path):
     """PostScript would start another program; HDF5, GRIB and the like are opened by their header alone."""
-    assert not {".eps", ".ps", ".h5", ".hdf", ".grib", ".bufr", ".wmf", ".emf", ".mpg", ".mpeg", ".pdf"} & readable_suffixes()
+    assert (
+        not {".eps", ".ps", ".h5", ".hdf", ".grib", ".bufr", ".wmf", ".emf", ".mpg", ".mpeg", ".pdf"}
+        & readable_suffixes()
+    )
     Image.new("RGB", (8, 8)).save(tmp_path / "a.eps")
     (tmp_path / "b.jpg").write_bytes((tmp_path / "a.eps").read_bytes())
     (tmp_path / "c.jpg").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(64))

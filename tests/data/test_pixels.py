@@ -47,7 +47,9 @@ def test_cache_is_written_whole_and_used_again(files, tmp_path, monkeypatch):
     np.testing.assert_array_equal(first.array, _expected(files, 16))
     assert isinstance(first.array, np.memmap) and len(list(cache.iterdir())) == 1
     monkeypatch.setattr(pixels, "_fill", None)  # a second decoding would fail
-    np.testing.assert_array_equal(load_pixels(files, 16, cache_dir=cache, memory_limit=0, progress=False).array, first.array)
+    np.testing.assert_array_equal(
+        load_pixels(files, 16, cache_dir=cache, memory_limit=0, progress=False).array, first.array
+    )
 
 
 def test_cache_follows_order_size_and_content(files, tmp_path):
@@ -89,7 +91,10 @@ def test_a_run_puts_them_into_its_folder(tf, files, tmp_path, monkeypatch):
     from dseh_tf.training.batches import TrainingRows
 
     split = Split(np.arange(9).astype(str), np.ones((9, 1), np.uint8), files)
-    trunk, runtime = image_encoder.Trunk("compact", 16), Runtime(progress=False, pixel_cache=tmp_path / "run" / "pixels")
+    trunk, runtime = (
+        image_encoder.Trunk("compact", 16),
+        Runtime(progress=False, pixel_cache=tmp_path / "run" / "pixels"),
+    )
     in_memory = image_encoder.training_inputs(split, trunk, runtime).plain
     assert not (tmp_path / "run").exists()
     monkeypatch.setattr(image_encoder, "load_pixels", functools.partial(load_pixels, memory_limit=0))

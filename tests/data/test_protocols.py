@@ -17,7 +17,9 @@ def _labels(n=400, classes=5, seed=0):
 
 def _dataset(labels, rows, **changes):
     ids = np.array([f"i{i}" for i in range(len(labels))])
-    parts = {part: Split(ids[getattr(rows, part)], labels[getattr(rows, part)]) for part in ("train", "query", "database")}
+    parts = {
+        part: Split(ids[getattr(rows, part)], labels[getattr(rows, part)]) for part in ("train", "query", "database")
+    }
     return RetrievalDataset("x", **{**parts, **changes})
 
 
@@ -168,7 +170,10 @@ def test_broken_splits():
     broken(r"found query i\d+ in train too", train=_take(labels, np.concatenate([rows.train[1:], rows.query[:1]])))
     broken(r"query: found i\d+ twice \(1 such\)", query=_take(labels, np.append(rows.query, rows.query[0])))
     broken("train: found 44 images, expected 45", train=good.train.take(np.arange(44)))
-    broken("database: found 379 images, expected 380", database=_without(good.database, np.setdiff1d(rows.database, rows.train)[0]))
+    broken(
+        "database: found 379 images, expected 380",
+        database=_without(good.database, np.setdiff1d(rows.database, rows.train)[0]),
+    )
     broken("found 44 of 45 training images in the database", database=_without(good.database, rows.train[0]))
     poor = np.zeros_like(good.query.labels)
     poor[:, 1:] = 1

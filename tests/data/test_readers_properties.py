@@ -232,7 +232,9 @@ FILES = st.sampled_from(
     ["0.jpg", "1.PNG", "2.webp", "3.tiff", "4.gif", "._0.jpg", ".DS_Store", "Thumbs.db", "desktop.ini", "notes.txt", "x.h5",
      "y.eps", "none", "5.jpg.tmp", "6.jp2", "new\nline.png", "7.mpo"]
 )  # fmt: skip
-KINDS = st.sampled_from(["image"] * 10 + ["text", "empty", "pipe", "broken link", "linked image", "linked folder", "cut"])
+KINDS = st.sampled_from(
+    ["image"] * 10 + ["text", "empty", "pipe", "broken link", "linked image", "linked folder", "cut"]
+)
 TREES = st.lists(st.tuples(st.lists(DIRECTORIES, max_size=3), FILES, KINDS), max_size=12)
 
 

@@ -146,7 +146,10 @@ def test_ids_as_a_column_are_ids(dtype):
     [
         ({"train": (X, ["a", "b", "c", 4])}, "train labels: found 4 among strings"),
         ({"train": (X, np.array(["a", None, "c", "d"], object))}, "train labels: found None among strings"),
-        ({"train": (X, [["a", "b"]] * 4), "query": (X, ["a"] * 4)}, r"train labels: found <U1 \[4, 2\], expected one class name"),
+        (
+            {"train": (X, [["a", "b"]] * 4), "query": (X, ["a"] * 4)},
+            r"train labels: found <U1 \[4, 2\], expected one class name",
+        ),
         ({"train": (X, np.array([b"a"] * 4))}, r"train labels: found \|S1 \[4\], expected multi-hot"),
         ({"train": (X, ["a"] * 4)}, "query labels: found int64 .4., expected class names as in the other splits"),
         ({"class_names": ["a", "a"]}, "class_names: found .*expected each name once"),

@@ -85,14 +85,24 @@ VIDEO = {"clip": lambda: F.Video(shape=(None, 8, 8, 3)), "label": _label()}
         ({"a": F.Image, "label": F.ClassLabel}, None, "no ClassLabel with classes"),
         ({"a": F.Image, "label": lambda: F.Sequence(F.ClassLabel(num_classes=3))}, ("a", "label"), "no ClassLabel"),
         ({"a": F.Image, "label": F.Text}, ("a", "label"), "no ClassLabel with classes"),
-        ({"a": lambda: F.Image(shape=(8, 8, 1), dtype=np.float32), "label": _label()}, ("a", "label"), "no Image of integers"),
-        ({"a": lambda: F.LabeledImage(labels=3, shape=(8, 8, 1)), "label": _label()}, ("a", "label"), "no Image of integers"),
+        (
+            {"a": lambda: F.Image(shape=(8, 8, 1), dtype=np.float32), "label": _label()},
+            ("a", "label"),
+            "no Image of integers",
+        ),
+        (
+            {"a": lambda: F.LabeledImage(labels=3, shape=(8, 8, 1)), "label": _label()},
+            ("a", "label"),
+            "no Image of integers",
+        ),
         ({"a": lambda: F.Sequence(F.Image()), "label": _label()}, ("a", "label"), "no Image of integers"),
     ],
 )
 def test_refused_before_anything_is_read(tmp_path, monkeypatch, features, keys, found):
     kind = _define(monkeypatch, features, {"train": []}, keys)
-    with pytest.raises(InputError, match=f"tfds:small has features .*: found {found}.*, expected an image and one class label"):
+    with pytest.raises(
+        InputError, match=f"tfds:small has features .*: found {found}.*, expected an image and one class label"
+    ):
         catalog.load("tfds:small", DataOptions(data_dir=tmp_path))
     assert kind.prepared == 0 and not list(tmp_path.rglob("*.tfrecord*"))
 
@@ -110,7 +120,9 @@ def test_a_video_on_disk_is_refused_too(tmp_path, monkeypatch):
         records.images.read(0)
 
 
-@pytest.mark.parametrize("keys", [("points", "kind"), ("sound", "kind"), ("points", "sound"), (("points", "sound"), "kind"), None])
+@pytest.mark.parametrize(
+    "keys", [("points", "kind"), ("sound", "kind"), ("points", "sound"), (("points", "sound"), "kind"), None]
+)
 def test_the_only_image_and_the_only_class_label_are_taken(tmp_path, monkeypatch, keys):
     features = {
         "points": lambda: F.Tensor(shape=(4,), dtype=np.float32),
@@ -119,8 +131,15 @@ def test_the_only_image_and_the_only_class_label_are_taken(tmp_path, monkeypatch
         "kind": _label(),
         "note": F.Text,
     }
-    others = {"points": lambda i: np.zeros(4, np.float32), "sound": lambda i: np.zeros(5, np.int64), "note": lambda i: "x"}
-    rows = {split: _rows(split, count, image="photo", label="kind", **others) for split, count in (("train", 9), ("test", 6))}
+    others = {
+        "points": lambda i: np.zeros(4, np.float32),
+        "sound": lambda i: np.zeros(5, np.int64),
+        "note": lambda i: "x",
+    }
+    rows = {
+        split: _rows(split, count, image="photo", label="kind", **others)
+        for split, count in (("train", 9), ("test", 6))
+    }
     _define(monkeypatch, features, rows, keys)
     dataset = catalog.load("tfds:small", DataOptions(data_dir=tmp_path))
     assert [len(dataset.train), len(dataset.query), len(dataset.database)] == [9, 6, 9]

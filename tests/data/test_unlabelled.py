@@ -72,7 +72,9 @@ def test_left_out(tmp_path, caplog):
     )
 
 
-@pytest.mark.parametrize(("unlabelled", "ids"), [("distractors", ["ac", "defg", "abc"]), ("leave_out", ["ac", "df", "ac"])])
+@pytest.mark.parametrize(
+    ("unlabelled", "ids"), [("distractors", ["ac", "defg", "abc"]), ("leave_out", ["ac", "df", "ac"])]
+)
 def test_where_the_training_list_is_the_database(tmp_path, unlabelled, ids):
     dataset = load_image_lists(_write(tmp_path, ["database.txt"]), unlabelled=unlabelled)
     assert _ids(dataset) == ids
@@ -87,7 +89,9 @@ def test_lists_with_labels_are_not_changed(tmp_path, unlabelled, caplog):
     assert [len(dataset.train), len(dataset.query), len(dataset.database)] == [40, 10, 80]
 
 
-@pytest.mark.parametrize(("unlabelled", "name"), [("distractors", "train"), ("leave_out", "train"), ("leave_out", "test")])
+@pytest.mark.parametrize(
+    ("unlabelled", "name"), [("distractors", "train"), ("leave_out", "train"), ("leave_out", "test")]
+)
 def test_a_list_without_any_label(tmp_path, unlabelled, name):
     _write(tmp_path)
     (tmp_path / f"{name}.txt").write_text("x.png 0 0 0\n")
@@ -99,7 +103,9 @@ def test_one_number_a_line_may_be_a_class_id(tmp_path):
     """A column of class ids 0 and 1 reads as one class and as rows without a label; neither is meant."""
     (tmp_path / "list.txt").write_text("a.png 0\nb.png 1\n")
     for unlabelled in UNLABELLED:
-        with pytest.raises(InputError, match=r"list.txt:1: found one number a line, which may be a class id, expected a 0 or 1"):
+        with pytest.raises(
+            InputError, match=r"list.txt:1: found one number a line, which may be a class id, expected a 0 or 1"
+        ):
             read_image_list(tmp_path / "list.txt", unlabelled)
     (tmp_path / "list.txt").write_text("a.png cat\nb.png dog\n")
     with pytest.raises(InputError, match=r"list.txt:1: found no labels in 'a.png cat', expected `path 0 1 0"):
@@ -108,7 +114,9 @@ def test_one_number_a_line_may_be_a_class_id(tmp_path):
 
 def test_queries_without_a_label_count_0_and_are_reported(tmp_path, rng):
     dataset = load_image_lists(_write(tmp_path), unlabelled="distractors")
-    codes = {part: rng.choice(np.array([-1, 1], np.int8), (len(getattr(dataset, part)), 3)) for part in ("query", "database")}
+    codes = {
+        part: rng.choice(np.array([-1, 1], np.int8), (len(getattr(dataset, part)), 3)) for part in ("query", "database")
+    }
     report = evaluate(codes["query"], codes["database"], dataset.query.labels, dataset.database.labels)
     assert report.queries_without_relevant == 2 and report.database_size == 6
     expected = []

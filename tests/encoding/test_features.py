@@ -36,7 +36,9 @@ def _two_coloured(name: str) -> np.ndarray:
 
 def _expected(ids, mirrored: bool = False) -> np.ndarray:
     sides = ("{} right", "{}") if mirrored else ("{}", "{} right")
-    return np.array([[*miniatures.colour_of(sides[0].format(i)), *miniatures.colour_of(sides[1].format(i))] for i in ids])
+    return np.array(
+        [[*miniatures.colour_of(sides[0].format(i)), *miniatures.colour_of(sides[1].format(i))] for i in ids]
+    )
 
 
 @pytest.fixture
@@ -136,7 +138,9 @@ def test_features_that_are_not_finite_name_their_image(tf, dataset, backbone, tm
         for row, name in enumerate(dataset.database.ids)
         if abs(np.asarray(dataset.database.images.read(row), np.float32).mean((0, 1)) - red).min() < 1e-3
     )
-    with pytest.raises(InputError, match=f"^features of database by broken: found inf for image {first}, expected finite numbers$"):
+    with pytest.raises(
+        InputError, match=f"^features of database by broken: found inf for image {first}, expected finite numbers$"
+    ):
         features.with_features(dataset, broken, tmp_path / "cache", progress=False)
     assert not list((tmp_path / "cache").iterdir())
 

@@ -36,7 +36,9 @@ def folder(tmp_path) -> Path:
 def by_hand(folder: Path, images) -> np.ndarray:
     weights = np.load(folder / "encoder.npz")["weights"]
     pixels = [image.ravel().tolist() for image in images]
-    values = [[sum((p / 255 - 0.5) * w for p, w in zip(x, column, strict=True)) for column in weights.T] for x in pixels]
+    values = [
+        [sum((p / 255 - 0.5) * w for p, w in zip(x, column, strict=True)) for column in weights.T] for x in pixels
+    ]
     return np.where(np.array(values) >= 0, 1, -1)
 
 
@@ -78,7 +80,10 @@ def test_more_rows_than_a_block(folder, monkeypatch):
         ("a.png", "items: found the path 'a.png', expected a list of paths"),
         (None, "items: found NoneType"),
         (["gone.png"], "gone.png: no such file"),
-        ([IMAGES[0], IMAGES[0].astype(float)], r"items\[1\]: found float64 \[6, 5, 3\], expected a path or an image, uint8"),
+        (
+            [IMAGES[0], IMAGES[0].astype(float)],
+            r"items\[1\]: found float64 \[6, 5, 3\], expected a path or an image, uint8",
+        ),
         ([IMAGES[0], IMAGES[0][..., :1]], r"items\[1\]: found uint8 \[6, 5, 1\], expected a path or an image"),
         ([IMAGES[0], IMAGES[0][:0]], r"items\[1\]: found uint8 \[0, 5, 3\], expected a path or an image"),
         ([IMAGES[0], 3], r"items\[1\]: found 3, expected a path or an image"),
@@ -100,7 +105,9 @@ def test_folders_that_are_refused(folder, tmp_path):
             load_run(folder, **options)
         assert "\n" not in str(caught.value)
 
-    refused("backbone: found x.keras, but encoder.npz of this run holds its backbone, expected none", backbone="x.keras")
+    refused(
+        "backbone: found x.keras, but encoder.npz of this run holds its backbone, expected none", backbone="x.keras"
+    )
     for change, line in (
         ({"bits": 5}, r"encoder\.npz: found 4 bits, expected 5 as in config\.json"),
         ({"bits": "4"}, r"config\.json: bits: found '4', expected a whole number"),
@@ -111,7 +118,9 @@ def test_folders_that_are_refused(folder, tmp_path):
         refused(line)
     (folder / "encoder.npz").unlink()
     (folder / "config.json").write_text(json.dumps({**CONFIG, "phases": "labnet"}))
-    refused(r"run: found neither imgnet\.keras nor encoder\.npz \(the run trained on labels alone\), expected the encoder")
+    refused(
+        r"run: found neither imgnet\.keras nor encoder\.npz \(the run trained on labels alone\), expected the encoder"
+    )
     (folder / "config.json").unlink()
     refused(r"config\.json: found no such file")
 
@@ -125,10 +134,14 @@ def test_a_backbone_that_is_not_there(folder, tmp_path):
         (folder / "config.json").write_text(json.dumps({**CONFIG, "trunk": trunk}))
         encoder = load_run(folder)
         assert encoder.encode(np.zeros((2, 90))).shape == (2, 4)
-        with pytest.raises(InputError, match=rf"{name}: found no such file, expected the backbone that the run was made with"):
+        with pytest.raises(
+            InputError, match=rf"{name}: found no such file, expected the backbone that the run was made with"
+        ):
             encoder.encode([IMAGES[0]])
     (folder / "config.json").write_text(json.dumps({**CONFIG, "trunk": {**TRUNK, "backbone": "vgg16"}}))
-    with pytest.raises(InputError, match=r"backbone: found x\.keras, but the backbone of this run, vgg16, is not read from a"):
+    with pytest.raises(
+        InputError, match=r"backbone: found x\.keras, but the backbone of this run, vgg16, is not read from a"
+    ):
         load_run(folder, backbone="x.keras")
 
 
@@ -139,5 +152,7 @@ def test_no_tensorflow_for_a_shallow_method(folder):
         f"codes = dseh_tf.load_run({str(folder)!r}).encode(np.zeros((2, 90)))\n"
         "assert codes.shape == (2, 4) and 'tensorflow' not in sys.modules and 'keras' not in sys.modules\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr

@@ -67,7 +67,9 @@ def by_hand(encoder: shallow.ShallowEncoder, row: np.ndarray) -> list[float]:
             return [math.cos(f * lines[p]) for p, f in zip(encoder.direction, encoder.frequency, strict=True)]
         case shallow.CentredKernel() | shallow.BiasedKernel():
             near = [math.exp(math.dist(unit, anchor) ** 2 / encoder.divisor) for anchor in encoder.anchors.tolist()]
-            near = [*near, 1.0] if isinstance(encoder, shallow.BiasedKernel) else list(np.subtract(near, encoder.centre))
+            near = (
+                [*near, 1.0] if isinstance(encoder, shallow.BiasedKernel) else list(np.subtract(near, encoder.centre))
+            )
             return [sum(a * b for a, b in zip(near, column, strict=True)) for column in encoder.weights.T]
         case trees.Trees():
             level = [
@@ -123,8 +125,16 @@ def changed(path, **arrays) -> None:
         ("projection", {"weights": np.ones((5, 0))}, r"weights: found float64 \[5, 0\], expected at least one number"),
         ("sinusoids", {"direction": np.array([0, 2, 0])}, "direction: found numbers from 0 to 2, expected 0 to 1"),
         ("centred_kernel", {"divisor": np.array(0.0)}, "divisor: found 0.0, expected a number below 0"),
-        ("biased_kernel", {"weights": np.ones((4, 3))}, "weights: found 4 rows, expected 5, one an anchor and one more"),
-        ("trees", {"left": np.array([1, -1, 2, -1, -1, -1])}, "left: found a node that is not among those after its parent"),
+        (
+            "biased_kernel",
+            {"weights": np.ones((4, 3))},
+            "weights: found 4 rows, expected 5, one an anchor and one more",
+        ),
+        (
+            "trees",
+            {"left": np.array([1, -1, 2, -1, -1, -1])},
+            "left: found a node that is not among those after its parent",
+        ),
         ("trees", {"right": np.array([2, -1, 6, -1, -1, -1])}, "right: found a node that is not among those after"),
         ("trees", {"roots": np.array([0, 6])}, "roots: found numbers from 0 to 6, expected 0 to 5"),
         ("trees", {"feature": np.array([0, 0, -1, 0, 0, 0])}, "feature: found numbers from -1 to 0, expected 0 to 1"),

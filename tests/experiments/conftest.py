@@ -28,7 +28,9 @@ def config(arguments):
         "git_commit": given.get("commit", "1"),
     }
 """
-STUB = CONFIG + """
+STUB = (
+    CONFIG
+    + """
 import json, os, pathlib, signal, sys, time
 given = dict(a[2:].partition("=")[::2] for a in sys.argv[1:])
 work = pathlib.Path(given["workdir"]); room = work.parent
@@ -57,6 +59,7 @@ time.sleep(float(given.get("sleep", 0)))
 (work / "result.partial").replace(work / "result.json")
 note("end")
 """
+)
 
 
 def stub_configs(runs: Sequence[Sequence[str]]) -> list[dict]:

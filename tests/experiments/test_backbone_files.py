@@ -43,7 +43,9 @@ def network(tf, tmp_path, monkeypatch) -> Path:
 
     keras.utils.set_random_seed(3)
     x = inputs = keras.Input((None, None, 3))
-    x = keras.layers.Conv2D(16, 3, activation="relu", name="conv")(halved_layers.Halved()(keras.layers.Rescaling(1 / 99)(x)))
+    x = keras.layers.Conv2D(16, 3, activation="relu", name="conv")(
+        halved_layers.Halved()(keras.layers.Rescaling(1 / 99)(x))
+    )
     keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x)).save(tmp_path / "trunk.keras")
     forget()
     yield tmp_path / "trunk.keras"
@@ -76,7 +78,9 @@ def test_layers_of_ones_own(run, lists, network, tmp_path, flags):
 
 def test_a_module_that_is_not_there(run, network, tmp_path):
     for program in (lambda: run(f"--backbone={network}", "--import_module=no_such"), lambda: _imported("no_such")):
-        with pytest.raises(InputError, match=r"^import_module: no_such: found ModuleNotFoundError .*, expected an importable"):
+        with pytest.raises(
+            InputError, match=r"^import_module: no_such: found ModuleNotFoundError .*, expected an importable"
+        ):
             program()
 
 

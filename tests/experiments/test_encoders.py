@@ -61,7 +61,9 @@ def test_a_backbone_that_moved(run, lists, network, tmp_path, capsys):  # noqa: 
     codes = load_codes(workdir / "codes.npz")
     image = lists / codes.query_ids[0]
     shutil.move(first, moved)
-    with pytest.raises(InputError, match=r"trunk\.keras: found no such file, expected the backbone that the run was made with"):
+    with pytest.raises(
+        InputError, match=r"trunk\.keras: found no such file, expected the backbone that the run was made with"
+    ):
         load_run(workdir).encode([image])
     np.testing.assert_array_equal(pack(load_run(workdir, backbone=moved).encode([image])), codes.query_codes[:1])
     assert "distance" in ask(capsys, f"--workdir={workdir}", image, f"--backbone={moved}")
@@ -69,10 +71,16 @@ def test_a_backbone_that_moved(run, lists, network, tmp_path, capsys):  # noqa: 
     with pytest.raises(InputError, match="alone: found files, expected a new or empty folder"):
         load_run(workdir, backbone=moved).save(tmp_path / "alone")
     moved.write_bytes(network.read_bytes()[:-1])
-    with pytest.raises(InputError, match=r"elsewhere\.keras: found another file, expected the backbone that the run was made"):
+    with pytest.raises(
+        InputError, match=r"elsewhere\.keras: found another file, expected the backbone that the run was made"
+    ):
         load_run(workdir, backbone=moved)
     moved.unlink()
-    assert sorted(path.name for path in (tmp_path / "alone").iterdir()) == ["backbone.keras", "config.json", "encoder.npz"]
+    assert sorted(path.name for path in (tmp_path / "alone").iterdir()) == [
+        "backbone.keras",
+        "config.json",
+        "encoder.npz",
+    ]
     np.testing.assert_array_equal(pack(load_run(tmp_path / "alone").encode([image])), codes.query_codes[:1])
 
 
@@ -81,10 +89,14 @@ def test_runs_without_an_encoder(run, label_lists, tmp_path, capsys):
     workdir = tmp_path / "run"
     run("--dataset=image_lists", f"--lists_dir={label_lists}", "--phases=labnet", "--labnet_epochs=1", "--rounds=1",
         "--bits=8", "--set=labnet_width=32", f"--workdir={workdir}")  # fmt: skip
-    with pytest.raises(InputError, match=r"found neither imgnet\.keras nor encoder\.npz \(the run trained on labels alone\)"):
+    with pytest.raises(
+        InputError, match=r"found neither imgnet\.keras nor encoder\.npz \(the run trained on labels alone\)"
+    ):
         load_run(workdir)
     config = json.loads((workdir / "config.json").read_text())
     earlier = {name: value for name, value in config.items() if name not in ("format", "identity")}
     (workdir / "config.json").write_text(json.dumps({**earlier, "phases": "all", "method": "itq"}))
-    with pytest.raises(InputError, match=r"found neither .* \(a run of itq by an earlier version, or a method without a saved"):
+    with pytest.raises(
+        InputError, match=r"found neither .* \(a run of itq by an earlier version, or a method without a saved"
+    ):
         load_run(workdir)

@@ -132,7 +132,9 @@ def test_a_result_without_what_every_run_has(workdir, name):
         print_report(workdir)
 
 
-@pytest.mark.parametrize("changed", [{"bits": "12"}, {"bits": [12]}, {"bits": 0}, {"seed": None}, {"method": 3}, {"trunk": 7}])
+@pytest.mark.parametrize(
+    "changed", [{"bits": "12"}, {"bits": [12]}, {"bits": 0}, {"seed": None}, {"method": 3}, {"trunk": 7}]
+)
 def test_an_odd_config(workdir, changed):
     config = json.loads((workdir / "config.json").read_text())
     (workdir / "config.json").write_text(json.dumps({**config, **changed}))

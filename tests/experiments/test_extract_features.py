@@ -14,7 +14,14 @@ from dseh_tf.retrieval import load_codes, pack
 from tests.experiments.conftest import parsed
 from tests.models.matconvnet_files import forward, save, small_cnn_f
 
-SMALL = ["--bits=8", "--set=labnet_width=32", "--set=feature_dim=16", "--rounds=1", "--labnet_epochs=1", "--imgnet_epochs=1"]
+SMALL = [
+    "--bits=8",
+    "--set=labnet_width=32",
+    "--set=feature_dim=16",
+    "--rounds=1",
+    "--labnet_epochs=1",
+    "--imgnet_epochs=1",
+]
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +71,9 @@ def test_runs_on_features_are_runs_on_images(extract, run, lists, labels_only, n
         common = ["--dataset=image_lists", f"--method={method}", data, *settings]
         run(*common, f"--lists_dir={lists}", *trunk, f"--workdir={tmp_path / method / 'images'}")
         run(*common, f"--lists_dir={labels_only}", f"--features={out}", f"--workdir={tmp_path / method / 'features'}")
-        images, features = (load_codes(tmp_path / method / kind / "codes.npz", bits=8) for kind in ("images", "features"))
+        images, features = (
+            load_codes(tmp_path / method / kind / "codes.npz", bits=8) for kind in ("images", "features")
+        )
         np.testing.assert_array_equal(images.query_codes, features.query_codes)
         np.testing.assert_array_equal(images.database_codes, features.database_codes)
         if method == "itq":
@@ -83,7 +92,9 @@ def test_runs_on_features_are_runs_on_images(extract, run, lists, labels_only, n
     # Features of another split are refused.
     lines = (labels_only / "test.txt").read_text().replace("test3.png", "test99.png")
     (labels_only / "test.txt").write_text(lines)
-    with pytest.raises(InputError, match=r"query_ids\.npy: found no test99\.png \(1 of the 12 query rows are missing\)"):
+    with pytest.raises(
+        InputError, match=r"query_ids\.npy: found no test99\.png \(1 of the 12 query rows are missing\)"
+    ):
         run("--dataset=image_lists", "--method=itq", f"--lists_dir={labels_only}", f"--features={out}",
             f"--workdir={tmp_path / 'other'}")  # fmt: skip
 
@@ -104,10 +115,16 @@ def test_cnn_f_features_come_from_its_weights(extract, run, lists, labels_only, 
     run("--dataset=image_lists", "--method=lsh", f"--lists_dir={labels_only}", f"--features={out}", "--bits=8",
         "--backbone=cnn_f", f"--workdir={tmp_path / 'run'}")  # fmt: skip
     for arguments, message in (
-        (["--backbone=resnet50"], r"backbone: found 'resnet50', expected 'cnn_f', as the features in .*features have it"),
+        (
+            ["--backbone=resnet50"],
+            r"backbone: found 'resnet50', expected 'cnn_f', as the features in .*features have it",
+        ),
         (["--image_size=99"], rf"image_size: found 99, expected {size}, as the features"),
         (["--train_backbone"], "train_backbone: found True, expected False, as the features"),
-        ([f"--features={tmp_path}"], r"features\.json: found no such file, expected a folder that extract_features has finished"),
+        (
+            [f"--features={tmp_path}"],
+            r"features\.json: found no such file, expected a folder that extract_features has finished",
+        ),
     ):
         with pytest.raises(InputError, match=message):
             run("--dataset=image_lists", "--method=lsh", f"--lists_dir={labels_only}", f"--features={out}",
@@ -120,7 +137,11 @@ def test_bad_flags(extract, lists, tmp_path):
         (None, data, "out: found none, expected the folder to write"),
         (tmp_path / "f", data, "backbone: found compact, which is trained from scratch, expected a frozen one"),
         (tmp_path / "f", [*data, "--backbone=cnn_f", "--train_backbone"], r"cnn_f, which is to be fine-tuned"),
-        (tmp_path / "f", [*data, "--backbone=cnn_f"], r"backbone_weights: found none for cnn_f, expected .*imagenet-vgg-f\.mat"),
+        (
+            tmp_path / "f",
+            [*data, "--backbone=cnn_f"],
+            r"backbone_weights: found none for cnn_f, expected .*imagenet-vgg-f\.mat",
+        ),
     ):
         with pytest.raises(InputError, match=message):
             extract(out, *arguments)
@@ -147,9 +168,13 @@ def test_a_query_goes_through_the_trunk_of_its_run(extract, run, lists, labels_o
     other = keras.models.load_model(network, compile=False)
     other.set_weights([2 * w for w in other.get_weights()])
     other.save(copy)
-    with pytest.raises(InputError, match=r"trunk\.keras: found another file, expected the backbone that the run was made with"):
+    with pytest.raises(
+        InputError, match=r"trunk\.keras: found another file, expected the backbone that the run was made with"
+    ):
         encode(tmp_path / "images", asked)
-    with pytest.raises(InputError, match=r"trunk\.keras: found other weights, expected those that the run's features were"):
+    with pytest.raises(
+        InputError, match=r"trunk\.keras: found other weights, expected those that the run's features were"
+    ):
         encode(tmp_path / "features_run", asked)
     copy.unlink()
     with pytest.raises(InputError, match=r"trunk\.keras: found no such file"):

@@ -49,5 +49,7 @@ def test_layers_before_it_stay_as_they_came(run, lists, network, tmp_path, metho
         for name, changed in (("first", layer is None), ("last", True)):
             for before, after in zip(came.get_layer(name).weights, left.get_layer(name).weights, strict=True):
                 assert np.array_equal(before, after) != changed, (layer, name, before.name)
-    with pytest.raises(InputError, match=r"train_backbone_from: found 'middle', expected .* the last of which are first, last$"):
+    with pytest.raises(
+        InputError, match=r"train_backbone_from: found 'middle', expected .* the last of which are first, last$"
+    ):
         run(*common, f"--workdir={tmp_path / 'none'}", "--train_backbone_from=middle")

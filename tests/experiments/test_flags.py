@@ -58,7 +58,9 @@ def typed() -> dict[str, list[list[str]]]:
     texts += [path for room in ("experiments", "figures", "benchmarks") for path in (ROOT / room).rglob("*.py")]
     for file in texts:
         text = re.sub(r"\\\\?\n\s*", " ", file.read_text(encoding="utf-8"))
-        for module, rest in re.findall(r"(?:python|\$\(PY\)) -m ((?:experiments|figures|benchmarks)\.\w+)([^`\n|\"]*)", text):
+        for module, rest in re.findall(
+            r"(?:python|\$\(PY\)) -m ((?:experiments|figures|benchmarks)\.\w+)([^`\n|\"]*)", text
+        ):
             arguments = rest.split("#")[0].split()
             found.setdefault(module, []).append([item for item in arguments if item != "..."])
     return found
@@ -70,7 +72,14 @@ TYPED = typed()
 def start(*arguments: str, given: str = "", **environment: str) -> subprocess.CompletedProcess:
     command = [sys.executable, *arguments]
     return subprocess.run(
-        command, cwd=ROOT, env={**os.environ, **environment}, input=given, capture_output=True, text=True, timeout=120, check=False
+        command,
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        input=given,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
 
 
@@ -104,7 +113,9 @@ def test_programs_start_in_the_one_way():
     assert {"experiments.run", "experiments.query", "figures.all", "figures.report"} <= set(PROGRAMS)
     for name in PROGRAMS:
         source = (ROOT / f"{name.replace('.', '/')}.py").read_text(encoding="utf-8")
-        assert ("program.run(main" in source) if name.startswith("experiments") else ("cli.program(draw" in source), name
+        assert ("program.run(main" in source) if name.startswith("experiments") else ("cli.program(draw" in source), (
+            name
+        )
         assert "app.run(" not in source
     for path in (ROOT / "benchmarks").glob("*.py"):
         source = path.read_text(encoding="utf-8")
@@ -197,7 +208,9 @@ def test_what_is_said_of_a_wrong_flag(values, argument, line):
 
 def test_flags_and_arguments_in_any_order(values, monkeypatch):
     monkeypatch.setenv("HOME", "/home/of")
-    found = program.parsed(["x", "a.png", "--bits=8", "b,c.png", "--images=~/d e", "--images", "~", "--", "--f.png"], values)
+    found = program.parsed(
+        ["x", "a.png", "--bits=8", "b,c.png", "--images=~/d e", "--images", "~", "--", "--f.png"], values
+    )
     assert found == ["x", "a.png", "b,c.png", "--f.png"]
     assert values.bits == 8 and values.images == ["/home/of/d e", "/home/of"]
     assert program.expanded("./~x") == "./~x" and program.expanded("a/~/b") == "a/~/b"

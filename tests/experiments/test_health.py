@@ -46,7 +46,7 @@ def test_a_collapse_on_twenty_classes(run, result, tmp_path, caplog, capsys):
     assert f"  {last}\n" in printed and "  health   labnet: " in printed
     (path,) = report.draw(read_runs(tmp_path), tmp_path / "out")
     page = path.read_text()
-    assert "<h2 id=\"health\">Code health</h2>" in page and page.count("⚠ collapsed") == 1
+    assert '<h2 id="health">Code health</h2>' in page and page.count("⚠ collapsed") == 1
     assert last in page and f"{found['labnet']['distinct_codes']} / 20" in page
 
 
@@ -89,7 +89,9 @@ def test_map_over_rows_that_were_not_trained_on(run, result, lists, partly_train
     unseen = np.array([name not in trained for name in codes.database_ids.tolist()])
     assert unseen.sum() == found["n_database_unseen"] == 60
     np.testing.assert_array_equal(codes.database_trained, ~unseen)
-    rest = evaluate(codes.query_codes, codes.database_codes[unseen], codes.query_labels, codes.database_labels[unseen], 12)
+    rest = evaluate(
+        codes.query_codes, codes.database_codes[unseen], codes.query_labels, codes.database_labels[unseen], 12
+    )
     whole = evaluate(codes.query_codes, codes.database_codes, codes.query_labels, codes.database_labels, 12)
     assert found["map_unseen"] == pytest.approx(rest.map, abs=1e-12)
     assert found["map"] == pytest.approx(whole.map, abs=1e-12)
@@ -127,4 +129,8 @@ def test_a_record_names_what_is_wrong_where():
     text = "1 distinct code for 4 label vectors, 8 constant bits of 8"
     assert found["warning"] == f"warning: codes have collapsed: {text} (labnet); {text} (database); try less"
     assert json.loads(json.dumps(found)) == found
-    assert [line.split(":")[0] for line in health.lines(found)] == ["  health   labnet", "  health   database", "  warning"]
+    assert [line.split(":")[0] for line in health.lines(found)] == [
+        "  health   labnet",
+        "  health   database",
+        "  warning",
+    ]

@@ -51,7 +51,10 @@ def test_what_files_are_missing(label_lists, features, tmp_path):
         ([*lists, f"--features={features}"], "features.json: dataset: found 'cifar10', expected 'image_lists'"),
         (["--backbone=absent.keras"], "backbone: absent.keras: found no such file"),
         (["--backbone=cnn_f", "--backbone_weights=absent.mat"], "backbone_weights: absent.mat: found no such file"),
-        (["--lists_dir=x"], "lists_dir: found 'x', which --dataset=multi_digits does not read, expected --dataset=image_lists"),
+        (
+            ["--lists_dir=x"],
+            "lists_dir: found 'x', which --dataset=multi_digits does not read, expected --dataset=image_lists",
+        ),
         (["--dataset=cifar10", "--nus_pool=tagged"], "nus_pool: found 'tagged', which --dataset=cifar10 does not read"),
     ):
         found = problems(preflight.check_files, given, [*given, "--bits=8"], ["--bits=16"])
@@ -77,7 +80,10 @@ def test_lists_whose_images_are_there(tmp_path):
 def test_settings_backbones_and_tfds(tf, tmp_path):
     for given, line in (
         (["--method=nope"], "method: found 'nope', expected one of lsh"),
-        (["--method=itq", "--set=iteratons=3"], "set: found 'iteratons=3', expected name=value with name one of iterations"),
+        (
+            ["--method=itq", "--set=iteratons=3"],
+            "set: found 'iteratons=3', expected name=value with name one of iterations",
+        ),
         (["--method=itq", "--preset=paper"], "preset: found 'paper', but itq has no such setting"),
         (["--method=itq", "--train_backbone"], "train_backbone: found True, but itq has no network"),
         (["--backbone=rsnet50"], "backbone: found 'rsnet50', expected compact, cnn_f"),
@@ -87,7 +93,12 @@ def test_settings_backbones_and_tfds(tf, tmp_path):
     ):
         (found,) = problems(preflight.check_method, given)
         assert line in found, given
-    for given in ([], ["--method=itq"], ["--phases=labnet", "--backbone=cnn_f"], ["--dataset=cifar10", f"--data_dir={tmp_path}"]):
+    for given in (
+        [],
+        ["--method=itq"],
+        ["--phases=labnet", "--backbone=cnn_f"],
+        ["--dataset=cifar10", f"--data_dir={tmp_path}"],
+    ):
         assert problems(preflight.check_method, given) == []
 
 
@@ -110,7 +121,7 @@ def test_a_suite_without_its_data_starts_nothing_and_a_class_from_elsewhere_is_f
 
 def test_files_are_looked_at_without_tensorflow():
     code = (
-        "import sys, io\nsys.stdin = io.StringIO('[[\"--dataset=nus_wide_21\", \"--data_dir=absent\"]]')\n"
+        'import sys, io\nsys.stdin = io.StringIO(\'[["--dataset=nus_wide_21", "--data_dir=absent"]]\')\n'
         "from experiments import preflight\npreflight.main()\nassert 'tensorflow' not in sys.modules\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)

@@ -69,14 +69,19 @@ def test_an_allocation_that_fails_is_one_line(call, capsys, tf):
         (lambda: [0] * 2**60, "what was asked for"),
         (lambda: np.empty(10**14), r"728\. TiB for an array with shape \(100000000000000,\) and data type float64"),
         (lambda: tf.zeros((10**8, 10**6)), r"a tensor of shape \[100000000,1000000\]"),
-        (lambda: tf.function(lambda n: tf.random.normal((n, n)))(tf.constant(10**7)), r"a tensor of shape \[10000000,10000000\]"),
+        (
+            lambda: tf.function(lambda n: tf.random.normal((n, n)))(tf.constant(10**7)),
+            r"a tensor of shape \[10000000,10000000\]",
+        ),
     ):
         failure = raised(allocate)
         assert isinstance(failure, (MemoryError, tf.errors.ResourceExhaustedError))
         with pytest.raises(SystemExit) as stop:
             call(failure)
         assert stop.value.code == 2
-        assert re.fullmatch(rf"error: memory: found too little for {what}, expected enough; use .*\n", capsys.readouterr().err)
+        assert re.fullmatch(
+            rf"error: memory: found too little for {what}, expected enough; use .*\n", capsys.readouterr().err
+        )
 
 
 def test_a_full_disk_is_no_lack_of_memory(tf):
@@ -129,7 +134,9 @@ def test_a_reader_that_goes_away_is_no_traceback():
 def test_a_program_ends_with_the_process_that_started_it(monkeypatch):
     """Started with `child_environment` by a process that is killed; a program started without it goes on."""
     monkeypatch.delenv(program._PARENT, raising=False)
-    child = "[sys.executable, '-c', 'from experiments import program; import time; program.run(lambda _: time.sleep(60))']"
+    child = (
+        "[sys.executable, '-c', 'from experiments import program; import time; program.run(lambda _: time.sleep(60))']"
+    )
     started = f"{{}} = subprocess.Popen({child}, env={{}}, start_new_session=True, stdout=subprocess.DEVNULL)"
     both = "; ".join((started.format("a", "program.child_environment()"), started.format("b", "None")))
     parent = _start(f"{both}; print(a.pid, b.pid, flush=True); time.sleep(60)", stdout=subprocess.PIPE)

@@ -42,7 +42,9 @@ def by_hand(workdir, inputs_of) -> float:
     from dseh_tf.retrieval import load_codes
 
     model, codes = keras.models.load_model(workdir / "imgnet.keras", compile=False), load_codes(workdir / "codes.npz")
-    query, database = (np.asarray(model(inputs_of(part), training=False)["logits"], np.float64) for part in ("query", "database"))
+    query, database = (
+        np.asarray(model(inputs_of(part), training=False)["logits"], np.float64) for part in ("query", "database")
+    )
     found = []
     for q, wanted in zip(query, codes.query_labels, strict=True):
         order = np.argsort(-(database @ q) / np.linalg.norm(database, axis=1))
@@ -98,5 +100,7 @@ def test_refuses(run, gap, label_lists, tmp_path):
     with pytest.raises(InputError, match=r"config\.json: found no such file"):
         gap(tmp_path)
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(InputError, match=r"found neither imgnet\.keras nor encoder\.npz, expected the encoder of a finished run"):
+    with pytest.raises(
+        InputError, match=r"found neither imgnet\.keras nor encoder\.npz, expected the encoder of a finished run"
+    ):
         gap(tmp_path)

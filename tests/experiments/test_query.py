@@ -160,5 +160,7 @@ def test_what_is_refused(ask, workdir, tmp_path):
         with pytest.raises(InputError, match=line):
             ask(*arguments)
     (workdir / "imgnet.keras").unlink()
-    with pytest.raises(InputError, match=r"found neither imgnet.keras nor encoder.npz \(a run of dseh by an earlier version, or"):
+    with pytest.raises(
+        InputError, match=r"found neither imgnet.keras nor encoder.npz \(a run of dseh by an earlier version, or"
+    ):
         ask(image)

@@ -23,7 +23,10 @@ def _section() -> str:
 
 def _blocks(kind: str) -> list[str]:
     return [
-        line for block in re.findall(rf"```{kind}\n(.*?)```", _section(), re.DOTALL) for line in block.splitlines() if line
+        line
+        for block in re.findall(rf"```{kind}\n(.*?)```", _section(), re.DOTALL)
+        for line in block.splitlines()
+        if line
     ]
 
 
@@ -93,7 +96,9 @@ def test_command(run, places, capsys, line):
         arguments.append(f"--imagenet_classes={places['/data/tfds'] / 'classes.txt'}")
     _start(words[2], arguments)
     if words[2].endswith("check_split"):
-        stated = "no protocol stated; no query in train or database" if name == "image_lists" else "as the protocol says"
+        stated = (
+            "no protocol stated; no query in train or database" if name == "image_lists" else "as the protocol says"
+        )
         assert f"split: {stated}" in capsys.readouterr().out
 
 
@@ -124,5 +129,3 @@ def _start(program: str, arguments: list[str]) -> None:
             assert dataset.database.features.shape == (len(dataset.database), 7)
         if "--cifar10_train=whole_database" in arguments:
             assert len(dataset.train) == len(dataset.database)
-
-

@@ -70,7 +70,9 @@ def test_whole_run_on_the_embedded_data_set(run, tmp_path, result, capsys):
         Image.fromarray(dataset.query.images.read(int(row))).save(tmp_path / f"{row}.png")
     found_codes = encode(workdir, tuple(tmp_path / f"{row}.png" for row in rows))
     np.testing.assert_array_equal(pack(found_codes), codes.query_codes[rows])
-    where = f"run folder {workdir}: checkpoints/, codes.npz, config.json, counts.npz, imgnet.keras, losses.npz, result.json"
+    where = (
+        f"run folder {workdir}: checkpoints/, codes.npz, config.json, counts.npz, imgnet.keras, losses.npz, result.json"
+    )
     assert where in capsys.readouterr().out
     assert found["class_names"][:3] == ["zero", "one", "two"]
     run(*arguments)
@@ -84,7 +86,10 @@ def test_whole_run_on_the_embedded_data_set(run, tmp_path, result, capsys):
         (["--bits=-3"], "bits: found -3, expected a positive number"),
         (["--method=nope"], "method: found 'nope', expected one of lsh, sh, itq"),
         (["--dataset=nope"], "dataset: found 'nope', expected one of multi_digits"),
-        (["--lists_dir=x"], "lists_dir: found 'x', which --dataset=multi_digits does not read, expected --dataset=image_lists"),
+        (
+            ["--lists_dir=x"],
+            "lists_dir: found 'x', which --dataset=multi_digits does not read, expected --dataset=image_lists",
+        ),
         (["--preset=nope"], "preset: found 'nope', expected one of release, paper"),
         (["--preset_dataset=nope"], "preset_dataset: found 'nope', expected one of nus_wide"),
         (["--phases=nope"], "phases: found 'nope', expected all or labnet"),
@@ -103,7 +108,10 @@ def test_whole_run_on_the_embedded_data_set(run, tmp_path, result, capsys):
         (["--method=itq", "--train_backbone"], "train_backbone: found True, but itq has no network to train"),
         (["--train_backbone_from=fc7"], "train_backbone_from: found 'fc7' without --train_backbone, expected both"),
         (["--rounds=2", "--set=labnet_epochs=5,4"], "set: found 'labnet_epochs=5,4' beside a flag for labnet_epochs"),
-        (["--learning_rate=.5", "--set=imgnet_learning_rate=.1"], "beside a flag for imgnet_learning_rate, expected one of them"),
+        (
+            ["--learning_rate=.5", "--set=imgnet_learning_rate=.1"],
+            "beside a flag for imgnet_learning_rate, expected one of them",
+        ),
         (["--method=dnnh", "--set=triplets=0"], "triplets: found 0, expected at least 1"),
         (["--method=cnnh", "--set=block=0"], "block: found 0, expected at least 1"),
         (["--method=hashnet", "--set=continuation_every=0"], "continuation_every: found 0, expected at least 1"),
@@ -194,7 +202,12 @@ def test_another_network_in_the_same_file(run, label_lists, tmp_path):
 
     trunk = tmp_path / "trunk.keras"
     trunk.write_bytes(b"one")
-    flags = [f"--workdir={tmp_path / 'run'}", "--dataset=image_lists", f"--lists_dir={label_lists}", f"--backbone={trunk}"]
+    flags = [
+        f"--workdir={tmp_path / 'run'}",
+        "--dataset=image_lists",
+        f"--lists_dir={label_lists}",
+        f"--backbone={trunk}",
+    ]
     with parsed(*flags):
         known = run_data.trunk_digests(backbone_flags.trunk())
     assert known == {"backbone": hashlib.sha256(b"one").hexdigest()[:16]}
@@ -202,7 +215,9 @@ def test_another_network_in_the_same_file(run, label_lists, tmp_path):
         run(*flags)
     (tmp_path / "run" / "checkpoints").mkdir()
     trunk.write_bytes(b"two")
-    with pytest.raises(InputError, match=r"config\.json: trunk_files: found backbone='7692c3ad3540bb80', expected backbone="):
+    with pytest.raises(
+        InputError, match=r"config\.json: trunk_files: found backbone='7692c3ad3540bb80', expected backbone="
+    ):
         run(*flags)
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     for name in ("trunk_files", "format", "identity"):  # as written before there were any
@@ -241,5 +256,7 @@ def test_a_saved_network_is_read_in_a_fresh_process(tf, tmp_path):
     (tmp_path / "imgnet.keras").write_bytes((tmp_path / "imgnet.keras").read_bytes()[:500])
     from dseh_tf.methods.image_encoder import load_network
 
-    with pytest.raises(InputError, match=r"imgnet\.keras: found no readable Keras model \(a zip archive that is cut off\)"):
+    with pytest.raises(
+        InputError, match=r"imgnet\.keras: found no readable Keras model \(a zip archive that is cut off\)"
+    ):
         load_network(tmp_path / "imgnet.keras")

@@ -24,6 +24,8 @@ from tests.experiments.conftest import REGISTERED, stub_configs
 from tests.runs import FORMAT_1
 
 ROOT = Path(__file__).parents[2]
+
+
 @pytest.fixture
 def call(stub):
     """call("--bits=8", ...) is `python -m experiments.suite --bits=8 ...`: its exit code; InputError is raised."""
@@ -76,7 +78,12 @@ def test_finished_runs_are_skipped_and_failed_ones_tried_again(call, tmp_path, c
     assert sorted(again) == [f"multi_digits-{m}-16-0" for m in ("itq", "lsh", "sh")]
     assert call(*command) == 0
     assert len(events(room, "start")) == 11
-    assert {p.name for p in (room / "multi_digits-itq-16-0").iterdir()} == {"checkpoints", "config.json", "pid", "result.json"}
+    assert {p.name for p in (room / "multi_digits-itq-16-0").iterdir()} == {
+        "checkpoints",
+        "config.json",
+        "pid",
+        "result.json",
+    }
 
 
 def test_a_finished_run_of_another_command_is_not_taken(call, tmp_path, capsys):
@@ -118,7 +125,10 @@ def test_a_finished_run_whose_flags_are_refused_now(call, tmp_path, monkeypatch,
     monkeypatch.setattr(suite, "resolved", lambda runs: ["lists_dir: found no such folder", *stub_configs(runs[1:])])
     assert call(*command) == suite.FAILED
     told = capsys.readouterr()
-    assert "failed: multi_digits-itq-16-0: lists_dir: found no such folder (see" in told.err and "1 done, 1 failed" in told.out
+    assert (
+        "failed: multi_digits-itq-16-0: lists_dir: found no such folder (see" in told.err
+        and "1 done, 1 failed" in told.out
+    )
 
 
 def test_the_configuration_of_flags_is_that_of_the_run(tmp_path):
@@ -137,7 +147,10 @@ def test_settings_chosen_on_other_data_are_told(call, tmp_path, capsys):
     file.write_text(json.dumps({"dataset": "image_lists", "methods": {"itq": {"settings": ["iterations=9"]}}}))
     command = ["--suite=quick", "--methods=itq", "--bits=8", f"--chosen={file}", f"--runs={tmp_path / 'runs'}"]
     assert call(*command) == 0
-    assert "chosen.json: its settings were chosen on image_lists; multi_digits is given them too" in capsys.readouterr().out
+    assert (
+        "chosen.json: its settings were chosen on image_lists; multi_digits is given them too"
+        in capsys.readouterr().out
+    )
     file.write_text(file.read_text().replace("image_lists", "multi_digits"))
     assert call(*command) == 0
     assert "chosen on" not in capsys.readouterr().out
@@ -216,7 +229,10 @@ def test_killed_in_the_middle_and_started_again(tmp_path, stub, number):
     first.send_signal(number)
     first.communicate(timeout=30)
     assert first.returncode == (suite.STOPPED if number != signal.SIGKILL else -signal.SIGKILL)
-    _until(lambda: not any(_alive(int((folder / "pid").read_text())) for folder in held), 10 if number == signal.SIGKILL else 0.1)
+    _until(
+        lambda: not any(_alive(int((folder / "pid").read_text())) for folder in held),
+        10 if number == signal.SIGKILL else 0.1,
+    )
     assert len(list(room.glob("*/result.json"))) == 2
     (room / "wait").unlink()
     _check_second(second(), room, {folder.name: 2 for folder in held})
@@ -294,7 +310,10 @@ def _alive(pid: int) -> bool:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--suite=table9"], "--suite: found 'table9', expected one of corel5k, multi_digits, quick, table1, table2, tiny100"),
+        (
+            ["--suite=table9"],
+            "--suite: found 'table9', expected one of corel5k, multi_digits, quick, table1, table2, tiny100",
+        ),
         (["--methods=itq,nope"], "--methods: found 'nope', expected one of lsh, sh, itq, itq_cca"),
         (["--datasets=nope"], "--datasets: found 'nope', expected one of multi_digits, image_lists"),
         (["--bits=16,x"], "--bits: found 'x', expected whole numbers from 1 up"),
@@ -306,7 +325,10 @@ def _alive(pid: int) -> bool:
         (["--run_flag=backbone"], "--run_flag: found 'backbone', expected --NAME=VALUE or METHOD:--NAME=VALUE"),
         (["--run_flag=nope:--rounds=1"], "--run_flag: found method 'nope', expected one of lsh"),
         (["--run_flag=--bits=8"], "which the suite sets itself"),
-        (["--run_flag=--data_dir=~no_such_user/x"], "--run_flag: data_dir: found '~no_such_user/x', expected a path of a user"),
+        (
+            ["--run_flag=--data_dir=~no_such_user/x"],
+            "--run_flag: data_dir: found '~no_such_user/x', expected a path of a user",
+        ),
     ],
 )
 def test_bad_input_is_told_before_anything_runs(call, tmp_path, arguments, line):
@@ -321,7 +343,10 @@ def test_unknown_suite_is_one_line_and_exit_code_2(tmp_path):
     command = [sys.executable, "-m", "experiments.suite", "--suite=nope", f"--runs={tmp_path / 'runs'}"]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == 2
-    assert ended.stderr == "error: --suite: found 'nope', expected one of corel5k, multi_digits, quick, table1, table2, tiny100\n"
+    assert (
+        ended.stderr
+        == "error: --suite: found 'nope', expected one of corel5k, multi_digits, quick, table1, table2, tiny100\n"
+    )
 
 
 def test_suite_loads_no_tensorflow():

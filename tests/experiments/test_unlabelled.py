@@ -36,7 +36,9 @@ def test_a_run_records_it(run, result, partly, tmp_path, capsys):
     assert found["queries_without_relevant"] == 1
     assert found["data"]["unlabelled"] == {"lines": "distractors", "train": 1, "query": 1, "database": 1}
     assert json.loads((tmp_path / "run" / "config.json").read_text())["data"]["unlabelled"] == "distractors"
-    with pytest.raises(InputError, match=r"config\.json: data: found unlabelled='distractors', expected unlabelled='leave_out'"):
+    with pytest.raises(
+        InputError, match=r"config\.json: data: found unlabelled='distractors', expected unlabelled='leave_out'"
+    ):
         run(*common, "--unlabelled=leave_out")
 
 

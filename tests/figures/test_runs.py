@@ -198,7 +198,10 @@ def test_a_mean_over_unlike_inputs_is_told(folder, change, told):
         data={"split_seed": 0},
         features={"fingerprint": "11"},
     )
-    rewrite(folder / "config.json", **{**json.loads((folder.parent / "good" / "config.json").read_text()), "seed": 1, **change})
+    rewrite(
+        folder / "config.json",
+        **{**json.loads((folder.parent / "good" / "config.json").read_text()), "seed": 1, **change},
+    )
     notes = read_runs(folder.parent).notes
     assert f"multi_digits, itq, release, 16 bits: runs differ in {told}" in notes
     assert any("two.keras at 48 pixels" in note for note in notes) == (told == "backbone")

@@ -90,7 +90,11 @@ def test_ablation_table(runs, runs_root):
 
 def test_a_variant_that_differs_in_more_than_its_part_is_told(tmp_path):
     settings = {"label_weight": 1.0, "labnet_feature_weight": 0.0, "imgnet_feature_weight": 1.0}
-    changes = {"dseh": {}, "dseh_l": {"label_weight": 0.0}, "dseh_s": {"imgnet_feature_weight": 0.0, "labnet_feature_weight": 1.0}}
+    changes = {
+        "dseh": {},
+        "dseh_l": {"label_weight": 0.0},
+        "dseh_s": {"imgnet_feature_weight": 0.0, "labnet_feature_weight": 1.0},
+    }
     for method, changed in changes.items():
         write_run(tmp_path / method, WORLD, method, 32)
         config = tmp_path / method / "config.json"
@@ -135,7 +139,9 @@ def naive_map_at(relevant, total, k, trials, rng):
 def test_top5k_counts_within_the_first_returned(runs, runs_root, monkeypatch):
     monkeypatch.setattr(top5k_table, "RETURNED", 40)
     table = by_title(top5k_table.build(runs), "multi_digits")
-    (record,) = [r for r in table.records if r["method"] == "itq" and r["bits"] == 12 and r["dataset"] == "multi_digits"]
+    (record,) = [
+        r for r in table.records if r["method"] == "itq" and r["bits"] == 12 and r["dataset"] == "multi_digits"
+    ]
     rng, values = np.random.default_rng(0), []
     for seed in (0, 1):
         with np.load(runs_root / f"digits-itq-12-{seed}" / "counts.npz") as stored:
@@ -162,7 +168,9 @@ def test_published_numbers_are_those_of_the_papers():
     assert means["dseh"] / means["hashnet"] == pytest.approx(1.345, abs=5e-4)
     # Tables 1 and 2 report the same DSEH at 32 bits
     assert all(rows["dseh"].map_i == published.MAP[d]["dseh"][32] for d, rows in published.ABLATION.items())
-    named = {m for rows in (*published.MAP.values(), *published.TOP5K.values(), *published.ABLATION.values()) for m in rows}
+    named = {
+        m for rows in (*published.MAP.values(), *published.TOP5K.values(), *published.ABLATION.values()) for m in rows
+    }
     assert named <= set(METHOD_STYLES)
 
 
@@ -242,7 +250,9 @@ def test_a_constant_bit_is_left_out_of_the_mean():
     codes = np.array([[0, 0, 1], [0, 1, 1], [0, 1, 0], [0, 0, 0], [0, 1, 1]])
     matrix = code_correlation.correlation(codes)
     assert np.isnan(matrix[0]).all() and np.isnan(matrix[:, 0]).all()
-    assert code_correlation.mean_absolute_correlation(matrix) == pytest.approx(abs(np.corrcoef(codes[:, 1], codes[:, 2])[0, 1]))
+    assert code_correlation.mean_absolute_correlation(matrix) == pytest.approx(
+        abs(np.corrcoef(codes[:, 1], codes[:, 2])[0, 1])
+    )
     assert np.isnan(code_correlation.mean_absolute_correlation(code_correlation.correlation(np.ones((4, 2), int))))
 
 

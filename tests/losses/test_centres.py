@@ -101,7 +101,9 @@ def test_cosines_of_a_row_of_zeros():
     zeros, centre, label = np.zeros((1, 3)), np.ones((1, 3)), np.ones((1, 1))
     found = losses.margin_cosines(*(tf.constant(x) for x in (zeros, centre, label)), 0.3, 4.0)
     assert found.numpy() == pytest.approx(-1.2)
-    assert np.isfinite(gradient_of(lambda x: tf.reduce_sum(losses.margin_cosines(x, centre, label, 0.3, 4.0)), zeros)).all()
+    assert np.isfinite(
+        gradient_of(lambda x: tf.reduce_sum(losses.margin_cosines(x, centre, label, 0.3, 4.0)), zeros)
+    ).all()
 
 
 def test_shared_cross_entropy_of_large_logits():

@@ -111,7 +111,8 @@ def test_weights_count_the_rows_of_the_bank(rng, dtype, scale, similarity, block
     weights = tf.constant(counts, dtype)
     for held in (tf.constant(bank), tf.Variable(bank, trainable=False)):
         found = value_and_gradient(
-            lambda x, held=held: losses.bank_likelihood(held, x, tf.constant(similar), scale, similarity, weights), outputs
+            lambda x, held=held: losses.bank_likelihood(held, x, tf.constant(similar), scale, similarity, weights),
+            outputs,
         )
         assert found[0] == pytest.approx(expected[0], rel=TOLERANCE[dtype])
         np.testing.assert_allclose(found[1], expected[1], rtol=TOLERANCE[dtype], atol=10 * TOLERANCE[dtype])

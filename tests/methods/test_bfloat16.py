@@ -57,7 +57,9 @@ def test_trunks_compute_in_it_and_all_else_in_float32(tf, name, tmp_path):
     last = "imgnet/1/total" if name == "dseh" else "dpsh/0/total"
     assert half.traces[last].dtype == np.float32
     assert not np.array_equal(half.traces[last], whole.traces[last])
-    np.testing.assert_allclose(half.traces[last.replace("/1/", "/0/")][0], whole.traces[last.replace("/1/", "/0/")][0], rtol=0.05)
+    np.testing.assert_allclose(
+        half.traces[last.replace("/1/", "/0/")][0], whole.traces[last.replace("/1/", "/0/")][0], rtol=0.05
+    )
     scores = [
         evaluate(f.encode(dataset.query), f.encode(dataset.database), dataset.query.labels, dataset.database.labels).map
         for f in (half, whole)

@@ -16,7 +16,14 @@ from tests.losses.naive import finite_differences, log_one_plus_exp, naive_likel
 pytestmark = pytest.mark.usefixtures("tf")
 
 ROWS, BATCH, BITS, CLASSES = 24, 8, 6, 4
-SMALL = {"labnet_batch": BATCH, "imgnet_batch": BATCH, "feature_dim": 12, "feature_layer": 16, "labnet_width": 16, "dropout": 0.0}
+SMALL = {
+    "labnet_batch": BATCH,
+    "imgnet_batch": BATCH,
+    "feature_dim": 12,
+    "feature_layer": 16,
+    "labnet_width": 16,
+    "dropout": 0.0,
+}
 
 
 @pytest.fixture
@@ -99,7 +106,10 @@ def test_labnets_loss(tf, rng, labels, made, pair_set, reduction, normalization,
         pair_set=pair_set, quantization_reduction=reduction, normalization=normalization, labnet_weight_size=0.4,
         **similarity, **dict(zip(names, weights.tolist(), strict=True)),
     )  # fmt: skip
-    features, codes = rng.standard_normal((ROWS, 12)).astype(np.float32), rng.uniform(-1, 1, (ROWS, BITS)).astype(np.float32)
+    features, codes = (
+        rng.standard_normal((ROWS, 12)).astype(np.float32),
+        rng.uniform(-1, 1, (ROWS, BITS)).astype(np.float32),
+    )
     if pair_set == "bank":
         training.memory.fill(features, codes)
     rows = rng.permutation(ROWS)[:BATCH].astype(np.int32)
@@ -136,7 +146,11 @@ def test_a_term_of_weight_0_is_absent(tf, rng, labels, made, phase, term, pair_s
             training.memory.fill(bank, code_bank)
         learnt = training.labnet_outputs()
         training.targets.fill(learnt.features, learnt.signs)
-        batch = {"inputs": tf.constant(x[rows]), "labels": tf.constant(labels[rows], tf.float32), "rows": tf.constant(rows)}
+        batch = {
+            "inputs": tf.constant(x[rows]),
+            "labels": tf.constant(labels[rows], tf.float32),
+            "rows": tf.constant(rows),
+        }
         variables = [v.value for v in getattr(training, phase).trainable_variables]
         with tf.GradientTape() as tape:
             terms = getattr(training, f"{phase}_loss")(batch)
@@ -148,7 +162,10 @@ def test_a_term_of_weight_0_is_absent(tf, rng, labels, made, phase, term, pair_s
     for slope, same in zip(slopes, same_slopes, strict=True):
         np.testing.assert_allclose(slope, same, rtol=1e-5, atol=1e-9)
     if phase == "labnet" and pair_set == "bank":
-        for name, here, there in (("feature", memory.features, written.features), ("code", memory.codes, written.codes)):
+        for name, here, there in (
+            ("feature", memory.features, written.features),
+            ("code", memory.codes, written.codes),
+        ):
             assert np.array_equal(here, there) == (term != name), name  # a bank that nothing reads is not written
 
 

@@ -46,7 +46,9 @@ def pictures() -> RetrievalDataset:
     for _ in range(2):
         labels[np.arange(96), rng.integers(CLASSES, size=96)] = 1
     patterns = rng.integers(0, 256, (CLASSES, 16 * 16 * 3))
-    images = (labels @ patterns / labels.sum(1, keepdims=True)).reshape(-1, 16, 16, 3) + rng.normal(0, 20, (96, 16, 16, 3))
+    images = (labels @ patterns / labels.sum(1, keepdims=True)).reshape(-1, 16, 16, 3) + rng.normal(
+        0, 20, (96, 16, 16, 3)
+    )
     images = np.clip(images, 0, 255).astype(np.uint8)
     return RetrievalDataset.from_arrays((images, labels), (images[:20], labels[:20]), (images, labels))
 
@@ -118,7 +120,10 @@ def test_it_is_the_preset_of_data_without_published_settings(kind):
 def test_ablations_stay_with_the_release(name):
     from dseh_tf.methods import METHODS
 
-    for row, expected in ((None, presets.for_other_data(presets.RELEASE["nus_wide"])), ("ms_coco", presets.RELEASE["ms_coco"])):
+    for row, expected in (
+        (None, presets.for_other_data(presets.RELEASE["nus_wide"])),
+        ("ms_coco", presets.RELEASE["ms_coco"]),
+    ):
         found = METHODS[name](32, preset_dataset=row)
         expected = presets.for_trunk(expected, "compact")
         assert found.preset == "release" and found.settings == replace(expected, **found.changes(expected))
@@ -221,7 +226,11 @@ def test_what_imgnet_learns(tf, rng, made):
     training.targets.fill_codes(codes)
     rows = rng.permutation(96)[:BATCH].astype(np.int32)
     x = dataset.train.features[rows]
-    batch = {"inputs": tf.constant(x), "labels": tf.constant(dataset.train.labels[rows], tf.float32), "rows": tf.constant(rows)}
+    batch = {
+        "inputs": tf.constant(x),
+        "labels": tf.constant(dataset.train.labels[rows], tf.float32),
+        "rows": tf.constant(rows),
+    }
     variables = [v.value for v in training.imgnet.trainable_variables]
     with tf.GradientTape() as tape:
         terms = training.imgnet_loss(batch)
@@ -403,10 +412,18 @@ def test_two_rounds(whole):
         phases = {f"{phase}/{round_}" for phase in ("labnet", "imgnet") for round_ in (0, 1)}
         assert {trace.rsplit("/", 1)[0] for trace in fitted.traces} == phases
         assert all(len(values) == 24 and np.isfinite(values).all() for values in fitted.traces.values())
-        assert {trace.rsplit("/", 1)[1] for trace in fitted.traces} == {"total", "target", "quantization", "label", "code"}
+        assert {trace.rsplit("/", 1)[1] for trace in fitted.traces} == {
+            "total",
+            "target",
+            "quantization",
+            "label",
+            "code",
+        }
         assert [report["round"] for report in fitted.results["rounds"]] == [0, 1]
         for report in fitted.results["rounds"]:
-            assert report["distinct_label_codes"] > 0.8 * report["distinct_label_vectors"]  # similar ones may share a code
+            assert (
+                report["distinct_label_codes"] > 0.8 * report["distinct_label_vectors"]
+            )  # similar ones may share a code
         codes = fitted.encode(DATA[kind]().query)
         assert codes.dtype == np.int8 and codes.shape == (20, BITS) and set(np.unique(codes)) <= {-1, 1}
 

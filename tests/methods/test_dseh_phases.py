@@ -85,7 +85,9 @@ def test_groups_of_variables(made, photographs, cnn_f, preset, row, multiplier, 
     assert [g.multiplier for g in (new, pretrained)] == [1.0, multiplier]
     assert [(g.clip, g.clip_norm) for g in (new, pretrained)] == [(imgnet, 0.0)] * 2
     assert [len(g.variables) for g in (new, pretrained)] == [4, 14]
-    assert {id(v) for g in (new, pretrained) for v in g.variables} == {id(v) for v in training.imgnet.trainable_variables}
+    assert {id(v) for g in (new, pretrained) for v in g.variables} == {
+        id(v) for v in training.imgnet.trainable_variables
+    }
     for g in (group, new, pretrained):
         assert type(g.optimizer).__name__ == {"release": "OnePassAdam", "paper": "SGD"}[preset]
         assert preset == "release" or g.optimizer.momentum == 0.9
@@ -159,5 +161,7 @@ def test_banks_from_images_without_their_mean(made, photographs, cnn_f):
 
 
 def test_a_mean_that_nothing_subtracts(made, features):
-    with pytest.raises(InputError, match=r"bank_reinit_mean_subtract: found False, but this trunk subtracts no mean image"):
+    with pytest.raises(
+        InputError, match=r"bank_reinit_mean_subtract: found False, but this trunk subtracts no mean image"
+    ):
         made(features, bank_reinit_mean_subtract=False)

@@ -32,7 +32,8 @@ def test_data_without_published_settings(tf, preset, published):
 
     trunk = Trunk("cnn_f", train=True)
     own, other = (
-        asdict(METHODS["dseh"](32, preset=preset, preset_dataset=row, trunk=trunk).settings) for row in ("nus_wide", None)
+        asdict(METHODS["dseh"](32, preset=preset, preset_dataset=row, trunk=trunk).settings)
+        for row in ("nus_wide", None)
     )
     smoothed = ("labnet_feature_similarity", "labnet_code_similarity")
     assert {name for name in own if own[name] != other[name]} == set(smoothed)

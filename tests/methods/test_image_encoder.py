@@ -80,7 +80,9 @@ def test_arrays_of_images_are_encoded(rng):
 
     inputs = keras.Input((8, 8, 3))
     network = keras.Model(inputs, {"logits": keras.layers.Dense(6)(keras.layers.Flatten()(inputs))})
-    encoder = ImageEncoder(6, network, Backbone("x", network, 8, pretrained=False, trained=True), Runtime(progress=False))
+    encoder = ImageEncoder(
+        6, network, Backbone("x", network, 8, pretrained=False, trained=True), Runtime(progress=False)
+    )
     images = rng.integers(0, 256, (5, 10, 12, 3), np.uint8)
     split = Split(np.array(list("abcde")), np.eye(5, dtype=np.uint8), ArrayImages(images))
     codes = encoder.encode(images)
@@ -95,7 +97,9 @@ def test_features_beyond_what_a_network_can_use(encoder):
 
     train = clusters().train
     train.features[4, 2] = -(2.0**127)
-    with pytest.raises(InputError, match=r"train features: found -1.70\d+e\+38 in row 4 .*, expected at most 1e\+15 in size"):
+    with pytest.raises(
+        InputError, match=r"train features: found -1.70\d+e\+38 in row 4 .*, expected at most 1e\+15 in size"
+    ):
         training_inputs(train, Trunk())
     with pytest.raises(InputError, match=r"encoded features: found -1.70\d+e\+38 in row 4"):
         encoder.encode(train)
@@ -126,5 +130,7 @@ def test_outputs_that_are_not_finite_name_their_row():
     for value, shown in ((-200, "nan"), (-100, "-inf")):
         query.features[30, 4] = value
         for ask in (encoder.encode, encoder.outputs):
-            with pytest.raises(InputError, match=f"^encode: found {shown} in the network's outputs for query/30, expected finite"):
+            with pytest.raises(
+                InputError, match=f"^encode: found {shown} in the network's outputs for query/30, expected finite"
+            ):
                 ask(query)

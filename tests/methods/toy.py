@@ -5,7 +5,9 @@ import numpy as np
 from dseh_tf.data import RetrievalDataset
 
 
-def clusters(rows: int = 240, width: int = 20, classes: int = 4, several: bool = False, seed: int = 0) -> RetrievalDataset:
+def clusters(
+    rows: int = 240, width: int = 20, classes: int = 4, several: bool = False, seed: int = 0
+) -> RetrievalDataset:
     """Features around class centres; `several`: rows carry one or two labels and lie between the centres of theirs."""
     rng = np.random.default_rng(seed)
     centres = 2 * rng.standard_normal((classes, width))

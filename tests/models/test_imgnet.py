@@ -45,7 +45,9 @@ def test_what_the_hash_layer_reads(tf, rng, activation, hash_input):
 @pytest.mark.parametrize("learns_feature", [False, True])
 def test_a_hash_layer_on_the_trunk(tf, rng, learns_feature):
     """fc8 is there only for J1; without it the trunk's output is the semantic feature."""
-    settings = replace(SMALL, hash_input="trunk", imgnet_feature_weight=0.5 if learns_feature else 0.0, feature_layer=24)
+    settings = replace(
+        SMALL, hash_input="trunk", imgnet_feature_weight=0.5 if learns_feature else 0.0, feature_layer=24
+    )
     model = _imgnet(settings)
     x = rng.normal(0, 1, (7, 20)).astype(np.float32)
     out = model(x, training=False)

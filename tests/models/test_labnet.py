@@ -32,9 +32,7 @@ def test_widths(tf, preset, width):
 @pytest.mark.parametrize("feature_activation", ["relu", "linear", "tanh"])
 @pytest.mark.parametrize("label_head", ["sigmoid", "linear"])
 def test_forward_pass_in_numpy(tf, rng, feature_activation, label_head):
-    settings = replace(
-        SMALL, feature_activation=feature_activation, label_head=label_head, labnet_weight_size=0.3
-    )
+    settings = replace(SMALL, feature_activation=feature_activation, label_head=label_head, labnet_weight_size=0.3)
     model = _labnet(settings)
     for variable in model.trainable_variables:
         if variable.name == "bias":

@@ -8,11 +8,15 @@ import numpy as np
 
 
 def distances(query: np.ndarray, database: np.ndarray) -> np.ndarray:
-    return np.array([[sum(a != b for a, b in zip(q, d, strict=True)) for d in database.tolist()] for q in query.tolist()])
+    return np.array(
+        [[sum(a != b for a, b in zip(q, d, strict=True)) for d in database.tolist()] for q in query.tolist()]
+    )
 
 
 def relevance(query_labels: np.ndarray, database_labels: np.ndarray) -> np.ndarray:
-    return np.array([[bool(set(np.flatnonzero(q)) & set(np.flatnonzero(d))) for d in database_labels] for q in query_labels])
+    return np.array(
+        [[bool(set(np.flatnonzero(q)) & set(np.flatnonzero(d))) for d in database_labels] for q in query_labels]
+    )
 
 
 def counts(query, database, query_labels, database_labels) -> tuple[np.ndarray, np.ndarray]:

@@ -38,7 +38,9 @@ def test_sign_has_no_zero():
         sign(np.array([0.0, np.nan]))
 
 
-@pytest.mark.parametrize("values", [np.zeros((2, 2), np.uint8), [True], ["a"], None, 1j, np.ma.array([1.0, 2], mask=[0, 1])])
+@pytest.mark.parametrize(
+    "values", [np.zeros((2, 2), np.uint8), [True], ["a"], None, 1j, np.ma.array([1.0, 2], mask=[0, 1])]
+)
 def test_sign_of_what_has_none(values):
     with pytest.raises(InputError, match=r"codes: found .*expected"):
         sign(values)
@@ -146,7 +148,10 @@ def test_which_rows_were_trained_on_is_optional(tmp_path):
         ({"bits": np.int64(-3)}, "bits: found -3, expected a positive number"),
         ({"database_codes": np.zeros((5, 2), np.int8)}, "database_codes: found int8"),
         ({"database_codes": np.zeros((0, 2), np.uint8)}, "database_codes: found uint8"),
-        ({"query_labels": np.zeros((2, 4), np.uint8)}, r"query_labels: found uint8 \[2, 4\], expected uint8 \[3, classes\]"),
+        (
+            {"query_labels": np.zeros((2, 4), np.uint8)},
+            r"query_labels: found uint8 \[2, 4\], expected uint8 \[3, classes\]",
+        ),
         ({"query_labels": np.zeros((3, 5), np.uint8)}, "database_labels: found 4 classes, expected 5"),
         ({"database_labels": np.full((5, 4), 7, np.uint8)}, "database_labels: found the value 7, expected 0 or 1"),
         ({"query_ids": np.arange(3)}, "query_ids: found int64"),
@@ -172,7 +177,10 @@ def test_codes_file_that_does_not_fit(tmp_path, changes, words):
         ({"bits": None}, "bits: found None, expected a whole number"),
         ({"bits": 12.0}, "bits: found 12.0, expected a whole number"),
         ({"query_labels": [0, 1, 2]}, r"query_labels: found int64 \[3\], expected uint8 \[3, classes\]"),
-        ({"query_labels": np.ma.array(np.eye(3, 4, dtype=np.uint8), mask=np.eye(3, 4))}, "query_labels: found masked values"),
+        (
+            {"query_labels": np.ma.array(np.eye(3, 4, dtype=np.uint8), mask=np.eye(3, 4))},
+            "query_labels: found masked values",
+        ),
         ({"query_ids": ["a", 2, "c"]}, "query_ids: found 2 among strings, expected strings only"),
         ({"database_trained": [0, 1, 0, 1, 1]}, "database_trained: found int64"),
     ],

@@ -74,7 +74,8 @@ def test_refuses(change, told):
 
 
 @pytest.mark.parametrize(
-    ("dtype", "scale"), [("float32", 1e30), ("float32", 2e38), ("float32", 1e-40), ("float64", 1e300), ("float64", 1e-310)]
+    ("dtype", "scale"),
+    [("float32", 1e30), ("float32", 2e38), ("float32", 1e-40), ("float64", 1e300), ("float64", 1e-310)],
 )
 def test_outputs_near_the_limits_of_their_type(rng, dtype, scale):
     """Squares of such numbers overflow or vanish; each row is scaled first, so the ranking is that of the small numbers."""
@@ -99,7 +100,8 @@ def test_whole_numbers_and_half_precision_are_outputs(rng):
 
 
 @pytest.mark.parametrize(
-    "outputs", [[["a", "b"]], [[1j, 2]], np.ma.array([[1.0, 2]], mask=[[0, 1]]), [[None, 1]], [[1], [1, 2]], None, [1.0, 2]]
+    "outputs",
+    [[["a", "b"]], [[1j, 2]], np.ma.array([[1.0, 2]], mask=[[0, 1]]), [[None, 1]], [[1], [1, 2]], None, [1.0, 2]],
 )
 def test_outputs_that_are_no_numbers(outputs):
     with pytest.raises(InputError, match="query: found"):

@@ -79,7 +79,11 @@ def test_threads_do_not_change_the_result():
 
 @settings(deadline=None, max_examples=25)
 @given(
-    st.integers(1, 90), st.integers(1, 80), st.lists(st.integers(0, 200), max_size=3), st.booleans(), st.integers(0, 2**32 - 1)
+    st.integers(1, 90),
+    st.integers(1, 80),
+    st.lists(st.integers(0, 200), max_size=3),
+    st.booleans(),
+    st.integers(0, 2**32 - 1),
 )
 def test_shards_add_up_to_the_same_bits(bits, classes, cuts, packed, seed):
     case = naive.random_case(np.random.default_rng(seed), 5, 200, bits, classes, density=0.05)
@@ -114,7 +118,9 @@ def test_stable_order_equals_a_stable_sort(bits):
 
 
 def test_stable_order_depends_on_the_order_and_the_expectation_does_not():
-    query, database, query_labels, database_labels = naive.random_case(np.random.default_rng(5), 1, 60, 2, 3, density=0.5)
+    query, database, query_labels, database_labels = naive.random_case(
+        np.random.default_rng(5), 1, 60, 2, 3, density=0.5
+    )
     query_labels[:] = 1, 0, 0
     order = np.argsort(-database_labels[:, 0].astype(int), kind="stable")
     first = evaluate(query, database[order], query_labels, database_labels[order])

@@ -188,7 +188,9 @@ def test_queries_without_any_label():
 
 def test_shards_read_once_have_no_stable_order():
     query, database, query_labels, database_labels = naive.random_case(np.random.default_rng(6), 4, 50, 16, 5)
-    report = evaluate_shards(query, query_labels, ((database[p], database_labels[p]) for p in np.split(np.arange(50), 5)))
+    report = evaluate_shards(
+        query, query_labels, ((database[p], database_labels[p]) for p in np.split(np.arange(50), 5))
+    )
     assert report.map == evaluate(query, database, query_labels, database_labels).map
     with pytest.raises(InputError, match="map_stable_order"):
         _ = report.map_stable_order
@@ -286,7 +288,9 @@ def test_the_whole_database_is_counted_once(monkeypatch):
 
     rows = []
     count = evaluation.count
-    monkeypatch.setattr(evaluation, "count", lambda q, shard, threads: rows.append(len(shard)) or count(q, shard, threads))
+    monkeypatch.setattr(
+        evaluation, "count", lambda q, shard, threads: rows.append(len(shard)) or count(q, shard, threads)
+    )
     evaluate_unseen(*GOOD, np.array([1, 1, 0, 0, 1, 0], bool))
     assert rows == [3, 3]
 

@@ -93,7 +93,9 @@ def test_worked_example():
 
 def test_what_does_not_exist_is_absent():
     found = code_health(np.ones((3, 4), np.int8), np.ones((3, 2), np.uint8)).record()
-    assert not {"least_distance", "nearest_distance", "mean_distance", "mean_correlation", "units", "dead_units"} & set(found)
+    assert not {"least_distance", "nearest_distance", "mean_distance", "mean_correlation", "units", "dead_units"} & set(
+        found
+    )
 
 
 def test_blocks_and_samples_cover_what_they_say(monkeypatch):
@@ -131,9 +133,19 @@ def test_a_large_database_is_sampled():
     ("codes", "labels", "features", "words"),
     [
         (np.ones((0, 4), np.int8), np.ones((0, 2)), None, "codes: found no row"),
-        (np.ones((3, 4), np.int8), np.ones((2, 2)), None, r"labels: found float64 \[2, 2\], expected multi-hot \[3, classes\]"),
+        (
+            np.ones((3, 4), np.int8),
+            np.ones((2, 2)),
+            None,
+            r"labels: found float64 \[2, 2\], expected multi-hot \[3, classes\]",
+        ),
         (np.ones((3, 4), np.int8), np.ones(3), None, r"labels: found float64 \[3\]"),
-        (np.ones((3, 4), np.int8), np.ones((3, 2)), np.ones((2, 5)), r"features: found float64 \[2, 5\], expected \[3, units\]"),
+        (
+            np.ones((3, 4), np.int8),
+            np.ones((3, 2)),
+            np.ones((2, 5)),
+            r"features: found float64 \[2, 5\], expected \[3, units\]",
+        ),
     ],
 )
 def test_what_does_not_fit(codes, labels, features, words):
@@ -156,10 +168,14 @@ def signs(rng: np.random.Generator, *shape: int, ones: float = 0.5) -> np.ndarra
     return np.where(rng.random(shape) < ones, 1, -1).astype(np.int8)
 
 
-@pytest.mark.parametrize(("classes", "bits"), [(2, 32), (3, 32), (4, 64), (10, 8), (10, 64), (20, 12), (100, 12), (100, 32)])
+@pytest.mark.parametrize(
+    ("classes", "bits"), [(2, 32), (3, 32), (4, 64), (10, 8), (10, 64), (20, 12), (100, 12), (100, 32)]
+)
 def test_random_codes_of_classes_are_healthy(classes, bits):
     """Also with two classes, where half of the bits are constant, and where several of many classes share a code."""
-    warned = [names(signs(np.random.default_rng(s), classes, bits), one_label(classes), label_codes=True) for s in range(100)]
+    warned = [
+        names(signs(np.random.default_rng(s), classes, bits), one_label(classes), label_codes=True) for s in range(100)
+    ]
     assert sum(map(bool, warned)) <= 1  # of 100, each with a chance of about 1 in 1,000
 
 

@@ -87,7 +87,9 @@ def test_the_layout_is_kept(monkeypatch, bits):
     """The second search reads the very array that the first one read; with one `add`, that of the `add`."""
     read = []
     nearest = module._nearest
-    monkeypatch.setattr(module, "_nearest", lambda codes, database, *rest: read.append(database) or nearest(codes, database, *rest))
+    monkeypatch.setattr(
+        module, "_nearest", lambda codes, database, *rest: read.append(database) or nearest(codes, database, *rest)
+    )
     query, database, _, _ = naive.random_case(np.random.default_rng(0), 2, 600, bits, 1)
     searched = HammingIndex(bits)
     searched.add(database[:300], np.arange(300))
@@ -187,6 +189,10 @@ def test_bad_input(tmp_path):
     index.add(codes, ["a", "b", "c"])
     with pytest.raises(InputError, match="ids: found int64, expected <U1"):
         index.add(codes, [1, 2, 3])
-    for k, words in [(0, "k: found 0, expected a positive"), (1.5, "k: found 1.5, expected a whole"), ("3", "k: found '3'")]:
+    for k, words in [
+        (0, "k: found 0, expected a positive"),
+        (1.5, "k: found 1.5, expected a whole"),
+        ("3", "k: found '3'"),
+    ]:
         with pytest.raises(InputError, match=words):
             index.search(codes, k)

@@ -73,7 +73,14 @@ def test_resume(tf, tmp_path, capsys, name):
 
     folder = Path(shutil.copytree(FORMAT_1 / name, tmp_path / name))
     before = _content(folder)
-    command = ("--noprogress", "--dataset=multi_digits", "--bits=8", f"--method={name}", *COMMANDS[name], f"--workdir={folder}")
+    command = (
+        "--noprogress",
+        "--dataset=multi_digits",
+        "--bits=8",
+        f"--method={name}",
+        *COMMANDS[name],
+        f"--workdir={folder}",
+    )
     with parsed(*command, "--data_dir=elsewhere"):
         run.main(["run"])
     assert "this run is finished; nothing was changed" in capsys.readouterr().out

@@ -32,7 +32,11 @@ def test_identity_is_the_digest_of_the_fields_that_are_not_free():
 
 
 def test_identity_before_and_after_the_file(tmp_path):
-    config = {**CONFIG, "settings": {"rate": np.float64(0.1), "epochs": (3, 2), "seen": {3, 1, 2}}, "data": {"root": Path("x")}}
+    config = {
+        **CONFIG,
+        "settings": {"rate": np.float64(0.1), "epochs": (3, 2), "seen": {3, 1, 2}},
+        "data": {"root": Path("x")},
+    }
     config["settings"]["count"] = np.int64(7)
     write_json(tmp_path / "config.json", stamped(config))
     assert read_config(tmp_path)["identity"] == identity(config) == identity(read_config(tmp_path))
@@ -51,7 +55,8 @@ def test_what_may_differ(name):
 
 
 @pytest.mark.parametrize(
-    "changed", [{"bits": 16}, {"method": "lsh"}, {"settings": {"rate": 0.1, "epochs": (2, 3)}}, {"bits": 8.0}, {"more": None}]
+    "changed",
+    [{"bits": 16}, {"method": "lsh"}, {"settings": {"rate": 0.1, "epochs": (2, 3)}}, {"bits": 8.0}, {"more": None}],
 )
 def test_what_may_not(changed):
     assert identity({**CONFIG, **changed}) != identity(CONFIG)
@@ -81,7 +86,9 @@ def test_formats_that_are_known(tmp_path):
 def test_a_file_that_was_changed_by_hand(tmp_path):
     free = {**stamped(CONFIG), "lists_dir": "b"}
     assert read_config(_write(tmp_path, free))["lists_dir"] == "b"
-    with pytest.raises(InputError, match=r"config.json: identity: found '\w{16}', expected '\w{16}', the digest of the fields"):
+    with pytest.raises(
+        InputError, match=r"config.json: identity: found '\w{16}', expected '\w{16}', the digest of the fields"
+    ):
         read_config(_write(tmp_path, {**stamped(CONFIG), "bits": 16}))
     with pytest.raises(InputError, match="identity: found 3, expected a text"):
         read_config(_write(tmp_path, {**stamped(CONFIG), "identity": 3}))

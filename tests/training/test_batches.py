@@ -97,5 +97,7 @@ def test_batches_that_do_not_fit(tf):
         line = rf"{phase} batch: found 41, expected at most the 40 training rows \(--set={setting}=\.\.\.\)"
         with pytest.raises(InputError, match=line):
             _rows(batch_size=41, phase=phase)
-    with pytest.raises(InputError, match=r"imgnet batch: found 8 rows for 3 replicas \(--replicas\), expected a multiple"):
+    with pytest.raises(
+        InputError, match=r"imgnet batch: found 8 rows for 3 replicas \(--replicas\), expected a multiple"
+    ):
         _batches(tf, _rows(), replicas=3)

@@ -45,7 +45,9 @@ def test_a_number_that_is_there_is_not_overwritten(store):
     assert checkpoints.restore(tracked)[0] == {"number": 9}
 
 
-@pytest.mark.parametrize("victim", ["state.data-00000-of-00001", "state.index", "progress.json", "traces.npz", "manifest.json"])
+@pytest.mark.parametrize(
+    "victim", ["state.data-00000-of-00001", "state.index", "progress.json", "traces.npz", "manifest.json"]
+)
 def test_one_cut_short_falls_back_and_says_so(store, victim, caplog):
     checkpoints, tracked, value = store
     path = checkpoints.folder / "00000003" / victim
@@ -60,7 +62,9 @@ def signed(folder, **contents):
     """Writes files into a checkpoint and a manifest that agrees with them."""
     for name, text in contents.items():
         (folder / name.replace("_", ".")).write_bytes(text.encode())
-    files = {f.name: [f.stat().st_size, zlib.crc32(f.read_bytes())] for f in folder.iterdir() if f.name != "manifest.json"}
+    files = {
+        f.name: [f.stat().st_size, zlib.crc32(f.read_bytes())] for f in folder.iterdir() if f.name != "manifest.json"
+    }
     (folder / "manifest.json").write_text(json.dumps(files))
 
 

@@ -62,7 +62,9 @@ def test_a_loss_that_is_not_finite_ends_the_run(tf, tmp_path):
 
     weight = keras.Variable([1.0])
     optimizer = build_optimizer("sgd", [weight])
-    trainer = Trainer(Runtime(progress=False, checkpoints=tmp_path, checkpoint_steps=2), {"weight": weight.value}, 0, lambda: None)
+    trainer = Trainer(
+        Runtime(progress=False, checkpoints=tmp_path, checkpoint_steps=2), {"weight": weight.value}, 0, lambda: None
+    )
     phase = Phase(
         name="tiny",
         round=0,
@@ -72,7 +74,9 @@ def test_a_loss_that_is_not_finite_ends_the_run(tf, tmp_path):
         groups=[VariableGroup(optimizer, [weight])],
         learning_rate=lambda epoch: 0.05,
     )
-    with pytest.raises(InputError, match=r"tiny: found total = nan in step \d+, expected a finite loss; choose a smaller"):
+    with pytest.raises(
+        InputError, match=r"tiny: found total = nan in step \d+, expected a finite loss; choose a smaller"
+    ):
         trainer.run(phase)
     assert np.isfinite(trainer.traces["tiny/0/total"]).all()
 

@@ -207,7 +207,9 @@ def _read_line_by_line(file: Path, text: str) -> ImageList:
     found = [_trailing_numbers(tokens) for _, tokens in lines]
     width = Counter(found[:1000]).most_common(1)[0][0]  # a list may be wrong in its very first line
     if width == 0:
-        raise InputError(f"{file}:{lines[0][0]}: found no labels in {raw[lines[0][0] - 1]!r:.80}, expected `path 0 1 0 ...`")
+        raise InputError(
+            f"{file}:{lines[0][0]}: found no labels in {raw[lines[0][0] - 1]!r:.80}, expected `path 0 1 0 ...`"
+        )
     paths, labels = [], np.empty((len(lines), width), np.uint8)
     for row, ((number, tokens), count) in enumerate(zip(lines, found, strict=True)):
         if count != width:
@@ -290,7 +292,9 @@ def _class_names(lists_dir: Path, classes: int) -> tuple[str, ...]:
         try:
             text = read_bytes(file, "a class name a line").decode("utf-8-sig")
         except UnicodeDecodeError as error:
-            raise InputError(f"{file}: found bytes that are not UTF-8 ({error.reason}), expected a class name a line") from None
+            raise InputError(
+                f"{file}: found bytes that are not UTF-8 ({error.reason}), expected a class name a line"
+            ) from None
         names = tuple(line.strip() for line in text.splitlines() if line.strip())
         if len(names) == classes:
             return names

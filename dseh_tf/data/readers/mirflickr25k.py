@@ -17,7 +17,9 @@ from dseh_tf.data.readers.official_files import find_file, find_folder, read_lin
 from dseh_tf.data.retrieval_dataset import FileImages
 from dseh_tf.errors import InputError
 
-SOURCE = "get mirflickr25k.zip and mirflickr25k_annotations_v080.zip from https://press.liacs.nl/mirflickr/mirdownload.html"
+SOURCE = (
+    "get mirflickr25k.zip and mirflickr25k_annotations_v080.zip from https://press.liacs.nl/mirflickr/mirdownload.html"
+)
 ANNOTATIONS = "mirflickr25k_annotations_v080"
 CLASSES = 24
 
@@ -49,9 +51,7 @@ def read_mirflickr(data_dir: Path) -> MirFlickr:
     root = find_folder(data_dir, ("mirflickr25k", "MIRFLICKR-25K"), ("mirflickr", ANNOTATIONS), SOURCE)
     common = find_file(root, "mirflickr/doc/common_tags.txt", source=SOURCE)
     vocabulary = tuple(_tag(line, common, number) for number, line in enumerate(read_lines(common), 1))
-    numbers = sorted(
-        int(file.stem[2:]) for file in (root / "mirflickr").glob("im*.jpg") if file.stem[2:].isdecimal()
-    )
+    numbers = sorted(int(file.stem[2:]) for file in (root / "mirflickr").glob("im*.jpg") if file.stem[2:].isdecimal())
     if not numbers or numbers != list(range(1, len(numbers) + 1)):
         gap = next((i for i, number in enumerate(numbers, 1) if number != i), 1)
         raise InputError(f"{root / 'mirflickr' / f'im{gap}.jpg'}: no such file, of {len(numbers):,} images; {SOURCE}")

@@ -72,7 +72,10 @@ def read_nus_wide(data_dir: Path) -> NusWide:
     truth = root / "Groundtruth"
     if (truth / "TrainTestLabels").is_dir() and not (truth / "AllLabels").is_dir():
         logging.warning("%s: no AllLabels, so TrainTestLabels are read; rows are in the order of the two lists", truth)
-        halves = [("TrainImagelist.txt", "TrainTestLabels", "_Train"), ("TestImagelist.txt", "TrainTestLabels", "_Test")]
+        halves = [
+            ("TrainImagelist.txt", "TrainTestLabels", "_Train"),
+            ("TestImagelist.txt", "TrainTestLabels", "_Test"),
+        ]
     else:
         halves = [("Imagelist.txt", "AllLabels", "")]
     names, labels, origins = [], [], []
@@ -87,7 +90,9 @@ def read_nus_wide(data_dir: Path) -> NusWide:
             label_file = find_file(truth, path, source=SOURCE)
             columns[:, index] = read_bits(label_file, len(part), str(file), KNOWN_BAD.get(label_file.name))
         labels.append(columns)
-    found = NusWide(root, np.array(names), np.concatenate(labels) if len(labels) > 1 else labels[0], concepts, tuple(origins))
+    found = NusWide(
+        root, np.array(names), np.concatenate(labels) if len(labels) > 1 else labels[0], concepts, tuple(origins)
+    )
     _check_names_once(found)
     return found
 
@@ -120,7 +125,9 @@ def has_tags(nus_wide: NusWide) -> np.ndarray:
     return np.concatenate([block.any(axis=1) for _, block in stream_tags(nus_wide)])
 
 
-def find_images(nus_wide: NusWide, rows: np.ndarray, images_root: Path | None = None, missing_ok: bool = False) -> FileImages:
+def find_images(
+    nus_wide: NusWide, rows: np.ndarray, images_root: Path | None = None, missing_ok: bool = False
+) -> FileImages:
     """The image files of the rows, under `images_root` or where the distribution has them.
 
     Known layouts: `Flickr/<category>/<name>`, flat `images/<name>`, and flat `images/<index>_<flickrid>_<secret>_m.jpg`.
@@ -180,8 +187,12 @@ def _flickr_id(name: str) -> str:
 
 def _tag_file(nus_wide: NusWide, name: str) -> Path:
     if len(nus_wide.origins) > 1:
-        raise InputError(f"{nus_wide.root}: tags follow Imagelist.txt, expected Groundtruth/AllLabels beside it; {SOURCE}")
-    return find_file(nus_wide.root, *(f"{folder}/{name}" for folder in ("NUS_WID_Tags", "Tags", "NUS_WIDE_Tags")), source=SOURCE)
+        raise InputError(
+            f"{nus_wide.root}: tags follow Imagelist.txt, expected Groundtruth/AllLabels beside it; {SOURCE}"
+        )
+    return find_file(
+        nus_wide.root, *(f"{folder}/{name}" for folder in ("NUS_WID_Tags", "Tags", "NUS_WIDE_Tags")), source=SOURCE
+    )
 
 
 def _check_names_once(nus_wide: NusWide) -> None:
@@ -191,5 +202,7 @@ def _check_names_once(nus_wide: NusWide) -> None:
     seen: dict[str, int] = {}
     for row, name in enumerate(names):
         if name in seen:
-            raise InputError(f"{nus_wide.origin(row)}: found {name} a second time (first in {nus_wide.origin(seen[name])})")
+            raise InputError(
+                f"{nus_wide.origin(row)}: found {name} a second time (first in {nus_wide.origin(seen[name])})"
+            )
         seen[name] = row

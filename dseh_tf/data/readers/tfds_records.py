@@ -212,7 +212,11 @@ def read_split(
         wrong = (counts != 1).any() or not ((labels >= -1) & (labels < feature.num_classes)).all()
         missing = int((labels < 0).sum())
         if wrong or (missing and not unlabelled_ok):
-            found = "images without one label" if wrong else f"{missing:,} of {len(labels):,} images of {split!r} without one label"
+            found = (
+                "images without one label"
+                if wrong
+                else f"{missing:,} of {len(labels):,} images of {split!r} without one label"
+            )
             raise InputError(f"{files[0]}: found {found} of {feature.num_classes}, expected one each")
     images = RecordImages(files, index["shard"], index["offset"], index["length"], ids)
     return Records(ids, labels, images, tuple(feature.names))
@@ -223,7 +227,9 @@ def join(splits: list[Records]) -> Records:
     ids = np.concatenate([split.ids for split in splits])
     if len(set(ids.tolist())) < len(ids):
         values, counts = np.unique(ids, return_counts=True)
-        raise InputError(f"{splits[0].images.files[0].parent}: found {values[counts > 1][0]} in two splits, expected one")
+        raise InputError(
+            f"{splits[0].images.files[0].parent}: found {values[counts > 1][0]} in two splits, expected one"
+        )
     first = np.cumsum([0] + [len(split.images.files) for split in splits])
     images = RecordImages(
         tuple(file for split in splits for file in split.images.files),
@@ -270,7 +276,9 @@ def _index(folder: Path, split: str, files: tuple[Path, ...], id_feature: str | 
         with replacing(file) as temporary:
             np.savez(temporary, **index)
     except OSError as error:  # a folder that others own, or a full disk
-        logging.warning("%s: the index cannot be kept (%s); the records are scanned at every start", file, error.strerror)
+        logging.warning(
+            "%s: the index cannot be kept (%s); the records are scanned at every start", file, error.strerror
+        )
     return index
 
 

@@ -64,9 +64,7 @@ class HashNet(DeepMethod):
 
     def loss(self, outputs: dict[str, tf.Tensor], batch: dict[str, tf.Tensor], bank: CodeBank | None) -> Terms:
         s, half = self.settings, self.settings.batch // 2
-        beta = losses.continuation(
-            batch["step"], s.continuation_gamma, s.continuation_power, s.continuation_every
-        )
+        beta = losses.continuation(batch["step"], s.continuation_gamma, s.continuation_power, s.continuation_every)
         codes = tf.tanh(beta * outputs["logits"])
         theta = losses.inner_products(codes[:half], codes[half:], s.sigmoid_param / self.bits)
         similar = losses.similarity(batch["labels"][:half], batch["labels"][half:])

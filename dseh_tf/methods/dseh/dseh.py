@@ -153,7 +153,12 @@ def _checked(settings: DSEHSettings, phases: str) -> DSEHSettings:
         raise InputError(
             f"imgnet_epochs: found {len(settings.imgnet_epochs)} rounds, expected {len(settings.labnet_epochs)} as labnet_epochs"
         )
-    if settings.rounds > 1 and _reads_banks(settings) and settings.bank_reinit == "imgnet" and not has_feature(settings):
+    if (
+        settings.rounds > 1
+        and _reads_banks(settings)
+        and settings.bank_reinit == "imgnet"
+        and not has_feature(settings)
+    ):
         raise InputError(
             "bank_reinit: found imgnet where ImgNet learns no semantic feature (hash_input=trunk, imgnet_feature_weight=0), "
             "expected keep or random"
@@ -338,7 +343,9 @@ class _Training:
         terms = {
             "feature": lambda: pairs("feature", s.labnet_feature_similarity),
             "code": lambda: pairs("code", s.labnet_code_similarity),
-            "target": lambda: losses.code_regression(out["code"], self.targets.codes_of(batch["rows"])) / (size * self.bits),
+            "target": lambda: (
+                losses.code_regression(out["code"], self.targets.codes_of(batch["rows"])) / (size * self.bits)
+            ),
             "quantization": lambda: losses.absolute_distance(out["code"], s.quantization_reduction) / size,
             "label": lambda: losses.label_regression(out["label"], labels) / (size * labels.shape[1]),
         }
@@ -366,14 +373,14 @@ class _Training:
         out = self.imgnet(batch["inputs"], training=True)
         weights = {"feature": s.imgnet_feature_weight, "code": s.imgnet_code_weight}
         terms = {
-            "feature": lambda: self.targets.likelihood(
-                rows, batch["labels"], out["feature"], s.theta_scale, s.imgnet_similarity
-            )
-            / (len(self.labels) * size),
-            "code": lambda: losses.code_cross_entropy(
-                out["logits"], self.targets.codes_of(rows), s.logit_scale, s.target_smoothing
-            )
-            / (size * self.bits),
+            "feature": lambda: (
+                self.targets.likelihood(rows, batch["labels"], out["feature"], s.theta_scale, s.imgnet_similarity)
+                / (len(self.labels) * size)
+            ),
+            "code": lambda: (
+                losses.code_cross_entropy(out["logits"], self.targets.codes_of(rows), s.logit_scale, s.target_smoothing)
+                / (size * self.bits)
+            ),
         }
         return _weighted(weights, terms, self._batch_factor(size))
 
@@ -398,7 +405,9 @@ class _Training:
         codes = np.concatenate([sign(out["code"]) for out in self._labnet(rows.vectors)])
         if self.settings.label_codes == "solved":
             solved = dict(zip(map(bytes, self.distinct.vectors), sign(self.targets.codes_array()), strict=True))
-            codes = np.stack([solved.get(bytes(vector), code) for vector, code in zip(rows.vectors, codes, strict=True)])
+            codes = np.stack(
+                [solved.get(bytes(vector), code) for vector, code in zip(rows.vectors, codes, strict=True)]
+            )
         return codes[rows.index]
 
     def labnet_outputs(self) -> Outputs:
@@ -463,7 +472,10 @@ class _Training:
             if not self.runtime.evaluate_rounds:
                 return {}
             report = evaluate(
-                self.encoder.encode(data.query), self.encoder.encode(data.database), data.query.labels, data.database.labels
+                self.encoder.encode(data.query),
+                self.encoder.encode(data.database),
+                data.query.labels,
+                data.database.labels,
             )
             write = self.trainer.summaries
             write.scalars({"round/map_i": report.map}, round_)

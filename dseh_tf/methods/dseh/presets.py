@@ -228,7 +228,9 @@ def for_trunk(settings: DSEHSettings, trunk: str) -> DSEHSettings:
         settings = replace(settings, feature_layer=2048, dropout=0.3)
         if settings.label_codes == "solved":  # features exist from the start, so one round is enough
             epochs = {name: getattr(settings, name)[:1] for name in ("labnet_epochs", "imgnet_epochs")}
-            return replace(settings, **epochs, imgnet_least_steps=2000, imgnet_learning_rate=7e-4, pretrained_multiplier=1.0)
+            return replace(
+                settings, **epochs, imgnet_least_steps=2000, imgnet_learning_rate=7e-4, pretrained_multiplier=1.0
+            )
     if trunk == "compact":
         settings = replace(settings, imgnet_batch=32, dropout=0.0)
         if settings.label_codes == "solved":  # a trunk from scratch learns better with the release's layers and rates

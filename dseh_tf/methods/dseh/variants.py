@@ -23,7 +23,9 @@ class DSEHS(DSEH):
     other_data_preset = "release"
 
     def changes(self, settings: DSEHSettings) -> dict[str, Any]:
-        labnet = {} if settings.labnet_feature_weight else {"labnet_feature_weight": 1.0, "labnet_feature_similarity": 0.999}
+        labnet = (
+            {} if settings.labnet_feature_weight else {"labnet_feature_weight": 1.0, "labnet_feature_similarity": 0.999}
+        )
         return {"imgnet_feature_weight": 0.0, **labnet}
 
 

@@ -49,7 +49,9 @@ class ITQ(Method):
         train = training_rows(dataset)
         preparation = Preparation(train, self.settings.normalise)
         directions, _ = principal_directions(train, preparation, self.bits)
-        return fit_rotated(self, dataset.train, train, preparation, directions, f"the {directions.shape[1]} principal directions")
+        return fit_rotated(
+            self, dataset.train, train, preparation, directions, f"the {directions.shape[1]} principal directions"
+        )
 
 
 def fit_rotated(

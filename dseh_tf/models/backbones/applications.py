@@ -35,9 +35,7 @@ APPLICATIONS: dict[str, tuple[str, str]] = {
 }
 
 
-def application(
-    name: str, image_size: int, train: bool = False, seed: int = 0, weights: str | None = None
-) -> Backbone:
+def application(name: str, image_size: int, train: bool = False, seed: int = 0, weights: str | None = None) -> Backbone:
     """The network `name` of `APPLICATIONS` without its classifier, its last maps averaged.
 
     RGB 0..255 of [b, image_size, image_size, 3] to [b, dim]; its own `preprocess_input` stands inside. weights:
@@ -87,7 +85,9 @@ def _network(name: str, image_size: int, seed: int, weights: str) -> keras.Model
 
 def _load_weights(network: keras.Model, name: str, path: Path) -> None:
     if not path.is_file():
-        raise InputError(f"backbone_weights: {path}: found no such file, expected imagenet, random or weights of {name}")
+        raise InputError(
+            f"backbone_weights: {path}: found no such file, expected imagenet, random or weights of {name}"
+        )
     try:
         network.load_weights(path)
     except Exception as error:  # h5py, zipfile and Keras each have their own for a file that does not fit

@@ -15,7 +15,9 @@ def compact(image_size: int, seed: int = 0) -> Backbone:
     maps are averaged. Weights start as He proposed.
     """
     if image_size < 8:
-        raise InputError(f"image_size: found {image_size}, expected at least 8 for compact, which halves it three times")
+        raise InputError(
+            f"image_size: found {image_size}, expected at least 8 for compact, which halves it three times"
+        )
     inputs = keras.Input((image_size, image_size, 3), name="pixels")
     x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(inputs)
     for index, filters in enumerate((16, 32, 32, 64, 64, 128), start=1):

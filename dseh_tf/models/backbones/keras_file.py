@@ -21,7 +21,10 @@ _MEMBERS = ("config.json", _WEIGHTS)
 
 # The first bytes of files that are often given the name of a Keras file.
 _SIGNATURES = (
-    (b"\x89HDF\r\n\x1a\n", "an HDF5 file, the .h5 format of older Keras; load it there and save it as .keras with Keras 3"),
+    (
+        b"\x89HDF\r\n\x1a\n",
+        "an HDF5 file, the .h5 format of older Keras; load it there and save it as .keras with Keras 3",
+    ),
     (b"PK\x03\x04", "a zip archive that is cut off"),
     (b"version https://git-lfs", "a Git LFS pointer; the file itself was not downloaded"),
     (b"<", "a web page or other text, not the download itself"),
@@ -31,7 +34,9 @@ _SIGNATURES = (
 _UNSAFE = re.compile(r"`(Lambda|TFSMLayer)`|Python lambda")
 _UNKNOWN = re.compile(r"Could not (?:locate|deserialize) (class|function) '([^']*)'")
 _WRAPPED = re.compile(r"(?:Error|Exception) encountered:\s")
-_NOISE = re.compile(r"\x1b\[\d*m|^(Exception encountered when calling \S+|A total of \d+ objects could not .*)$", re.MULTILINE)
+_NOISE = re.compile(
+    r"\x1b\[\d*m|^(Exception encountered when calling \S+|A total of \d+ objects could not .*)$", re.MULTILINE
+)
 
 
 def import_modules(names: Iterable[str]) -> None:
@@ -113,7 +118,9 @@ def check_numbers(model: keras.Model) -> None:
     """Raises InputError where a weight of the model holds NaN, naming the first ones."""
     wrong = [weight.path for weight in model.weights if (weight.numpy() != weight.numpy()).any()]  # only NaN differs
     if wrong:
-        raise InputError(f"found NaN in {len(wrong)} of {len(model.weights)} weights ({_first(wrong)}), expected numbers")
+        raise InputError(
+            f"found NaN in {len(wrong)} of {len(model.weights)} weights ({_first(wrong)}), expected numbers"
+        )
 
 
 def reason(error: BaseException) -> str:
@@ -136,16 +143,24 @@ def _check_archive(path: Path) -> str:
         if not zipfile.is_zipfile(path):
             with path.open("rb") as file:
                 start = file.read(64)
-            kind = next(kind for signature, kind in _SIGNATURES if start.startswith(signature)) if start else "an empty file"
+            kind = (
+                next(kind for signature, kind in _SIGNATURES if start.startswith(signature))
+                if start
+                else "an empty file"
+            )
             raise InputError(f"found no readable Keras model ({kind}), expected a .keras file")
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
             absent = next((name for name in _MEMBERS if name not in names), None)
             if absent is not None:
-                raise InputError(f"found no readable Keras model (a zip archive without {absent}), expected a .keras file")
+                raise InputError(
+                    f"found no readable Keras model (a zip archive without {absent}), expected a .keras file"
+                )
             damaged = archive.testzip()
             if damaged is not None:
-                raise InputError(f"found no readable Keras model ({damaged} is damaged), expected the file as it was saved")
+                raise InputError(
+                    f"found no readable Keras model ({damaged} is damaged), expected the file as it was saved"
+                )
             return _version(archive)
     except InputError:
         raise

@@ -134,7 +134,10 @@ def send(path: str) -> None:
     except InputError as error:
         head: dict[str, Any] = {"error": str(error)}
     else:
-        layers = [{"kind": type(layer).__name__, **{k: described(v) for k, v in vars(layer).items()}} for layer in network.layers]
+        layers = [
+            {"kind": type(layer).__name__, **{k: described(v) for k, v in vars(layer).items()}}
+            for layer in network.layers
+        ]
         head = {"layers": layers, "mean": described(network.mean)}
     sys.stdout.buffer.write(json.dumps(head).encode() + b"\n")
     for array in arrays:
@@ -157,7 +160,9 @@ def _received(data: bytes) -> Network:
     if "error" in head:
         raise InputError(head["error"])
     kinds = {kind.__name__: kind for kind in (Conv, Relu, Norm, MaxPool, Softmax)}
-    layers = [kinds[layer.pop("kind")](**{name: value_of(item) for name, item in layer.items()}) for layer in head["layers"]]
+    layers = [
+        kinds[layer.pop("kind")](**{name: value_of(item) for name, item in layer.items()}) for layer in head["layers"]
+    ]
     return Network(tuple(layers), value_of(head["mean"]))
 
 
@@ -194,7 +199,9 @@ def _load(path: Path) -> dict[str, Any]:
         ) from error
     except Exception as error:  # scipy raises whatever its parser stumbles over, from TypeError to zlib.error
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
-        raise InputError(f"{path}: found a truncated or foreign file ({reason}), expected a MATLAB .mat file") from error
+        raise InputError(
+            f"{path}: found a truncated or foreign file ({reason}), expected a MATLAB .mat file"
+        ) from error
 
 
 def _only(value: Any) -> Any:
@@ -240,7 +247,9 @@ def _numbers(path: Path, field: str, value: Any) -> np.ndarray:
     value = _only(value)
     array = np.asarray(value)
     if array.dtype.kind not in "fiub" or not array.size:
-        found = {"U": "text", "O": "a cell or struct"}.get(array.dtype.kind, "no real numbers") if array.size else "nothing"
+        found = (
+            {"U": "text", "O": "a cell or struct"}.get(array.dtype.kind, "no real numbers") if array.size else "nothing"
+        )
         raise InputError(f"{path}: {field}: found {found}, expected numbers")
     array = array.astype(np.float32)
     if not np.isfinite(array).all():

@@ -72,7 +72,9 @@ def _check_input(model: keras.Model, image_size: int, scaling: tuple[float, floa
     if not inputs:
         return False
     if len(inputs) > 1:
-        raise InputError(f"found {len(inputs)} inputs ({_listed((x.name, x) for x in inputs)}), expected one, of images")
+        raise InputError(
+            f"found {len(inputs)} inputs ({_listed((x.name, x) for x in inputs)}), expected one, of images"
+        )
     (x,) = inputs
     shape = tuple(x.shape)
     if len(shape) != 4:
@@ -80,7 +82,9 @@ def _check_input(model: keras.Model, image_size: int, scaling: tuple[float, floa
     if x.dtype not in _PIXEL_DTYPES:
         raise InputError(f"found input of {x.dtype}, expected a dtype that holds 0..255, such as uint8 or float32")
     if scaling is not None and "int" in x.dtype:
-        raise InputError(f"found input of {x.dtype} and scaling {scaling}, which it cannot hold, expected a float input")
+        raise InputError(
+            f"found input of {x.dtype} and scaling {scaling}, which it cannot hold, expected a float input"
+        )
     channels_first = shape[1] == 3 and shape[3] != 3
     height, width, channels = (shape[2], shape[3], 3) if channels_first else shape[1:]
     if channels not in (3, None):
@@ -143,9 +147,13 @@ def _check_run(trunk: keras.Model, image_size: int) -> None:
     try:
         found = np.asarray(trunk(images, training=False))
     except Exception as error:  # TensorFlow and custom layers each raise their own
-        raise InputError(f"found a model that fails on images ({keras_file.reason(error)}), expected one that runs") from error
+        raise InputError(
+            f"found a model that fails on images ({keras_file.reason(error)}), expected one that runs"
+        ) from error
     if found.shape != (2, trunk.output_shape[-1]):
         raise InputError(f"found output {found.shape} for 2 images, expected (2, {trunk.output_shape[-1]})")
     if not np.isfinite(found).all():
         bad = found[~np.isfinite(found)][0]
-        raise InputError(f"found {bad} in the output for images of noise, expected finite numbers; check its input scaling")
+        raise InputError(
+            f"found {bad} in the output for images of noise, expected finite numbers; check its input scaling"
+        )

@@ -98,11 +98,17 @@ def test_fast_and_careful_reader_agree(tmp_path):
         ({"train": ["a.png 0 -1 0", "b.png 1 1 0"]}, "train.txt:1: found label '-1', expected 0 or 1"),
         ({"train": ["a.png 0 0.5 0", "b.png 1 1 0"]}, "train.txt:1: found label '0.5', expected 0 or 1"),
         ({"train": ["a.png", "b.png"]}, "train.txt:1: found no labels"),
-        ({"train": ["a.png 0 nan 0", "b.png 1 1 0", "d.png 1 1 0"]}, "train.txt:1: found 1 labels behind 'nan', expected 3"),
+        (
+            {"train": ["a.png 0 nan 0", "b.png 1 1 0", "d.png 1 1 0"]},
+            "train.txt:1: found 1 labels behind 'nan', expected 3",
+        ),
         ({"train": ["a.png 0 1 0", "b.png 1 1 nan"]}, "train.txt:2: found 0 labels behind 'nan', expected 3"),
         ({"train": ["a.png 0 1 0", "b.png 1 1"]}, "train.txt:2: found 2 labels, expected 3 as in the other lines"),
         ({"train": ["a.png 0 1 0", "b.png 0 0 0"]}, r"train.txt:2: found b.png without a label \(1 such"),
-        ({"train": ["a.png 0 1 0", "b.png 1 1 0", "a.png 0 1 0"]}, r"train.txt:3: found a.png a second time \(first in line 1"),
+        (
+            {"train": ["a.png 0 1 0", "b.png 1 1 0", "a.png 0 1 0"]},
+            r"train.txt:3: found a.png a second time \(first in line 1",
+        ),
         ({"test": ["c.png 0 0 1", "d.png 0 1 0"]}, r"test.txt:2: query d.png is in database.txt too \(1 such"),
         ({"test": ["a.png 0 1 0"], "database": ["b.png 1 1 0"]}, "test.txt:1: query a.png is in train.txt too"),
         ({"database": ["b.png 1 1 0", "nowhere.png 0 1 0"]}, r"nowhere.png: no such file .*database.txt:2"),
@@ -165,7 +171,9 @@ def test_corel5k():
     assert sorted(dataset.query.images.read(0).shape) == [3, 128, 192]
 
 
-@pytest.mark.parametrize("spelled", ["./a.png", "x/../a.png", ".//a.png", "../{folder}/a.png", "{root}/a.png", "{root}/x/../a.png"])
+@pytest.mark.parametrize(
+    "spelled", ["./a.png", "x/../a.png", ".//a.png", "../{folder}/a.png", "{root}/a.png", "{root}/x/../a.png"]
+)
 def test_an_image_is_known_by_any_spelling(tmp_path, spelled):
     spelled = spelled.format(folder=tmp_path.name, root=tmp_path)
     with pytest.raises(InputError, match=r"test\.txt:1: query a\.png is in"):

@@ -96,7 +96,9 @@ def test_cut_off_files(copy):
     tags = copy / "NUS_WID_Tags" / "AllTags1k.txt"
     whole = tags.read_text().splitlines(keepends=True)
     tags.write_text("".join(whole[:-1]))
-    with pytest.raises(InputError, match=r"AllTags1k\.txt: found 399 lines, expected 400, one for each of .*Imagelist\.txt"):
+    with pytest.raises(
+        InputError, match=r"AllTags1k\.txt: found 399 lines, expected 400, one for each of .*Imagelist\.txt"
+    ):
         has_tags(read_nus_wide(copy))
     tags.write_text("".join([*whole, whole[0]]))
     with pytest.raises(InputError, match="found more than 400 lines"):

@@ -121,7 +121,9 @@ def test_what_tfds_cannot_make_or_prepare(tmp_path, monkeypatch):
 
     with pytest.raises(InputError, match="TFDS cannot make 'no_such_set'"):
         prepared_builder("no_such_set", tmp_path)
-    with pytest.raises(InputError, match=r"imagenet2012.*files to be put by hand belong in .*manual.*https://image-net\.org"):
+    with pytest.raises(
+        InputError, match=r"imagenet2012.*files to be put by hand belong in .*manual.*https://image-net\.org"
+    ):
         prepared_builder("imagenet2012", tmp_path)
 
     def offline(*_, **__):
@@ -228,4 +230,6 @@ def test_a_full_disk_while_tfds_prepares(tmp_path, monkeypatch):
     monkeypatch.setattr(tfds, "builder", lambda *_, **__: Builder())
     with pytest.raises(InputError) as error:
         prepared_builder("mnist", tmp_path)
-    assert str(error.value) == f"/dev/full: No space left on device ({tmp_path / 'mnist'}: TFDS could not prepare 'mnist')"
+    assert (
+        str(error.value) == f"/dev/full: No space left on device ({tmp_path / 'mnist'}: TFDS could not prepare 'mnist')"
+    )

@@ -238,7 +238,10 @@ def test_settings_follow_the_trunk():
             expected = {**shared, **own, **kind.UNTUNED}
             assert {field: getattr(found, field) for field in expected} == expected
         assert kind(16, learning_rate=0.5).settings.learning_rate == 0.5
-    rows = {row: METHODS["hashnet"](16, preset_dataset=row).settings.class_num for row in ("nus_wide", "imagenet", "ms_coco")}
+    rows = {
+        row: METHODS["hashnet"](16, preset_dataset=row).settings.class_num
+        for row in ("nus_wide", "imagenet", "ms_coco")
+    }
     assert rows == {"nus_wide": 5.0, "imagenet": 100.0, "ms_coco": 1.0}
 
 

@@ -63,7 +63,9 @@ def pair_targets(rows: DistinctRows, z, targets: CodeTargets) -> tuple[np.ndarra
             if i == j:
                 continue
             shares = bool((rows.vectors[i] & rows.vectors[j]).any())
-            t[i, j] = min(1.0, max(-1.0, offset + targets.similarity * shares + targets.affinity * float(np.dot(z[i], z[j]))))
+            t[i, j] = min(
+                1.0, max(-1.0, offset + targets.similarity * shares + targets.affinity * float(np.dot(z[i], z[j])))
+            )
             w[i, j] = v[i] * v[j] * (ratio if shares else 1.0)
             apart[i, j] = 0.0 if shares else v[i] * v[j]
     return t, w, apart
@@ -230,7 +232,9 @@ def test_a_start_is_improved_not_replaced(rng):
 def image_features(rng, labels: np.ndarray, width: int, noise: np.ndarray | None = None) -> np.ndarray:
     """Class centres added up, and noise that is stronger and correlated in some directions."""
     mix = rng.standard_normal((width, width)) if noise is None else noise
-    return labels @ rng.standard_normal((labels.shape[1], width)) + rng.standard_normal((len(labels), width)) @ mix + 3.0
+    return (
+        labels @ rng.standard_normal((labels.shape[1], width)) + rng.standard_normal((len(labels), width)) @ mix + 3.0
+    )
 
 
 def cosines(vectors: np.ndarray, metric: np.ndarray) -> np.ndarray:
@@ -259,7 +263,9 @@ def test_the_embedding_is_a_whitened_ridge_regression(rng, classes, width):
     x = image_features(rng, labels, width).astype(np.float32)
     centred = labels - labels.mean(axis=0)
     wide = np.vstack([centred, np.sqrt(5.0) * np.eye(classes)])
-    weights = np.linalg.lstsq(wide, np.vstack([x - x.mean(axis=0, dtype=float), np.zeros((classes, width))]), rcond=None)[0]
+    weights = np.linalg.lstsq(
+        wide, np.vstack([x - x.mean(axis=0, dtype=float), np.zeros((classes, width))]), rcond=None
+    )[0]
     metric = shrunk_inverse(x - x.mean(axis=0, dtype=float) - centred @ weights)
     vectors = several_labels(rng, 12, classes)
     z = LabelEmbedding(x, labels)(vectors)
@@ -312,7 +318,9 @@ def test_similar_images_get_near_codes(rng, several):
     classes = 24
     families = rng.standard_normal((6, 16)).repeat(4, axis=0)  # four classes each of six kinds
     centres = families + 0.5 * rng.standard_normal((classes, 16))
-    labels = several_labels(rng, 900, classes, 2) if several else np.eye(classes, dtype=np.uint8)[np.arange(960) % classes]
+    labels = (
+        several_labels(rng, 900, classes, 2) if several else np.eye(classes, dtype=np.uint8)[np.arange(960) % classes]
+    )
     x = labels @ centres + 0.5 * rng.standard_normal((len(labels), 16))
     rows = distinct_rows(labels)
     z = LabelEmbedding(x, labels)(rows.vectors)

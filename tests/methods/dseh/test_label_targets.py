@@ -50,6 +50,7 @@ def test_distinct_rows(labels):
 @pytest.mark.parametrize(("scale", "similarity"), [(0.5, 0.999), (1.0, 1.0), (0.5, 5.0)])
 def test_likelihood_of_all_training_rows(tf, rng, labels, made, dead, scale, similarity):
     from dseh_tf import losses
+
     targets, index = made(), distinct_rows(labels).index
     for round_ in range(2):  # the number of dead units may change from round to round
         features, _ = filled(rng, targets, index, dead if round_ else 2)
@@ -87,7 +88,9 @@ def test_one_trace_serves_every_round(tf, rng, labels, made):
 
     for dead in (0, 4, 1):
         features, _ = filled(rng, targets, index, dead)
-        expected = naive_likelihood(features, np.ones((BATCH, DIM)), naive_similarity(labels, labels[:BATCH]), 0.5, 0.999)
+        expected = naive_likelihood(
+            features, np.ones((BATCH, DIM)), naive_similarity(labels, labels[:BATCH]), 0.5, 0.999
+        )
         assert float(step()) == pytest.approx(expected, rel=1e-5)
     assert len(traces) == 1
 

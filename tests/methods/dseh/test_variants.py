@@ -61,4 +61,3 @@ def test_rounds_of_dseh_a():
     assert _differences("dseh_a", labnet_epochs=(2,))["labnet_epochs"] == (2,)
     with pytest.raises(InputError, match="labnet_epochs: found 2 rounds, expected 1"):
         _differences("dseh_a", labnet_epochs=(2, 2), imgnet_epochs=(1, 1))
-

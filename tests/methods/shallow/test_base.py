@@ -175,7 +175,9 @@ def test_arrays_of_images_are_encoded(method):
 def scaled(data, factor):
     """The data set with features times a factor, in float32."""
     parts = {part: getattr(data, part) for part in ("train", "query", "database")}
-    return data.replace(**{name: split.with_features(split.features * np.float32(factor)) for name, split in parts.items()})
+    return data.replace(
+        **{name: split.with_features(split.features * np.float32(factor)) for name, split in parts.items()}
+    )
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")

@@ -104,7 +104,9 @@ def test_the_encoder_adds_the_trees_as_scikit_learn_does():
     trees = []
     for rounds, depth in ((1, 1), (30, 3)):
         model = HistGradientBoostingClassifier(max_iter=rounds, max_depth=depth, early_stopping=False)
-        trees.append(model.fit(inputs, np.where(inputs[:, 0] + 40 * rng.standard_normal(300) > inputs[:, 1], 1.0, -1.0)))
+        trees.append(
+            model.fit(inputs, np.where(inputs[:, 0] + 40 * rng.standard_normal(300) > inputs[:, 1], 1.0, -1.0))
+        )
     arrays = tree_arrays([trees[0], -1.0, trees[1]])
     found = tree_sums(inputs, **arrays)
     for column, tree in ((0, trees[0]), (2, trees[1])):

@@ -39,7 +39,9 @@ def test_application_agrees_with_keras(tf, images, name, dim):
     trunk = build_backbone(name, 32, weights="random", seed=1)
     assert (trunk.name, trunk.dim, trunk.pretrained, trunk.trained) == (name, dim, True, False)
     assert not trunk.model.trainable_variables
-    twin = getattr(keras.applications, constructor)(include_top=False, weights=None, input_shape=(32, 32, 3), pooling="avg")
+    twin = getattr(keras.applications, constructor)(
+        include_top=False, weights=None, input_shape=(32, 32, 3), pooling="avg"
+    )
     twin.set_weights(trunk.model.get_layer("network").network.get_weights())
     expected = twin(module.preprocess_input(images.astype(np.float32)), training=False).numpy()
     found = trunk.model(images).numpy()
@@ -77,7 +79,9 @@ def test_weights_from_a_file(mobilenet, tmp_path, images):
 
 
 def test_weights_that_are_none(tf, tmp_path):
-    with pytest.raises(InputError, match=r"backbone_weights: .*gone\.h5: found no such file, expected imagenet, random"):
+    with pytest.raises(
+        InputError, match=r"backbone_weights: .*gone\.h5: found no such file, expected imagenet, random"
+    ):
         build_backbone("mobilenet_v2", 32, weights=str(tmp_path / "gone.h5"))
     (tmp_path / "bad.weights.h5").write_bytes(b"no weights")
     with pytest.raises(InputError, match=r"bad\.weights\.h5: found no weights of mobilenet_v2") as error:

@@ -191,7 +191,9 @@ def test_saved_and_loaded(tmp_path, rng, cnn_f):
 
 
 def test_without_weights_it_says_what_is_missing(cnn_f):
-    with pytest.raises(InputError, match=r"backbone_weights: found none for cnn_f, expected .*imagenet-vgg-f\.mat") as e:
+    with pytest.raises(
+        InputError, match=r"backbone_weights: found none for cnn_f, expected .*imagenet-vgg-f\.mat"
+    ) as e:
         cnn_f(None)
     assert "MatConvNet" in str(e.value) and "\n" not in str(e.value)
 

@@ -118,7 +118,9 @@ class Nested(layers.Layer):
 
 
 def test_a_model_saved_before_it_was_built_is_refused(tmp_path):
-    line = r"found no values for 2 of 2 weights \(.*kernel, .*bias\), expected a model that was saved after it was built"
+    line = (
+        r"found no values for 2 of 2 weights \(.*kernel, .*bias\), expected a model that was saved after it was built"
+    )
     sequential = keras.Sequential([layers.Conv2D(4, 3), layers.GlobalAveragePooling2D()])
     for name, model in (("sequential", sequential), ("subclass", Lazy())):
         with pytest.warns(UserWarning, match="not yet been built"):
@@ -127,7 +129,9 @@ def test_a_model_saved_before_it_was_built_is_refused(tmp_path):
         refused(path, line, train=True)
 
 
-@pytest.mark.parametrize("kind", [Lazy, lambda: keras.Sequential([layers.Conv2D(4, 3), layers.GlobalAveragePooling2D()])])
+@pytest.mark.parametrize(
+    "kind", [Lazy, lambda: keras.Sequential([layers.Conv2D(4, 3), layers.GlobalAveragePooling2D()])]
+)
 def test_a_model_saved_after_it_was_built_keeps_its_weights(tmp_path, images, kind):
     model = kind()
     expected = model(images)
@@ -148,7 +152,9 @@ def test_layers_that_an_older_keras_left_out_are_named(tmp_path, recwarn):
     path = saved(keras.Model(x, mean_of(Nested()(x))), tmp_path)
     build_backbone(path, SIZE)
     cut = without_weights(path, *(f"layers/nested/blocks/container{n}" for n in ("", "_1")))
-    refused(cut, r"found no values for 4 of 4 weights \(.*, \.\.\.\), expected a model that was saved after it was built")
+    refused(
+        cut, r"found no values for 4 of 4 weights \(.*, \.\.\.\), expected a model that was saved after it was built"
+    )
     assert not [w for w in recwarn if "nested container" in str(w.message)]
 
 
@@ -164,7 +170,9 @@ def test_nan_in_the_weights_of_an_application(tmp_path):
     model = build_backbone("mobilenet_v2", 32, weights="random").model.get_layer("network").network
     model.get_layer("Conv_1").kernel.assign(np.full(model.get_layer("Conv_1").kernel.shape, np.nan))
     model.save_weights(tmp_path / "x.weights.h5")
-    with pytest.raises(InputError, match=r"backbone_weights: .*x\.weights\.h5: found NaN in 1 of 260 weights \(Conv_1/kernel\)"):
+    with pytest.raises(
+        InputError, match=r"backbone_weights: .*x\.weights\.h5: found NaN in 1 of 260 weights \(Conv_1/kernel\)"
+    ):
         build_backbone("mobilenet_v2", 32, weights=tmp_path / "x.weights.h5")
 
 
@@ -306,7 +314,10 @@ def test_keras_2(tmp_path):
         return content
 
     path = rewritten(saved(network(), tmp_path), change)
-    refused(path, r"found no readable Keras model \(saved by Keras 2\.15\.0: .*Functional.*\), expected a file saved by Keras 3")
+    refused(
+        path,
+        r"found no readable Keras model \(saved by Keras 2\.15\.0: .*Functional.*\), expected a file saved by Keras 3",
+    )
 
 
 # Layers of one's own
@@ -410,7 +421,9 @@ def test_other_dtypes_of_the_input(tmp_path):
         refused(path, f"found input of {dtype}, expected a dtype that holds 0..255, such as uint8 or float32")
     x = keras.Input((None, None, 3), dtype="uint8")
     path = saved(keras.Model(x, mean_of(layers.Rescaling(1 / 255)(x))), tmp_path)
-    refused(path, r"found input of uint8 and scaling \(127\.5, 0\.01\), which it cannot hold, .*", scaling=(127.5, 0.01))
+    refused(
+        path, r"found input of uint8 and scaling \(127\.5, 0\.01\), which it cannot hold, .*", scaling=(127.5, 0.01)
+    )
 
 
 @pytest.mark.parametrize(
@@ -428,7 +441,9 @@ def test_other_dtypes_of_the_input(tmp_path):
 )
 def test_inputs_that_are_no_images_of_this_size(tmp_path, shape, line):
     x = keras.Input(shape)
-    refused(saved(keras.Model(x, layers.Dense(2)(layers.Flatten()(x) if None not in shape else mean_of(x))), tmp_path), line)
+    refused(
+        saved(keras.Model(x, layers.Dense(2)(layers.Flatten()(x) if None not in shape else mean_of(x))), tmp_path), line
+    )
     if None not in shape:
         model = keras.Sequential([x, layers.Flatten(), layers.Dense(2)])
         refused(saved(model, tmp_path), line)
@@ -468,13 +483,18 @@ def test_several_outputs_are_named(tmp_path):
 
 def test_a_feature_map_is_averaged(tmp_path, images):
     model = network(outputs=lambda x: x)
-    np.testing.assert_allclose(trunk(model, tmp_path).model(images), model(images).numpy().mean((1, 2)), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        trunk(model, tmp_path).model(images), model(images).numpy().mean((1, 2)), rtol=1e-4, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize(
     ("outputs", "line"),
     [
-        (lambda x: layers.Reshape((36, 4))(x), r"found output \(None, 36, 4\) \(tokens\), expected one vector .*pooling.*"),
+        (
+            lambda x: layers.Reshape((36, 4))(x),
+            r"found output \(None, 36, 4\) \(tokens\), expected one vector .*pooling.*",
+        ),
         (lambda x: keras.ops.mean(x, (1, 2, 3)), r"found output \(None,\), expected one vector an image.*"),
         (lambda x: mean_of(x) > 0, r"found output of bool, expected numbers"),
         (lambda x: keras.ops.reshape(x, (-1, 12)), r"found output \(24, 12\) for 2 images, expected \(2, 12\)"),

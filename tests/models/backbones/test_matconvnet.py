@@ -228,7 +228,10 @@ def test_a_reader_that_dies_is_one_line(tmp_path, layers, mean, monkeypatch, pro
     monkeypatch.setattr(matconvnet, "_PATIENCE", 1 if "sleep" in program else 60)
     with pytest.raises(InputError) as error:
         read_network(file)
-    assert str(error.value) == f"{file}: found a damaged file that its reader fails on ({how}), expected a MATLAB .mat file"
+    assert (
+        str(error.value)
+        == f"{file}: found a damaged file that its reader fails on ({how}), expected a MATLAB .mat file"
+    )
 
 
 def test_a_named_pipe_is_told_as_one(tmp_path):

@@ -44,9 +44,12 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         official = read_mirflickr(manual_dir)
         images = official.images(np.arange(len(official.names)))
         for row, name in enumerate(official.names.tolist()):
-            yield row, {
-                "id": name,
-                "image": images.paths[row],
-                "labels": official.labels[row],
-                "tags": official.tags[row],
-            }
+            yield (
+                row,
+                {
+                    "id": name,
+                    "image": images.paths[row],
+                    "labels": official.labels[row],
+                    "tags": official.tags[row],
+                },
+            )

@@ -46,9 +46,12 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         images = find_images(official, np.arange(len(official.names)))
         for first, tags in stream_tags(official):
             for row in range(first, first + len(tags)):
-                yield row, {
-                    "id": str(official.names[row]),
-                    "image": images.paths[row],
-                    "labels": official.labels[row],
-                    "tags": tags[row - first],
-                }
+                yield (
+                    row,
+                    {
+                        "id": str(official.names[row]),
+                        "image": images.paths[row],
+                        "labels": official.labels[row],
+                        "tags": tags[row - first],
+                    },
+                )
