@@ -51,7 +51,7 @@ def runs(only: str) -> Iterator[tuple[str, Any, RetrievalDataset]]:
     for images in (False, True):
         data = dataset(images)
         for name, kind in METHODS.items():
-            if name not in (only or name) or (images and not kind.trains_network):
+            if name not in (only or name) or (images and "trunk" not in kind.OPTIONS):
                 continue
             for variant, options in _options(kind).items():
                 options |= {"trunk": Trunk(image_size=24)} if images else {}
@@ -59,12 +59,12 @@ def runs(only: str) -> Iterator[tuple[str, Any, RetrievalDataset]]:
 
 
 def _options(kind: type) -> Mapping[str, dict[str, Any]]:
-    if kind.has_presets:
+    if "preset" in kind.OPTIONS:
         rounds = 1 if kind.name == "dseh_a" else 2  # it has no second one
         short = {"labnet_epochs": (3, 2)[:rounds], "imgnet_epochs": (2, 2)[:rounds]}
         presets = ("release", "paper", "modern") if kind.name == "dseh" else ("release",)
         return {f"-{preset}": {"preset": preset, **short} for preset in presets}
-    return {"": {"epochs": 3} if kind.has_rows else {}}
+    return {"": {"epochs": 3} if "trunk" in kind.OPTIONS else {}}
 
 
 def record(only: str) -> dict[str, np.ndarray]:

@@ -129,7 +129,7 @@ def check_method() -> None:
         InputError: As experiments.run does.
     """
     method = run._method()
-    if flags.FLAGS.features is None and not (method.has_presets and method.phases == "labnet"):
+    if flags.FLAGS.features is None and method.needs_images:
         from dseh_tf.models.backbones.applications import APPLICATIONS
 
         name, weights = backbone_flags.BACKBONE.value, flags.FLAGS.backbone_weights

@@ -136,9 +136,7 @@ def _run(workdir: Path, method: Any, config: dict[str, Any], started: float) -> 
 
     from experiments.results import write_results
 
-    write_results(
-        workdir, config, dataset, fitted, seconds, labels_only=method.has_presets and method.phases == "labnet"
-    )
+    write_results(workdir, config, dataset, fitted, seconds, labels_only=not method.needs_images)
 
 
 def _method() -> Any:
@@ -148,23 +146,20 @@ def _method() -> Any:
     if _PRESET_DATASET.value not in (None, *ROWS):  # a suite gives it to all methods, and some have no rows
         raise InputError(f"preset_dataset: found {_PRESET_DATASET.value!r}, expected one of {', '.join(ROWS)}")
     kind = find(_METHOD.value)
-    options: dict[str, Any] = {}
-    if kind.trains_network:
-        options["trunk"] = _trunk()
-    elif backbone_flags.TRAIN.value and _FEATURES.value is None:  # features say themselves how they were made
+    if "trunk" not in kind.OPTIONS and backbone_flags.TRAIN.value and _FEATURES.value is None:
         raise InputError(f"train_backbone: found True, but {_METHOD.value} has no network to train")
-    if kind.has_presets or kind.has_rows:
-        options["preset_dataset"] = _PRESET_DATASET.value or _PRESET_ROWS.get(data_flags.DATASET.value)
-    if kind.has_presets:
-        options |= {"preset": _PRESET.value, "phases": _PHASES.value}
-    else:
-        for flag in (_PRESET, _PHASES, _ROUNDS, _LABNET_EPOCHS, _IMGNET_EPOCHS):
-            if flag.present and flag.value != flag.default:
-                raise InputError(f"{flag.name}: found {flag.value!r}, but {_METHOD.value} has no such setting")
-    settings = _settings(kind)
-    if kind.has_presets:  # what the preset says decides how a number "for every round" is spread
-        settings |= _rounds(kind(_BITS.value, _SEED.value, **{**options, "phases": "all"}).settings)
-    return kind(_BITS.value, _SEED.value, **options, **settings)
+    options: dict[str, Any] = {
+        "trunk": _trunk() if "trunk" in kind.OPTIONS else None,
+        "preset_dataset": _PRESET_DATASET.value or _PRESET_ROWS.get(data_flags.DATASET.value),
+        "preset": _PRESET.value,
+        "phases": _PHASES.value,
+        "rounds": _ROUNDS.value,
+    }
+    for flag in (_PRESET, _PHASES, _ROUNDS):
+        if flag.name not in kind.OPTIONS and flag.present and flag.value != flag.default:
+            raise InputError(f"{flag.name}: found {flag.value!r}, but {_METHOD.value} has no such setting")
+    own = {name: value for name, value in options.items() if name in kind.OPTIONS}
+    return kind(_BITS.value, _SEED.value, **own, **_settings(kind))
 
 
 def _trunk() -> Any:
@@ -181,7 +176,12 @@ def _settings(kind: type) -> dict[str, Any]:
     hints = get_type_hints(kind.Settings)
     types = {f.name: hints[f.name] for f in dataclasses.fields(kind.Settings)}
     given: dict[str, Any] = {}
-    for name, value in (("optimizer", _OPTIMIZER.value), (_rate_name(types), _LEARNING_RATE.value)):
+    for name, value in (
+        ("optimizer", _OPTIMIZER.value),
+        (_rate_name(types), _LEARNING_RATE.value),
+        ("labnet_epochs", _LABNET_EPOCHS.value),
+        ("imgnet_epochs", _IMGNET_EPOCHS.value),
+    ):
         if value is not None:
             if name not in types:
                 raise InputError(f"{name}: found {value!r}, but {_METHOD.value} has no such setting")
@@ -222,19 +222,6 @@ def _rate_name(types: dict[str, Any]) -> str:
     return "imgnet_learning_rate" if "imgnet_learning_rate" in types else "learning_rate"
 
 
-def _rounds(settings: Any) -> dict[str, tuple[int, ...]]:
-    """labnet_epochs and imgnet_epochs, one number a round, where a flag changes them."""
-    count = _ROUNDS.value or settings.rounds
-    spread: dict[str, tuple[int, ...]] = {}
-    for name, value in (("labnet_epochs", _LABNET_EPOCHS.value), ("imgnet_epochs", _IMGNET_EPOCHS.value)):
-        before = getattr(settings, name)
-        if value is not None:
-            spread[name] = (value,) * count
-        elif count != len(before):
-            spread[name] = (before + before[-1:] * count)[:count]
-    return spread
-
-
 def data_config() -> dict[str, Any]:
     """Which files the data set is read from, and their digest, as config.json records them; empty for other data sets."""
     from dseh_tf.data.readers import image_folder, image_lists
@@ -253,12 +240,14 @@ def config_of(method: Any, data: Mapping[str, Any]) -> dict[str, Any]:
     """Every resolved setting of the run, as config.json has it. data: as `data_config` returns it."""
     from dseh_tf.encoding.features import read_summary
 
+    settings = method.resolve(features=_FEATURES.value is not None)
     config: dict[str, Any] = {
         "dataset": data_flags.DATASET.value,
         "method": method.name,
         "bits": _BITS.value,
         "seed": _SEED.value,
-        "settings": dataclasses.asdict(method.settings),
+        "settings": dataclasses.asdict(settings.settings),
+        "settings_origin": dict(settings.origin),
         "data": {**data_flags.config(), "validation": _VALIDATION.value},
         "deterministic": _DETERMINISTIC.value,
         "jit_compile": _JIT.value,
@@ -268,11 +257,8 @@ def config_of(method: Any, data: Mapping[str, Any]) -> dict[str, Any]:
         config["bfloat16"] = True
     if ":" in _METHOD.value:
         config["method_class"] = _METHOD.value
-    if method.has_rows:
-        config["preset_dataset"] = method.preset_dataset
-    if method.has_presets:
-        config |= {"preset": method.preset, "preset_dataset": method.preset_dataset, "phases": method.phases}
-    if not (method.has_presets and method.phases == "labnet"):
+    config |= method.config()
+    if method.needs_images:
         trunk = dataclasses.asdict(_trunk())
         # Fields that came later are left out where they say nothing: runs of before have none.
         config["trunk"] = {
@@ -292,14 +278,14 @@ def config_of(method: Any, data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _dataset(method: Any, strategy: Any) -> Any:
-    labels_only, trunk = method.has_presets and method.phases == "labnet", _trunk()
+    labels_only, trunk = not method.needs_images, _trunk()
     dataset = run_data.load(
         data_flags.DATASET.value,
         data_flags.options(labels_only),
         trunk,
         Path(_FEATURES.value) if _FEATURES.value is not None and not labels_only else None,
         seed=_SEED.value,
-        mirrored=trunk.mirror and method.trains_network,
+        mirrored=trunk.mirror and "trunk" in method.OPTIONS,
         strategy=strategy,
         progress=_PROGRESS.value,
     )

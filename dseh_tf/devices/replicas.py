@@ -71,6 +71,21 @@ def replica_count() -> int:
     return tf.distribute.get_strategy().num_replicas_in_sync
 
 
+def own_rows(rows: int) -> range:
+    """This replica's contiguous part of `rows` rows that all replicas have (in a replica context)."""
+    count, index = replica_count(), replica_id()
+    return range(rows * index // count, rows * (index + 1) // count)
+
+
+def split_sum(part: tf.Tensor) -> tf.Tensor:
+    """A sum over the rows of a bank as a term of the global loss, from this replica's part of it (`own_rows`).
+
+    Replicas take an equal share of every term, and the shares are added up.
+    """
+    count = replica_count()
+    return part if count == 1 else part * count
+
+
 def gather(x: tf.Tensor) -> tf.Tensor:
     """[b, ...] of every replica as [replicas * b, ...], in replica order, on each of them.
 

@@ -42,6 +42,7 @@ def bank_likelihood(
     scale: float,
     similarity: float,
     weights: tf.Tensor | None = None,
+    rows: range | None = None,
 ) -> tf.Tensor:
     """`pair_likelihood(inner_products(bank, outputs, scale), similarity * similar)` with its gradient in one reading.
 
@@ -52,25 +53,26 @@ def bank_likelihood(
     Args:
         bank: [n, d], n known; a constant: only `outputs` get a gradient.
         outputs: [b, d].
-        similar: [n, b] of `similarity`.
+        similar: [n, b] of `similarity`; with `rows`, of these rows.
         scale: Of the inner products.
         similarity: What multiplies `similar`.
         weights: [n], how often each row of the bank counts; None for once.
+        rows: Consecutive rows of the bank to sum over; None for all.
 
     Returns:
         A scalar, the sum over all pairs.
     """
-    rows = bank.shape[0]
+    rows = range(bank.shape[0]) if rows is None else rows
     scaled = tf.transpose(scale * tf.stop_gradient(outputs))  # [d, b]; the product is faster than with transpose_b
     block = max(1, _BLOCK_BYTES // ((bank.shape[1] or _USUAL_WIDTH) * bank.dtype.size))
     values, gradients = [], []
-    for start in range(0, rows, block):
-        stop = min(start + block, rows)
+    for start in range(rows.start, rows.stop, block):
+        stop = min(start + block, rows.stop)
         with tf.control_dependencies(gradients[-2:-1]):  # no more than two blocks at a time
             # Of a variable these rows alone are read.
             part = tf.gather(bank, tf.range(start, stop)) if isinstance(bank, tf.Variable) else bank[start:stop]
         theta = tf.matmul(part, scaled)
-        targets = similarity * similar[start:stop]
+        targets = similarity * similar[start - rows.start : stop - rows.start]
         probability = tf.sigmoid(theta)
         slope = probability - targets
         value = tf.reduce_sum(tf.nn.relu(theta) - targets * theta, axis=1) - _log_product(

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import abc
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from numbers import Real
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,7 +12,8 @@ import numpy as np
 
 from dseh_tf.data import RetrievalDataset, Split
 from dseh_tf.encoding.inputs import check_features, input_matrix
-from dseh_tf.errors import InputError, brief, positive, whole
+from dseh_tf.errors import InputError, positive, whole
+from dseh_tf.methods.settings import GIVEN, Layer, Resolved, check_choices, check_names, check_numbers, resolve
 from dseh_tf.retrieval.health import CodeHealth
 
 if TYPE_CHECKING:
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
 
 MAX_BITS = 65_536  # 8 KB a code; published codes have up to some thousand bits
-MAX_INTEGER = 2**31 - 1  # of widths, batches and epochs; TensorFlow fails on larger sizes with errors of many kinds
 
 
 @dataclass(frozen=True)
@@ -69,78 +67,80 @@ class Fitted(abc.ABC):
 class Method(abc.ABC):
     """A method with its settings, before fitting: `METHODS["itq"](bits=32, seed=0).fit(dataset)`.
 
-    Settings: a frozen dataclass; its fields are the keyword arguments of the constructor. LEAST, POSITIVE: of its numbers,
-    as `check_numbers` has them.
+    Attributes:
+        name: In `METHODS` and in run folders.
+        Settings: A frozen dataclass; its fields are keyword arguments of the constructor.
+        OPTIONS: What the constructor takes besides `bits`, `seed` and settings, for example "trunk" of a method that trains
+            a network. A program passes the options that a method has.
+        CHOICES: The values that a setting can have, by name.
+        LEAST, POSITIVE: Ranges of numbers, as in `check_numbers`.
     """
 
     name: ClassVar[str]
     Settings: ClassVar[type] = NoSettings
+    OPTIONS: ClassVar[Sequence[str]] = ()
+    CHOICES: ClassVar[Mapping[str, Sequence[str]]] = {}
     LEAST: ClassVar[Mapping[str, float]] = {}
     POSITIVE: ClassVar[Sequence[str]] = ()
-    # What the constructor takes besides settings: `trunk`; `preset_dataset`; that, `preset` and `phases`.
-    trains_network: ClassVar[bool] = False
-    has_rows: ClassVar[bool] = False
-    has_presets: ClassVar[bool] = False
 
     def __init__(self, bits: int, seed: int = 0, **settings: Any) -> None:
-        known = {f.name for f in fields(self.Settings)}
-        for name in settings:
-            if name not in known:
-                raise InputError(
-                    f"{self.name}: found setting {name!r}, expected one of {', '.join(sorted(known)) or 'none'}"
-                )
+        check_names(self.name, self.Settings, settings)
         self.bits = positive(bits, "bits")
         if self.bits > MAX_BITS:
             raise InputError(f"bits: found {bits}, expected at most {MAX_BITS:,}")
         self.seed = whole(seed, "seed", 0, 2**63 - 1)
-        self.settings = self.Settings(**settings)
-        check_numbers(self.settings, self.LEAST, positive=self.POSITIVE)
+        self.given = settings
+        self.resolved = self.resolve()
+
+    @property
+    def settings(self) -> Any:
+        """The settings, of type `Settings`; after `fit` those that it used."""
+        return self.resolved.settings
+
+    @property
+    def needs_images(self) -> bool:
+        """Whether `fit` reads images or features of images, not labels alone."""
+        return True
+
+    def resolve(self, features: bool = False) -> Resolved[Any]:
+        """The settings for a data set, and the source of each value.
+
+        Args:
+            features: Whether the data set has features, so that no trunk runs while a network trains.
+
+        Raises:
+            InputError: A setting is not of its type, in its range or one of its choices.
+        """
+        start, source = self.published()
+        found = resolve(start, source, [*self.layers(features), Layer(GIVEN, self.given_changes)])
+        settings = self.checked(found.settings)
+        return Resolved(settings, found.origin)
+
+    def published(self) -> tuple[Any, str]:
+        """The settings that all others change, and their source."""
+        return self.Settings(), "default"
+
+    def layers(self, features: bool) -> Iterable[Layer]:
+        """What changes the published settings, but for those that are given."""
+        return ()
+
+    def given_changes(self, settings: Any) -> Mapping[str, Any]:
+        """The given settings in the form that `Settings` has, from the settings so far."""
+        return self.given
+
+    def checked(self, settings: Any) -> Any:
+        """The settings if they are valid, else InputError."""
+        check_choices(settings, self.CHOICES)
+        check_numbers(settings, self.LEAST, positive=self.POSITIVE)
+        return settings
+
+    def config(self) -> dict[str, Any]:
+        """What config.json holds of the method besides its settings."""
+        return {}
 
     @abc.abstractmethod
     def fit(self, dataset: RetrievalDataset, runtime: Runtime | None = None) -> Fitted:
         """Learns from `dataset.train` alone; query and database are read only to report, never to choose."""
-
-
-def check_numbers(
-    settings: Any, least: Mapping[str, float], shares: Sequence[str] = (), positive: Sequence[str] = ()
-) -> None:
-    """Raises InputError where a setting is of another type than its own, or a number is not what it can be.
-
-    settings: a dataclass; a tuple is checked item by item. least: smallest value by name, 0 for those that are not named:
-    no setting here is negative. shares: below 1. positive: not 0.
-    """
-    for field in fields(settings):
-        name, value = field.name, getattr(settings, field.name)
-        _check_type(name, value, field.type if isinstance(field.type, str) else getattr(field.type, "__name__", ""))
-        items = value if isinstance(value, tuple) else (value,)
-        if not all(isinstance(item, Real) for item in items):
-            continue
-        bound = least.get(name, 0)
-        if not all(bound <= item < math.inf for item in items):
-            raise InputError(f"{name}: found {value}, expected at least {bound}")
-        if any(isinstance(item, int) and item > MAX_INTEGER for item in items):
-            raise InputError(f"{name}: found {value}, expected at most {MAX_INTEGER:,}")
-        if name in shares and value >= 1:
-            raise InputError(f"{name}: found {value}, expected a share of at least 0 and below 1")
-        if name in positive and value == 0:
-            raise InputError(f"{name}: found {value}, expected a positive number")
-
-
-def _check_type(name: str, value: Any, kind: str) -> None:
-    """Raises InputError where the value is not of a type that is named "int", "float", "bool", "str" or "tuple[int, ...]"."""
-    if kind == "int":
-        whole(value, name)
-    elif kind == "tuple[int, ...]":
-        if not isinstance(value, tuple):
-            raise InputError(f"{name}: found {brief(value)}, expected a tuple of whole numbers")
-        for item in value:
-            whole(item, name)
-    elif kind == "float" and (not isinstance(value, Real) or isinstance(value, bool)):
-        raise InputError(f"{name}: found {brief(value)}, expected a number")
-    elif kind == "bool" and not isinstance(value, (bool, np.bool_)):
-        raise InputError(f"{name}: found {brief(value)}, expected True or False")
-    elif kind == "str" and not isinstance(value, str):
-        raise InputError(f"{name}: found {brief(value)}, expected a string")
 
 
 def training_split(dataset: RetrievalDataset) -> Split:

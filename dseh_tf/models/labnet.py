@@ -9,7 +9,7 @@ import keras
 from dseh_tf.models.layers import LocalResponseNormalization, new_layer
 
 if TYPE_CHECKING:
-    from dseh_tf.methods.dseh.presets import DSEHSettings
+    from dseh_tf.methods.dseh.settings import DSEHSettings
 
 
 def build_labnet(classes: int, bits: int, settings: DSEHSettings, seed: int = 0) -> keras.Model:

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
-from dseh_tf.devices.replicas import PerReplicaVariables, gather
+from dseh_tf import losses
+from dseh_tf.devices.replicas import PerReplicaVariables, own_rows, split_sum
 
 
 class SemanticMemory(tf.Module):
@@ -60,22 +61,43 @@ class SemanticMemory(tf.Module):
     def codes(self) -> tf.Variable:
         return self._codes.local
 
-    def write(self, rows: tf.Tensor, outputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Variable]:
-        """Writes this replica's rows, and those of all others, into every copy (in a replica context).
+    # In a replica context
+
+    def write(self, rows: tf.Tensor, outputs: Mapping[str, tf.Tensor]) -> None:
+        """Writes the rows of a global batch into this replica's copies. No gradient flows through the banks.
 
         Args:
-            rows: int32 [b].
-            outputs: "feature" [b, d], "code" [b, K] or both. They are constants afterwards: no gradient flows through
-                the banks.
+            rows: int32 [B].
+            outputs: "feature" [B, d], "code" [B, K] or both.
+        """
+        for name, values in outputs.items():
+            self._bank(name).scatter_nd_update(rows[:, None], tf.stop_gradient(values))
+
+    def similar(self, labels: tf.Tensor) -> tf.Tensor:
+        """S float32 [m, B] of this replica's part of the rows and a global batch with label vectors [B, c]."""
+        rows = own_rows(self.rows)
+        return losses.similarity(tf.convert_to_tensor(self.labels)[rows.start : rows.stop], labels)
+
+    def likelihood(
+        self, name: str, outputs: tf.Tensor, similar: tf.Tensor, scale: float, similarity: float
+    ) -> tf.Tensor:
+        """The likelihood of all rows of a bank x batch (eq. 5 and 7), summed, as a term of the global loss.
+
+        Args:
+            name: Of the bank, "feature" or "code".
+            outputs: [B, d] or [B, K] of the batch.
+            similar: As `similar` returns it.
+            scale: Of the inner products.
+            similarity: What multiplies S.
 
         Returns:
-            The banks written, under the same names.
+            A scalar, with a gradient for `outputs`.
         """
-        banks = {"feature": self.features, "code": self.codes}
-        rows = gather(rows)[:, None]
-        for name, values in outputs.items():
-            banks[name].scatter_nd_update(rows, gather(tf.stop_gradient(values)))
-        return {name: banks[name] for name in outputs}
+        part = losses.bank_likelihood(self._bank(name), outputs, similar, scale, similarity, rows=own_rows(self.rows))
+        return split_sum(part)
+
+    def _bank(self, name: str) -> tf.Variable:
+        return {"feature": self.features, "code": self.codes}[name]
 
 
 class CodeBank(tf.Module):

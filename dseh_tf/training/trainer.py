@@ -1,148 +1,51 @@
 """One training loop for every method that trains by gradient.
 
-Shaped like Orbit's controller: a phase begins, takes steps, ends. Many steps run inside one tf.function; between
-them the loop shows progress, writes summaries and saves checkpoints. Its step count is its own.
+The trainer walks the stages of a recipe. Many steps of a phase run inside one tf.function; between them the loop shows
+progress, writes summaries and saves checkpoints.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 from absl import logging
 from tqdm import tqdm
 
-from dseh_tf.devices.replicas import replica_count, replica_id, sum_gradients
+from dseh_tf.devices.replicas import replica_count, replica_id
 from dseh_tf.devices.runtime import Runtime
 from dseh_tf.errors import InputError
 from dseh_tf.models.layers import DropoutStream, dropout_stream
-from dseh_tf.training.batches import TrainingRows, stream_seed
+from dseh_tf.training.batches import stream_seed
 from dseh_tf.training.checkpoints import CheckpointStore
+from dseh_tf.training.optimizers import apply_gradients, raw
+from dseh_tf.training.recipe import Phase, Recipe, Result, Stage, Work
 from dseh_tf.training.summaries import Summaries
-
-Terms = dict[str, tf.Tensor]
-
-
-@dataclass(frozen=True)
-class VariableGroup:
-    """Variables that learn at one rate: base rate times `multiplier`.
-
-    clip: their gradients' elements are clipped to ±clip, clip_norm: their gradients together to that length; 0 for neither.
-    """
-
-    optimizer: keras.optimizers.Optimizer
-    variables: Sequence
-    multiplier: float = 1.0
-    clip: float = 0.0
-    clip_norm: float = 0.0
-
-
-@dataclass(frozen=True)
-class Phase:
-    """A stretch of training of one network.
-
-    name: "labnet", "imgnet", ...; one name, one `loss` (it is traced once and used in every round). round: from 0.
-    loss: a batch (this replica's share, and the "step" of the phase, int64) -> {"total": scalar, other terms}; shares of
-    all replicas add up to the loss of the global batch. Everything but "total" is for the eye.
-    learning_rate: epoch -> base rate. on_epoch: called behind each epoch with the number of those done.
-    """
-
-    name: str
-    round: int
-    rows: TrainingRows
-    epochs: int
-    loss: Callable[[dict[str, tf.Tensor]], Terms]
-    groups: Sequence[VariableGroup]
-    learning_rate: Callable[[int], float]
-    on_epoch: Callable[[int], None] | None = None
-
-    @property
-    def epoch_steps(self) -> int:
-        return max(1, self.rows.rows // self.rows.batch_size)
-
-    @property
-    def steps(self) -> int:
-        return self.epochs * self.epoch_steps
-
-
-class OnePassAdam(keras.optimizers.Adam):
-    """Keras' Adam, each variable and its moments updated in one pass over memory instead of ten.
-
-    By TensorFlow's own kernel, that of the release's tf.train.AdamOptimizer: rate * sqrt(1 - beta_2^t) / (1 - beta_1^t) *
-    m / (sqrt(v) + epsilon). It takes 1 - beta_2 in float32, Keras in float64, which are 1.3e-5 apart.
-    """
-
-    def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
-        index, step = self._get_variable_index(variable), tf.cast(self.iterations + 1, variable.dtype)
-        tf.raw_ops.ResourceApplyAdam(
-            var=variable.handle,
-            m=_raw(self._momentums[index]).handle,
-            v=_raw(self._velocities[index]).handle,
-            beta1_power=tf.pow(tf.cast(self.beta_1, variable.dtype), step),
-            beta2_power=tf.pow(tf.cast(self.beta_2, variable.dtype), step),
-            lr=tf.cast(learning_rate, variable.dtype),
-            beta1=tf.cast(self.beta_1, variable.dtype),
-            beta2=tf.cast(self.beta_2, variable.dtype),
-            epsilon=tf.cast(self.epsilon, variable.dtype),
-            grad=tf.cast(gradient, variable.dtype),
-        )
-
-
-def build_optimizer(
-    name: str, variables: Sequence, momentum: float = 0.0, nesterov: bool = False
-) -> keras.optimizers.Optimizer:
-    """Adam with the release's epsilon of 1e-8 (Keras has 1e-7), RMSprop, or SGD; built at once, inside the scope.
-
-    tf.function would otherwise create its variables in the first step, and fail. RMSprop is torch's, whose users'
-    settings the rivals have: decay .99, and 1e-8 added to the root, where Keras adds its epsilon below it.
-    """
-    if name == "adam":
-        optimizer = OnePassAdam(1e-3, beta_1=0.9, beta_2=0.999, epsilon=1e-8)
-    elif name == "rmsprop":
-        optimizer = keras.optimizers.RMSprop(1e-3, rho=0.99, momentum=momentum, epsilon=1e-16)
-    else:
-        optimizer = keras.optimizers.SGD(1e-3, momentum=momentum, nesterov=nesterov)
-    optimizer.build(list(variables))
-    return optimizer
-
-
-def apply_gradients(groups: Sequence[VariableGroup], gradients: Sequence[tf.Tensor]) -> None:
-    """Updates all groups by their part of `gradients`, which are those of this replica's share of the loss.
-
-    Keras sums gradients over replicas inside `apply`, behind its clipping. Clipping the sum, as one device would, takes
-    the sum first; each replica then hands in its equal part of it.
-    """
-    start = 0
-    for group in groups:
-        part = list(gradients[start : start + len(group.variables)])
-        start += len(group.variables)
-        if not part:
-            continue
-        if group.clip or group.clip_norm:
-            part = sum_gradients(part)
-            if group.clip:  # one pass over memory; tf.clip_by_value makes two of it
-                part = [
-                    tf.raw_ops.ClipByValue(t=g, clip_value_min=-group.clip, clip_value_max=group.clip) for g in part
-                ]
-            if group.clip_norm:
-                part, _ = tf.clip_by_global_norm(part, group.clip_norm)
-            part = [g / replica_count() for g in part] if replica_count() > 1 else part
-        group.optimizer.apply(part, group.variables)
 
 
 class Trainer:
-    """Runs phases; owns the checkpoints, the loss traces and the summaries of a run."""
+    """Walks stages; owns the checkpoints, the loss traces and the summaries of a run.
+
+    Attributes:
+        traces: float32, the loss terms of every step, by <phase>/<round>/<term>.
+        notes: What checkpoints keep besides, by name; values as JSON has them.
+    """
 
     def __init__(
-        self, runtime: Runtime, tracked: dict[str, object], seed: int, after_restore: Callable[[], None]
+        self, runtime: Runtime, tracked: Mapping[str, object], seed: int, after_restore: Callable[[], None]
     ) -> None:
-        """tracked: everything a checkpoint holds. after_restore: called when a checkpoint has been read into it."""
+        """Restores the newest whole checkpoint, if there is one.
+
+        Args:
+            runtime: Devices, and where to write.
+            tracked: Everything a checkpoint holds.
+            seed: Of the run.
+            after_restore: Called when a checkpoint has been read into `tracked`.
+        """
         self.runtime = runtime
         self.seed = seed
         self.traces: dict[str, np.ndarray] = {}
@@ -159,14 +62,11 @@ class Trainer:
             self._done, self.notes = progress["done"], {**self.notes, **progress["notes"]}
             after_restore()
 
-    def started(self, name: str, round_: int) -> bool:
-        return f"{name}/{round_}" in self._done
-
     @property
     def seconds(self) -> float:
-        """What training took since the trainer was made, and before that in the sessions that this one goes on from.
+        """What training took, in this session and in those that it resumes.
 
-        Work that was lost behind a session's last checkpoint is not in it, nor is what `aside` holds.
+        Work that was lost after a session's last checkpoint does not count, nor does what runs in `aside`.
         """
         now = time.perf_counter()
         self.notes["seconds"] += now - self._began
@@ -184,13 +84,34 @@ class Trainer:
 
     def save(self) -> None:
         """Checkpoints what has been done so far; its number is the count of all steps, and of phases begun."""
-        number = sum(self._done.values()) + len(self._done)
+        number = sum(self._done.values()) + len(self._done)  # every save is after a step or a finished stage
         notes = {**self.notes, "seconds": self.seconds}
         self._store.save(number, self._tracked, {"done": self._done, "notes": notes}, self.traces)
 
-    def run(self, phase: Phase) -> None:
+    def run(self, recipe: Recipe[Result]) -> Result:
+        """Walks the stages of a recipe that are not finished yet, and returns the fitted method."""
+        stages = list(recipe.stages())
+        begun = max((i for i, stage in enumerate(stages) if stage.key in self._done), default=-1)
+        finished = max((i for i, stage in enumerate(stages) if self._finished(stage)), default=-1)
+        for index, stage in enumerate(stages):
+            if isinstance(stage, Phase):
+                self.take(stage)
+            elif stage.derived:
+                if index > finished:
+                    stage.run()
+            elif index > begun:
+                stage.run()
+                self._done[stage.key] = 0
+                self.save()
+        return recipe.fitted()
+
+    def _finished(self, stage: Stage) -> bool:
+        done = self._done.get(stage.key)
+        return done is not None and (isinstance(stage, Work) or done >= stage.steps)
+
+    def take(self, phase: Phase) -> None:
         """Takes the phase's steps that are not done yet."""
-        key = f"{phase.name}/{phase.round}"
+        key = phase.key
         first = self._done.setdefault(key, 0)
         if first >= phase.steps:
             return
@@ -229,9 +150,7 @@ class Trainer:
                     saved = step
 
     def _record(self, phase: Phase, step: int, terms: dict[str, np.ndarray], rate: float, speed: float) -> None:
-        before = sum(
-            n for k, n in self._done.items() if k.startswith(f"{phase.name}/") and k != f"{phase.name}/{phase.round}"
-        )
+        before = sum(n for k, n in self._done.items() if k.startswith(f"{phase.name}/") and k != phase.key)
         for name, values in terms.items():
             if not np.isfinite(values).all():
                 bad = int(np.argmin(np.isfinite(values)))
@@ -239,7 +158,7 @@ class Trainer:
                     f"{phase.name}: found {name} = {values[bad]} in step {step - len(values) + bad + 1}, expected a finite "
                     "loss; choose a smaller learning rate"
                 )
-            key = f"{phase.name}/{phase.round}/{name}"
+            key = f"{phase.key}/{name}"
             self.traces[key] = np.concatenate(
                 [self.traces.get(key, np.zeros(0, np.float32)), values.astype(np.float32)]
             )
@@ -262,10 +181,10 @@ class Trainer:
             share = batch_size // replica_count()
             stream = DropoutStream(tf.stack([seed, step]), replica_id() * share, batch_size)
             with dropout_stream(stream), tf.GradientTape() as tape:
-                terms = phase.loss({**batch, "step": step})
+                terms = phase.share({**batch, "step": step})
             # A layer that only a term of weight 0 reads is not in the graph; its gradient is 0.
             zero = tf.UnconnectedGradients.ZERO
-            gradients = tape.gradient(terms["total"], [_raw(v) for v in variables], unconnected_gradients=zero)
+            gradients = tape.gradient(terms["total"], [raw(v) for v in variables], unconnected_gradients=zero)
             apply_gradients(phase.groups, gradients)
             self._names[phase.name] = list(terms)
             return tf.stack([tf.cast(value, tf.float32) for value in terms.values()])
@@ -304,8 +223,3 @@ def _progress_fault(progress: Mapping[str, Any]) -> str:
     if not isinstance(rounds, list) or not all(isinstance(report, dict) for report in rounds):
         return f"notes.rounds: found {rounds!r}, expected a report a round"
     return ""
-
-
-def _raw(variable: object) -> tf.Variable:
-    """The TensorFlow variable behind a Keras one."""
-    return getattr(variable, "value", variable)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import tensorflow as tf
 
 from dseh_tf import losses
-from dseh_tf.errors import InputError
 from dseh_tf.methods.deep.base import DeepMethod, DeepSettings
 from dseh_tf.methods.deep.centres import KINDS, class_centres
 
@@ -27,10 +27,7 @@ class CentreMethod(DeepMethod):
     """A method that trains towards fixed centres, one for each class, which are a function of the seed."""
 
     Settings = CentreSettings
-
-    def check(self, settings: CentreSettings) -> None:
-        if settings.centres not in KINDS:
-            raise InputError(f"centres: found {settings.centres!r}, expected one of {', '.join(KINDS)}")
+    CHOICES: ClassVar = {"centres": KINDS}
 
     def prepare(self, labels: np.ndarray) -> None:
         centres = class_centres(labels.shape[1], self.bits, self.seed, self.settings.centres)

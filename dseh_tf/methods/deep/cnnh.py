@@ -12,7 +12,7 @@ from absl import logging
 from dseh_tf import losses
 from dseh_tf.methods.deep.base import DeepMethod, DeepSettings
 from dseh_tf.training.banks import CodeBank
-from dseh_tf.training.trainer import Terms
+from dseh_tf.training.recipe import Tensors, Terms
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class CNNH(DeepMethod):
         s = self.settings
         bank.fill(similarity_codes(labels, self.bits, self.seed, s.sweeps, s.block))
 
-    def loss(self, outputs: dict[str, tf.Tensor], batch: dict[str, tf.Tensor], bank: CodeBank) -> Terms:
+    def loss(self, outputs: Tensors, batch: Tensors, bank: CodeBank) -> Terms:
         codes = tf.gather(tf.convert_to_tensor(bank.values), batch["rows"])
         error = losses.code_regression(tf.tanh(outputs["logits"]), codes)
         return {"total": error / (codes.shape[0] * self.bits)}

@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import tensorflow as tf
-
 from dseh_tf import losses
 from dseh_tf.methods.deep.centre_method import CentreMethod, CentreSettings
 from dseh_tf.training.banks import CodeBank
-from dseh_tf.training.trainer import Terms
+from dseh_tf.training.recipe import Tensors, Terms
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class CSQ(CentreMethod):
     Settings = CSQSettings
     PUBLISHED: ClassVar = {"nus_wide": CSQSettings()}
 
-    def loss(self, outputs: dict[str, tf.Tensor], batch: dict[str, tf.Tensor], bank: CodeBank | None) -> Terms:
+    def loss(self, outputs: Tensors, batch: Tensors, bank: CodeBank | None) -> Terms:
         z, labels = outputs["logits"], batch["labels"]
         entries = losses.labelled_rows(labels) * self.bits
         centre = losses.centre_likelihood(z, self.targets(labels)) / entries

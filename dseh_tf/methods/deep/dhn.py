@@ -9,10 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from dseh_tf import losses
-from dseh_tf.errors import InputError
 from dseh_tf.methods.deep.base import DeepMethod, DeepSettings
 from dseh_tf.training.banks import CodeBank
-from dseh_tf.training.trainer import Terms
+from dseh_tf.training.recipe import Tensors, Terms
 
 
 @dataclass(frozen=True)
@@ -40,16 +39,13 @@ class DHN(DeepMethod):
 
     name = "dhn"
     Settings = DHNSettings
+    CHOICES: ClassVar = {"pair_set": ("bank", "batch")}
     PUBLISHED: ClassVar = {"nus_wide": DHNSettings()}
-
-    def check(self, settings: DHNSettings) -> None:
-        if settings.pair_set not in ("bank", "batch"):
-            raise InputError(f"pair_set: found {settings.pair_set!r}, expected one of bank, batch")
 
     def bank(self, labels: np.ndarray, strategy: tf.distribute.Strategy) -> CodeBank | None:
         return CodeBank(strategy, labels, self.bits) if self.settings.pair_set == "bank" else None
 
-    def loss(self, outputs: dict[str, tf.Tensor], batch: dict[str, tf.Tensor], bank: CodeBank | None) -> Terms:
+    def loss(self, outputs: Tensors, batch: Tensors, bank: CodeBank | None) -> Terms:
         u, labels = outputs["logits"], batch["labels"]
         if bank:
             bank.write(batch["rows"], u)

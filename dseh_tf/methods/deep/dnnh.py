@@ -14,7 +14,7 @@ from dseh_tf.methods.deep.base import DeepMethod, DeepSettings
 from dseh_tf.models.layers import new_layer
 from dseh_tf.training.banks import CodeBank
 from dseh_tf.training.batches import stream_seed
-from dseh_tf.training.trainer import Terms
+from dseh_tf.training.recipe import Tensors, Terms
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class DNNH(DeepMethod):
         )
         return {"logits": encode(x)}
 
-    def loss(self, outputs: dict[str, tf.Tensor], batch: dict[str, tf.Tensor], bank: CodeBank | None) -> Terms:
+    def loss(self, outputs: Tensors, batch: Tensors, bank: CodeBank | None) -> Terms:
         s, labels = self.settings, batch["labels"]
         codes = losses.piecewise_threshold(tf.sigmoid(outputs["logits"]), s.threshold)
         stream = tf.constant(stream_seed(self.seed, self.name, "triplets"), tf.int64)

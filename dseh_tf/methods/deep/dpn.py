@@ -10,7 +10,7 @@ import tensorflow as tf
 from dseh_tf import losses
 from dseh_tf.methods.deep.centre_method import CentreMethod, CentreSettings
 from dseh_tf.training.banks import CodeBank
-from dseh_tf.training.trainer import Terms
+from dseh_tf.training.recipe import Tensors, Terms
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class DPN(CentreMethod):
     POSITIVE: ClassVar = ("margin",)
     PUBLISHED: ClassVar = {"nus_wide": DPNSettings()}
 
-    def loss(self, outputs: dict[str, tf.Tensor], batch: dict[str, tf.Tensor], bank: CodeBank | None) -> Terms:
+    def loss(self, outputs: Tensors, batch: Tensors, bank: CodeBank | None) -> Terms:
         s, z, labels = self.settings, outputs["logits"], batch["labels"]
         entries = losses.labelled_rows(labels) * self.bits
         polarization = losses.polarization(z, self.targets(labels), s.margin) / entries

@@ -11,7 +11,7 @@ import tensorflow as tf
 from dseh_tf import losses
 from dseh_tf.methods.deep.base import DeepMethod, DeepSettings
 from dseh_tf.training.banks import CodeBank
-from dseh_tf.training.trainer import Terms
+from dseh_tf.training.recipe import Tensors, Terms
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class DPSH(DeepMethod):
     def bank(self, labels: np.ndarray, strategy: tf.distribute.Strategy) -> CodeBank:
         return CodeBank(strategy, labels, self.bits)
 
-    def loss(self, outputs: dict[str, tf.Tensor], batch: dict[str, tf.Tensor], bank: CodeBank) -> Terms:
+    def loss(self, outputs: Tensors, batch: Tensors, bank: CodeBank) -> Terms:
         u = outputs["logits"]
         bank.write(batch["rows"], u)
         similar = losses.similarity(tf.convert_to_tensor(bank.labels), batch["labels"])

@@ -7,13 +7,12 @@ from typing import ClassVar
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from dseh_tf import losses
 from dseh_tf.methods.deep.base import DeepMethod, DeepSettings
 from dseh_tf.models.layers import StraightThroughSign
 from dseh_tf.training.banks import CodeBank
-from dseh_tf.training.trainer import Terms
+from dseh_tf.training.recipe import Tensors, Terms
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class GreedyHash(DeepMethod):
         )
         return {**outputs, "classes": classify(signs)}
 
-    def loss(self, outputs: dict[str, tf.Tensor], batch: dict[str, tf.Tensor], bank: CodeBank | None) -> Terms:
+    def loss(self, outputs: Tensors, batch: Tensors, bank: CodeBank | None) -> Terms:
         z, labels = outputs["logits"], batch["labels"]
         classification = losses.shared_cross_entropy(outputs["classes"], labels) / losses.labelled_rows(labels)
         quantization = losses.cubic_distance(z) / (z.shape[0] * self.bits)

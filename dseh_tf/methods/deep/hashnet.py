@@ -11,7 +11,7 @@ from dseh_tf import losses
 from dseh_tf.errors import InputError
 from dseh_tf.methods.deep.base import DeepMethod, DeepSettings
 from dseh_tf.training.banks import CodeBank
-from dseh_tf.training.trainer import Terms
+from dseh_tf.training.recipe import Tensors, Terms
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class HashNet(DeepMethod):
         if settings.batch % 2:
             raise InputError(f"batch: found {settings.batch}, expected an even number, for two halves")
 
-    def loss(self, outputs: dict[str, tf.Tensor], batch: dict[str, tf.Tensor], bank: CodeBank | None) -> Terms:
+    def loss(self, outputs: Tensors, batch: Tensors, bank: CodeBank | None) -> Terms:
         s, half = self.settings, self.settings.batch // 2
         beta = losses.continuation(batch["step"], s.continuation_gamma, s.continuation_power, s.continuation_every)
         codes = tf.tanh(beta * outputs["logits"])

@@ -16,7 +16,7 @@ from dseh_tf.errors import InputError
 from dseh_tf.methods.deep.centre_method import CentreMethod, CentreSettings
 from dseh_tf.models.layers import new_layer
 from dseh_tf.training.banks import CodeBank
-from dseh_tf.training.trainer import Terms
+from dseh_tf.training.recipe import Tensors, Terms
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class OrthoHash(CentreMethod):
         )
         return {"logits": normalize(x)}
 
-    def loss(self, outputs: dict[str, tf.Tensor], batch: dict[str, tf.Tensor], bank: CodeBank | None) -> Terms:
+    def loss(self, outputs: Tensors, batch: Tensors, bank: CodeBank | None) -> Terms:
         s, labels = self.settings, batch["labels"]
         logits = losses.margin_cosines(outputs["logits"], tf.constant(self.centres), labels, s.margin, s.scale)
         return {"total": losses.shared_cross_entropy(logits, labels) / losses.labelled_rows(labels)}

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from dseh_tf import losses
 from dseh_tf.data.label_vectors import DistinctRows
-from dseh_tf.devices.replicas import PerReplicaVariables
+from dseh_tf.devices.replicas import PerReplicaVariables, own_rows, split_sum
 
 # Up to this many distinct vectors (64 MB) S is a table; beyond, its columns are computed from the labels.
 _TABLE_VECTORS = 8192
@@ -34,6 +34,7 @@ class LabelTargets(tf.Module):
         """
         super().__init__(name="label_targets")
         count, vectors = len(rows.vectors), rows.vectors.astype(np.float32)
+        self.rows = len(rows.index)
         self._index = PerReplicaVariables(strategy, rows.index, "index")
         self._counts = PerReplicaVariables(strategy, rows.counts.astype(np.float32), "counts")
         self._vectors = PerReplicaVariables(strategy, vectors, "vectors")
@@ -91,12 +92,12 @@ class LabelTargets(tf.Module):
     def likelihood(
         self, rows: tf.Tensor, labels: tf.Tensor, outputs: tf.Tensor, scale: float, similarity: float
     ) -> tf.Tensor:
-        """The likelihood of all training rows x batch (eq. 12), summed.
+        """The likelihood of all training rows x batch (eq. 12), summed, as a term of the global loss.
 
         Args:
-            rows: int32 [b], the batch.
-            labels: float32 [b, c], its label vectors.
-            outputs: float32 [b, d], its semantic features.
+            rows: int32 [B], the global batch.
+            labels: float32 [B, c], its label vectors.
+            outputs: float32 [B, d], its semantic features.
             scale: Of the inner products.
             similarity: What multiplies S.
 
@@ -104,24 +105,27 @@ class LabelTargets(tf.Module):
             A scalar, with a gradient for `outputs`.
         """
         units, places = tf.convert_to_tensor(self._units.local), tf.convert_to_tensor(self._places.local)
-        return losses.bank_likelihood(
+        part = losses.bank_likelihood(
             tf.convert_to_tensor(self._features.local),
             _columns(outputs, units, places),
             self._similar(rows, labels),
             scale,
             similarity,
             tf.convert_to_tensor(self._counts.local),
+            own_rows(len(self._counts.primary)),
         )
+        return split_sum(part)
 
     def _vectors_of(self, rows: tf.Tensor) -> tf.Tensor:
         return tf.gather(tf.convert_to_tensor(self._index.local), rows)
 
     def _similar(self, rows: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        """S float32 [v, b] of the distinct vectors and the batch."""
+        """S float32 [m, B] of this replica's part of the distinct vectors and the batch."""
+        own = own_rows(len(self._counts.primary))
         if not self._table.primary.shape[0]:
-            return losses.similarity(tf.convert_to_tensor(self._vectors.local), labels)
+            return losses.similarity(tf.convert_to_tensor(self._vectors.local)[own.start : own.stop], labels)
         columns = tf.gather(tf.convert_to_tensor(self._table.local), self._vectors_of(rows))  # S is symmetric
-        return tf.transpose(tf.cast(columns, labels.dtype))
+        return tf.transpose(tf.cast(columns[:, own.start : own.stop], labels.dtype))
 
 
 @tf.custom_gradient

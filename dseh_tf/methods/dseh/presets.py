@@ -1,4 +1,4 @@
-"""DSEH's settings, every choice on which the paper and the authors' release differ as one named field.
+"""DSEH's published settings, and ours for other data.
 
 `RELEASE[row]` holds the values of lelan-li/DSEH (main.py, DSEH.py, net_vggf.py at b40990a), `PAPER[row]` those of
 Li et al., "Deep Joint Semantic-Embedding Hashing", IJCAI 2018; row is one of `ROWS`. docs/settings.md has them as a table.
@@ -7,113 +7,14 @@ Li et al., "Deep Joint Semantic-Embedding Hashing", IJCAI 2018; row is one of `R
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from dseh_tf.methods.dseh.settings import DSEHSettings
+from dseh_tf.methods.settings import Layer
 
 ROWS = ("nus_wide", "imagenet", "ms_coco")
-
-
-@dataclass(frozen=True)
-class DSEHSettings:
-    """One configuration of DSEH. The defaults are the release's for NUS-WIDE.
-
-    Networks
-      labnet_width: units of LabNet's first layer. feature_dim: width of both semantic features.
-      feature_activation: of both semantic features, "relu", "linear" or "tanh".
-      hash_input: what ImgNet's hash layer reads, "pre_activation" or "feature" of fc8, or "trunk": what fc8 reads, so that
-        no 512 linear units lie between.
-      label_head: activation of LabNet's class outputs, "sigmoid" or "linear".
-      dropout: share of units dropped behind fc6 and fc7, or on frozen features, while ImgNet trains.
-      feature_layer: units of a ReLU layer of ours between frozen features and fc8, where CNN-F has fc6 and fc7 to adapt;
-      0 for none, and always none above a trunk that is trained.
-      labnet_weight_size: of LabNet's first weights, drawn from a truncated normal; biases are normal of size .01.
-    Pair likelihoods (eq. 5, 7 and 12)
-      theta_scale: factor of the inner products. pair_set: LabNet's, "bank" (all training rows x batch) or "batch"; ImgNet's
-        pairs are always those of LabNet's features of all rows with the batch.
-      normalization: "mean" of every term over its own entries, or "rows": B times that, as Algorithm 1's sum over n x B
-        pairs divided by n (SGD feels the difference, Adam does not).
-      labnet_feature_similarity, labnet_code_similarity, imgnet_similarity: what multiplies S in J1, J2 and ImgNet's J1.
-    Weights of the terms
-      labnet_feature_weight (alpha, J1), labnet_code_weight (J2), labnet_target_weight (of the solved codes, see below),
-      quantization_weight (beta, J3),
-      quantization_reduction: "mean" or "sum" over the bits, label_weight (gamma, J4),
-      imgnet_feature_weight (J1 of ImgNet), imgnet_code_weight (eta, J2 of ImgNet).
-    ImgNet's code likelihood (eq. 13)
-      logit_scale: temperature on the hash layer's output. target_smoothing: what multiplies the targets in {0, 1}.
-    Optimisation
-      optimizer: "adam" or "sgd"; momentum belongs to sgd.
-      labnet_learning_rate, imgnet_learning_rate: at the start; both fall by 10^-.5 every `decay_epochs` epochs and
-      every round. pretrained_multiplier: learning rate of pretrained layers against new ones.
-      labnet_clip, imgnet_clip: each gradient element is clipped to [-clip, clip]; 0 for no clipping.
-      labnet_clip_norm: the length of LabNet's whole gradient is clipped to this; 0 for no clipping.
-      labnet_batch, imgnet_batch: global batch sizes. labnet_epochs, imgnet_epochs: one number a round.
-      imgnet_schedule: "steps" is that; "cosine" falls to 0 over each of ImgNet's phases, along half a cosine.
-      imgnet_least_steps: a phase of ImgNet has at least this many steps: few training rows get more epochs.
-    Label codes (ours, `dseh_tf.methods.dseh.label_codes`)
-      label_codes: "labnet", whose signs teach ImgNet, or "solved": codes of the distinct label vectors that solve a
-        least-squares problem; LabNet learns them as targets, so that unseen label vectors have codes too.
-      code_similarity, code_affinity, code_distance, code_class_balance: the terms of that problem. The affinity is
-        of extracted image features, or of the label vectors where there are none.
-    Alternation (section 3.4)
-      bank_reinit: what the banks hold when LabNet trains again, "imgnet", "keep" or "random".
-      bank_reinit_mean_subtract: False feeds ImgNet images without their mean for that, as the release does by mistake.
-    """
-
-    labnet_width: int = 2048
-    feature_dim: int = 512
-    feature_activation: str = "relu"
-    hash_input: str = "pre_activation"
-    label_head: str = "sigmoid"
-    dropout: float = 0.5
-    feature_layer: int = 0
-    labnet_weight_size: float = 0.01
-
-    theta_scale: float = 0.5
-    pair_set: str = "bank"
-    normalization: str = "mean"
-    labnet_feature_similarity: float = 0.999
-    labnet_code_similarity: float = 0.999
-    imgnet_similarity: float = 0.999
-
-    labnet_feature_weight: float = 1.0
-    labnet_code_weight: float = 1.0
-    labnet_target_weight: float = 0.0
-    quantization_weight: float = 0.01
-    quantization_reduction: str = "mean"
-    label_weight: float = 1.0
-    imgnet_feature_weight: float = 1.0
-    imgnet_code_weight: float = 1.0
-
-    logit_scale: float = 10.0
-    target_smoothing: float = 0.999
-
-    optimizer: str = "adam"
-    momentum: float = 0.0
-    labnet_learning_rate: float = 1e-3
-    imgnet_learning_rate: float = 1e-4
-    decay_epochs: int = 10
-    imgnet_schedule: str = "steps"
-    imgnet_least_steps: int = 0
-    pretrained_multiplier: float = 0.1
-    labnet_clip: float = 1.0
-    imgnet_clip: float = 0.0
-    labnet_clip_norm: float = 0.0
-    labnet_batch: int = 32
-    imgnet_batch: int = 128
-    labnet_epochs: tuple[int, ...] = (30, 20, 10)
-    imgnet_epochs: tuple[int, ...] = (40, 40, 40)
-
-    label_codes: str = "labnet"
-    code_similarity: float = 0.5
-    code_affinity: float = 0.7
-    code_distance: float = 0.31
-    code_class_balance: float = 0.5
-
-    bank_reinit: str = "imgnet"
-    bank_reinit_mean_subtract: bool = True
-
-    @property
-    def rounds(self) -> int:
-        return len(self.labnet_epochs)
 
 
 _NUS_WIDE = DSEHSettings()
@@ -204,45 +105,83 @@ MODERN: dict[str, DSEHSettings] = dict.fromkeys(ROWS, _MODERN)
 PRESETS = {"release": RELEASE, "paper": PAPER, "modern": MODERN}
 
 
-def for_other_data(settings: DSEHSettings) -> DSEHSettings:
-    """The settings for a data set that the sources have none for: S smoothed in LabNet as the release does on MS-COCO.
+_EPOCHS = ("labnet_epochs", "imgnet_epochs")
 
-    With .999 pairs ask for inner products of 2 x 6.9, tanh saturates, and rows of different labels share codes. On a
-    tenth of Corel-5k's training rows as queries, 32 bits, one round: map_l .795 and 312 codes with .999, .826 and 475
-    with .9, .842 and 495 with .8; MAP of images .605 and .630 (.8).
+
+def layers(preset: str, published: bool, trunk: str) -> Iterable[Layer]:
+    """What changes a row of a preset for the data and the trunk at hand.
+
+    Args:
+        preset: One of PRESETS.
+        published: Whether the row is that of the data set itself.
+        trunk: Kind of the trunk, as `Trunk.kind`.
     """
-    return replace(settings, labnet_feature_similarity=0.8, labnet_code_similarity=0.8)
+    if not published and preset != "modern":
+        yield Layer("data without published settings", OTHER_DATA)
+    yield Layer(f"trunk: {trunk}", lambda settings: trunk_changes(settings, trunk))
 
 
-def for_trunk(settings: DSEHSettings, trunk: str) -> DSEHSettings:
-    """The settings for a trunk other than CNN-F, to whose weights the sources' learning rates of ImgNet belong.
+def given_rounds(given: Mapping[str, Any], rounds: int | None) -> Iterable[Layer]:
+    """What given epochs and a given number of rounds change, besides the epochs themselves.
 
-    trunk: "cnn_f" changes nothing. New layers on frozen "features" start at 1e-3 with Adam; so do those of another
-    pretrained trunk that is "finetuned", itself at a tenth of that; SGD keeps its rate. Above frozen features stands a
-    ReLU layer, for the hash layer reads fc8 before its activation and would otherwise be linear in them (on a tenth
-    of Corel-5k's training rows as queries, one round: MAP .507 without it, .545 with 1,024 units, .556 with 2,048). As
-    that layer has a dropout too, each drops less: .567 with .5, .605 with .3, .600 with .1 (the same rows, another draw).
-    "compact" starts from nothing: it learns in batches of 32, four times as many steps an epoch, and drops no units.
+    Epochs that are not given have as many rounds as those that are, or `rounds`: cut, or the last number repeated. ImgNet's
+    epochs are not raised to `imgnet_least_steps` where they are given, or another number of rounds.
     """
+    if "imgnet_epochs" in given:
+        yield Layer("given imgnet_epochs", {"imgnet_least_steps": 0})
+    counts = {len(given[name]) for name in _EPOCHS if isinstance(given.get(name), tuple)}
+    if rounds is None and len(counts) != 1:
+        return
+    (count,) = counts if rounds is None else (rounds,)
+
+    def resized(settings: DSEHSettings) -> dict[str, Any]:
+        epochs = {name: getattr(settings, name) for name in _EPOCHS}
+        changed: dict[str, Any] = {
+            name: (found + found[-1:] * count)[:count] for name, found in epochs.items() if len(found) != count
+        }
+        return changed | ({"imgnet_least_steps": 0} if rounds and "imgnet_epochs" in changed else {})
+
+    yield Layer("given rounds", resized)
+
+
+def spread(given: Mapping[str, Any], rounds: int) -> dict[str, Any]:
+    """Given settings, epochs for every round as one number a round."""
+    whole = {name: given[name] for name in _EPOCHS if type(given.get(name)) is int}
+    return {**given, **{name: (value,) * rounds for name, value in whole.items()}}
+
+
+# S smoothed in LabNet as the release does on MS-COCO. With .999 pairs ask for inner products of 2 x 6.9, tanh saturates,
+# and rows of different labels share codes (docs/studies/label-side.md).
+OTHER_DATA: Mapping[str, Any] = {"labnet_feature_similarity": 0.8, "labnet_code_similarity": 0.8}
+
+
+def trunk_changes(settings: DSEHSettings, trunk: str) -> dict[str, Any]:
+    """What a trunk other than CNN-F changes: the sources' learning rates of ImgNet belong to CNN-F's weights.
+
+    New layers on frozen features start at 1e-3 with Adam. So do those of another pretrained trunk that is fine-tuned,
+    itself at a tenth of that. SGD keeps its rate. Above frozen features there is a ReLU layer, because the hash layer
+    reads fc8 before its activation and would otherwise be linear in the features; that layer has a dropout too, so each
+    drops less. "compact" starts from nothing: it learns in batches of 32, four times as many steps an epoch, and drops no
+    units. The figures are in docs/studies/modern.md.
+
+    Args:
+        settings: So far.
+        trunk: Kind of the trunk, as `Trunk.kind`.
+
+    Returns:
+        Changed settings by name.
+    """
+    solved, changes = settings.label_codes == "solved", {}
     if trunk == "features":
-        settings = replace(settings, feature_layer=2048, dropout=0.3)
-        if settings.label_codes == "solved":  # features exist from the start, so one round is enough
-            epochs = {name: getattr(settings, name)[:1] for name in ("labnet_epochs", "imgnet_epochs")}
-            return replace(
-                settings, **epochs, imgnet_least_steps=2000, imgnet_learning_rate=7e-4, pretrained_multiplier=1.0
-            )
+        changes = {"feature_layer": 2048, "dropout": 0.3}
+        if solved:  # features exist from the start, so one round is enough
+            changes |= {name: getattr(settings, name)[:1] for name in ("labnet_epochs", "imgnet_epochs")}
+            return changes | {"imgnet_least_steps": 2000, "imgnet_learning_rate": 7e-4, "pretrained_multiplier": 1.0}
     if trunk == "compact":
-        settings = replace(settings, imgnet_batch=32, dropout=0.0)
-        if settings.label_codes == "solved":  # a trunk from scratch learns better with the release's layers and rates
-            settings = replace(
-                settings,
-                labnet_batch=32,
-                hash_input="pre_activation",
-                logit_scale=10.0,
-                imgnet_schedule="steps",
-                code_similarity=0.2,
-                code_affinity=1.0,
-            )
+        changes = {"imgnet_batch": 32, "dropout": 0.0}
+        if solved:  # a trunk from scratch learns better with the release's layers and rates
+            changes |= {"labnet_batch": 32, "hash_input": "pre_activation", "logit_scale": 10.0}
+            changes |= {"imgnet_schedule": "steps", "code_similarity": 0.2, "code_affinity": 1.0}
     if trunk == "cnn_f" or settings.optimizer != "adam":
-        return settings
-    return replace(settings, imgnet_learning_rate=1e-3, pretrained_multiplier=0.1 if trunk == "finetuned" else 1.0)
+        return changes
+    return changes | {"imgnet_learning_rate": 1e-3, "pretrained_multiplier": 0.1 if trunk == "finetuned" else 1.0}
