@@ -25,11 +25,13 @@ import tensorflow as tf
 from dseh_tf.data import RetrievalDataset
 from dseh_tf.devices.runtime import Runtime
 from dseh_tf.methods import METHODS
-from dseh_tf.methods.deep.base import DeepMethod, Training
-from dseh_tf.methods.dseh.dseh import DSEH, _Training
+from dseh_tf.methods.deep.base import DeepMethod
+from dseh_tf.methods.dseh.dseh import DSEH
 from dseh_tf.methods.image_encoder import Trunk
 from dseh_tf.models.layers import DropoutStream, dropout_stream
-from dseh_tf.training.trainer import Phase, Trainer, VariableGroup, apply_gradients
+from dseh_tf.training.optimizers import VariableGroup, apply_gradients
+from dseh_tf.training.recipe import Phase
+from dseh_tf.training.trainer import Trainer
 from experiments import program
 
 NAMES = (*(name for name, kind in METHODS.items() if issubclass(kind, DeepMethod)), "dseh")
@@ -53,15 +55,14 @@ def subject(name: str, trunk: Trunk, batch: int, dataset: RetrievalDataset) -> S
     runtime = Runtime(progress=False)
     if name == "dseh":
         method = DSEH(32, trunk=trunk, imgnet_batch=batch)
-        images = _Training(
-            method, method._resolved("features" if dataset.has_features else trunk.kind), dataset, runtime
-        )
+        recipe = method.recipe(dataset, runtime)
         rng = np.random.default_rng(0)
-        vectors, dim = len(images.distinct.vectors), images.settings.feature_dim
-        images.targets.fill(rng.standard_normal((vectors, dim)), np.sign(rng.standard_normal((vectors, 32))))
-        return Subject(images.imgnet, images.imgnet_groups, images.trainer, images.imgnet_phase(0), images.inputs.plain)
-    training = Training(METHODS[name](32, trunk=trunk, batch=batch), dataset, runtime)
-    return Subject(training.network, training.groups, training.trainer, training.phase(), training.inputs.plain)
+        vectors, dim = len(recipe.distinct.vectors), recipe.settings.feature_dim
+        recipe.targets.fill(rng.standard_normal((vectors, dim)), np.sign(rng.standard_normal((vectors, 32))))
+        imgnet = recipe.imgnet
+        return Subject(imgnet.network, imgnet.groups, recipe.trainer, recipe.imgnet_phase(0), imgnet.inputs.plain)
+    recipe = METHODS[name](32, trunk=trunk, batch=batch).recipe(dataset, runtime)
+    return Subject(recipe.network, recipe.groups, recipe.trainer, recipe.phase(), recipe.inputs.plain)
 
 
 class Bare:

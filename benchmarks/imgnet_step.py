@@ -29,9 +29,9 @@ from dseh_tf import losses
 from dseh_tf.data import RetrievalDataset
 from dseh_tf.data.readers.image_lists import read_image_list
 from dseh_tf.devices.runtime import Runtime
-from dseh_tf.methods.dseh.dseh import DSEH, _Training
+from dseh_tf.methods.dseh.dseh import DSEH
 from dseh_tf.methods.image_encoder import Trunk
-from dseh_tf.training.trainer import Phase
+from dseh_tf.training.recipe import Phase
 from experiments import program
 
 BLOCK, BITS, BATCH = 40, 32, 128
@@ -78,7 +78,7 @@ def measure(name: str, labels: np.ndarray, labnet_epochs: int, repeats: int) -> 
     inputs = rng.random((len(labels), 1280), np.float32)
     dataset = RetrievalDataset.from_arrays((inputs, labels), (inputs[:1], labels[:1]))
     method = DSEH(BITS, trunk=Trunk("features.keras"), labnet_epochs=(labnet_epochs,), imgnet_epochs=(1,))
-    training = _Training(method, method.settings, dataset, Runtime(progress=False))
+    training = method.recipe(dataset, Runtime(progress=False))
     vectors, dim = len(training.distinct.vectors), training.settings.feature_dim
 
     def random_targets() -> tuple[np.ndarray, np.ndarray]:
@@ -87,16 +87,16 @@ def measure(name: str, labels: np.ndarray, labnet_epochs: int, repeats: int) -> 
 
     training.targets.fill(*random_targets())
     phase = training.imgnet_phase(0)
-    of = Subject(training.imgnet, training.imgnet_groups, training.trainer, phase, inputs)
+    of = Subject(training.imgnet.network, training.imgnet.groups, training.trainer, phase, inputs)
     dense = random_targets()[0][training.distinct.index]
     turns = Turns({"bare": Bare(of, BATCH, True), "rows": AllRows(of, dense, labels)}, BLOCK)
     for rival in turns.rivals.values():
         rival.steps(1)
-    fields = {key: getattr(phase, key) for key in ("name", "rows", "loss", "groups")}
+    fields = {key: getattr(phase, key) for key in ("name", "rows", "forward", "loss", "groups")}
 
     def line(round_: int, targets: str, units: int) -> None:
         turns.times.clear()
-        training.trainer.run(
+        training.trainer.take(
             BlockPhase(
                 **fields, round=round_, epochs=repeats + 1, learning_rate=turns.learning_rate, on_epoch=turns.on_epoch
             )
@@ -110,9 +110,9 @@ def measure(name: str, labels: np.ndarray, labnet_epochs: int, repeats: int) -> 
     line(0, "dense", dim)
     if labnet_epochs:
         training.memory.fill_normal(0)
-        training.trainer.run(training.labnet_phase(0))
-        learnt = training.labnet_outputs()
-        training.targets.fill(learnt.features, learnt.signs)
+        training.trainer.take(training.labnet_phase(0))
+        training.teach()
+        learnt = training.reports.label_outputs()
         line(1, "LabNet", int((learnt.features != 0).any(axis=0).sum()))
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from itertools import pairwise
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -22,9 +22,10 @@ import tensorflow as tf
 
 from dseh_tf.data import RetrievalDataset
 from dseh_tf.devices.runtime import Runtime
-from dseh_tf.methods.dseh.dseh import DSEH, _Training
+from dseh_tf.methods.dseh.dseh import DSEH
 from dseh_tf.methods.dseh.presets import RELEASE
-from dseh_tf.training.trainer import Phase, build_optimizer
+from dseh_tf.training.optimizers import build_optimizer
+from dseh_tf.training.recipe import Phase
 from experiments import program
 
 BLOCK, RIVAL_STEPS = 50, 20
@@ -172,11 +173,13 @@ def main() -> None:
     for rival in turns.rivals.values():
         rival.steps(2)
     runtime = Runtime(progress=False, jit_compile=flags.jit_compile)
-    training = _Training(DSEH(bits=flags.bits, phases="labnet"), PRESET, dataset, runtime)
+    given = {field.name: getattr(PRESET, field.name) for field in fields(PRESET)}
+    training = DSEH(bits=flags.bits, phases="labnet", **given).recipe(dataset, runtime)
     training.memory.fill_normal(0)
-    fields = {name: getattr(training.labnet_phase(0), name) for name in ("name", "round", "rows", "loss", "groups")}
-    phase = BlockPhase(**fields, epochs=flags.repeats + 1, learning_rate=turns.learning_rate, on_epoch=turns.on_epoch)
-    training.trainer.run(phase)
+    same = ("name", "round", "rows", "forward", "loss", "groups")
+    parts = {name: getattr(training.labnet_phase(0), name) for name in same}
+    phase = BlockPhase(**parts, epochs=flags.repeats + 1, learning_rate=turns.learning_rate, on_epoch=turns.on_epoch)
+    training.trainer.take(phase)
 
     times = {name: np.array(values[1:]) * 1e3 for name, values in turns.times.items()}  # the first block compiles
     print(f"| way | ms a step (median of {flags.repeats}) | least | time against ours (median of the turns) |")

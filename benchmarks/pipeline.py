@@ -34,7 +34,7 @@ from dseh_tf.devices.replicas import RowStream
 from dseh_tf.devices.runtime import Runtime
 from dseh_tf.encoding.network import NetworkEncoder
 from dseh_tf.encoding.trunk import Trunk
-from dseh_tf.methods.dseh.dseh import DSEH, _Training
+from dseh_tf.methods.dseh.dseh import DSEH
 from dseh_tf.models.imgnet import build_imgnet
 from dseh_tf.training.batches import array_batches
 from experiments import program
@@ -77,7 +77,7 @@ def training(name: str, rows: int, batch: int, steps: int, repeats: int) -> None
     split = Split(np.arange(rows).astype(str), labels, ArrayImages(images))
     dataset = RetrievalDataset("noise", split, split.take(np.arange(1)), split)
     method = DSEH(32, trunk=trunk, imgnet_batch=batch, labnet_epochs=(1,), imgnet_epochs=(10_000,))
-    state = _Training(method, method.settings, dataset, Runtime(progress=False))
+    state = method.recipe(dataset, Runtime(progress=False))
     phase = state.imgnet_phase(0)
     loop = state.trainer._loop(phase)
     iterator = iter(phase.rows.dataset(tf.distribute.InputContext(), 0, phase.steps))

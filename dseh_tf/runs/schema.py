@@ -26,7 +26,18 @@ KEYS = ("dataset", "method", "bits", "seed")
 # The programs and the machine: recorded, and free to change when a run is resumed.
 PROGRAMS = ("python", "versions", "git_commit", "machine")
 # How or where a run is executed, not what it computes. `folder` was the path of an image folder in older versions.
-FREE = ("format", "identity", "settings_origin", "strategy", "replicas", "lists_dir", "data_dir", "images", "folder", *PROGRAMS)
+FREE = (
+    "format",
+    "identity",
+    "settings_origin",
+    "strategy",
+    "replicas",
+    "lists_dir",
+    "data_dir",
+    "images",
+    "folder",
+    *PROGRAMS,
+)
 # Added to format 1 later: a run that does not record one of these cannot differ in it.
 ADDED = ("trunk_files", "folder_files")
 HEALTH_SECTIONS = ("labnet", "train", "database")
@@ -85,7 +96,8 @@ _CONFIG = {
     **dict.fromkeys(("dataset", "method", "preset", "phases", "method_class", "identity"), _is_text),
     **dict.fromkeys(("bits", "seed", "format"), _is_whole),
     **dict.fromkeys(
-        ("settings", "settings_origin", "data", "images", "trunk", "features", "trunk_files", "versions", "machine"), _is_object
+        ("settings", "settings_origin", "data", "images", "trunk", "features", "trunk_files", "versions", "machine"),
+        _is_object,
     ),
 }
 _PLACES = ("data_dir", "lists_dir", "folder", "lists", "folder_files", "preset_dataset")  # text or null

@@ -102,7 +102,7 @@ def test_what_is_no_flag(call, capsys):
         ("lib/site-packages/tensorflow/python/checkpoint/functional_saver.py", logging.INFO, False),
         ("lib/site-packages/tensorflow/python/checkpoint/functional_saver.py", logging.WARNING, True),
         ("lib/site-packages/tensorflow_datasets/core/reader.py", logging.INFO, False),
-        ("tensorflow/dseh_tf/methods/dseh/alternating.py", logging.INFO, True),
+        ("tensorflow/dseh_tf/methods/dseh/reports.py", logging.INFO, True),
     ],
 )
 def test_tensorflows_chatter_is_left_out(call, monkeypatch, path, level, told):

@@ -12,6 +12,7 @@ import pytest
 
 from dseh_tf.data import RetrievalDataset
 from tests.losses.naive import finite_differences, log_one_plus_exp, naive_likelihood, naive_similarity
+from tests.methods.steps import terms_of
 
 pytestmark = pytest.mark.usefixtures("tf")
 
@@ -37,14 +38,14 @@ def labels(rng) -> np.ndarray:
 def made(tf, rng, labels):
     """made(**settings): DSEH before its first step, and the features it would train on."""
     from dseh_tf.devices.runtime import Runtime
-    from dseh_tf.methods.dseh.dseh import DSEH, _Training
+    from dseh_tf.methods.dseh.dseh import DSEH
 
     x = rng.standard_normal((ROWS, 10)).astype(np.float32)
     dataset = RetrievalDataset.from_arrays((x, labels), (x[:2], labels[:2]))
 
     def make(**settings):
         method = DSEH(BITS, preset="release", **{**SMALL, **settings})
-        return _Training(method, method.settings, dataset, Runtime(progress=False)), x
+        return method.recipe(dataset, Runtime(progress=False)), x
 
     return make
 
@@ -73,10 +74,11 @@ def test_imgnets_loss(tf, rng, labels, made, pair_set, normalization, factor):
     training.targets.fill(features, signs)
     features, signs = features[index], signs[index]
     rows = rng.permutation(ROWS)[:BATCH].astype(np.int32)
-    terms = training.imgnet_loss(
-        {"inputs": tf.constant(x[rows]), "labels": tf.constant(labels[rows], tf.float32), "rows": tf.constant(rows)}
+    terms = terms_of(
+        training.imgnet_phase(0),
+        {"inputs": tf.constant(x[rows]), "labels": tf.constant(labels[rows], tf.float32), "rows": tf.constant(rows)},
     )
-    out = {name: value.numpy() for name, value in training.imgnet(x[rows]).items()}
+    out = {name: value.numpy() for name, value in training.imgnet.network(x[rows]).items()}
     j1, j2 = naive_imgnet(features, signs[rows], naive_similarity(labels, labels[rows]), out["feature"], out["logits"])
     assert float(terms["feature"]) == pytest.approx(j1, rel=1e-5)
     assert float(terms["code"]) == pytest.approx(j2, rel=1e-5)
@@ -114,8 +116,8 @@ def test_labnets_loss(tf, rng, labels, made, pair_set, reduction, normalization,
         training.memory.fill(features, codes)
     rows = rng.permutation(ROWS)[:BATCH].astype(np.int32)
     y = labels[rows].astype(np.float32)
-    terms = training.labnet_loss({"labels": tf.constant(y), "rows": tf.constant(rows)})
-    out = {name: value.numpy() for name, value in training.labnet(y).items()}
+    terms = terms_of(training.labnet_phase(0), {"labels": tf.constant(y), "rows": tf.constant(rows)})
+    out = {name: value.numpy() for name, value in training.labnet.network(y).items()}
     features[rows], codes[rows] = out["feature"], out["code"]
     others = np.arange(ROWS) if pair_set == "bank" else rows
     found = np.array([float(terms[name]) for name in ("feature", "code", "quantization", "label")])
@@ -144,16 +146,16 @@ def test_a_term_of_weight_0_is_absent(tf, rng, labels, made, phase, term, pair_s
         training, x = made(pair_set=pair_set, labnet_weight_size=0.4, **{WEIGHTS[phase][term]: weight})
         if pair_set == "bank":
             training.memory.fill(bank, code_bank)
-        learnt = training.labnet_outputs()
+        learnt = training.reports.label_outputs()
         training.targets.fill(learnt.features, learnt.signs)
         batch = {
             "inputs": tf.constant(x[rows]),
             "labels": tf.constant(labels[rows], tf.float32),
             "rows": tf.constant(rows),
         }
-        variables = [v.value for v in getattr(training, phase).trainable_variables]
+        variables = [v.value for v in getattr(training, phase).network.trainable_variables]
         with tf.GradientTape() as tape:
-            terms = getattr(training, f"{phase}_loss")(batch)
+            terms = terms_of(getattr(training, f"{phase}_phase")(0), batch)
         found.append((terms, tape.gradient(terms["total"], variables, unconnected_gradients="zero"), training.memory))
     (without, slopes, memory), (terms, same_slopes, written) = found
     assert set(without) == {"total", *WEIGHTS[phase]} - {term}
@@ -184,11 +186,11 @@ def test_what_labnets_pairs_give_gradients_to(tf, rng, labels, made, pair_set):
         training.memory.fill(np.zeros((ROWS, 12), np.float32), np.zeros((ROWS, BITS), np.float32))
     rows = rng.permutation(ROWS)[:BATCH].astype(np.int32)
     y = labels[rows].astype(np.float32)
-    bias = training.labnet.get_layer("code").bias
+    bias = training.labnet.network.get_layer("code").bias
     with tf.GradientTape() as tape:
-        total = training.labnet_loss({"labels": tf.constant(y), "rows": tf.constant(rows)})["total"]
+        total = terms_of(training.labnet_phase(0), {"labels": tf.constant(y), "rows": tf.constant(rows)})["total"]
     found = tape.gradient(total, bias.value).numpy()
-    out = {name: value.numpy().astype(np.float64) for name, value in training.labnet(y).items()}
+    out = {name: value.numpy().astype(np.float64) for name, value in training.labnet.network(y).items()}
     before = np.arctanh(out["code"])
 
     def loss(shift: np.ndarray) -> float:

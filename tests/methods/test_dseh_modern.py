@@ -12,6 +12,7 @@ from dseh_tf.data import RetrievalDataset
 from dseh_tf.errors import InputError
 from dseh_tf.methods.dseh import presets
 from tests.losses.naive import log_one_plus_exp
+from tests.methods.steps import terms_of
 
 pytestmark = pytest.mark.usefixtures("tf")
 
@@ -63,12 +64,11 @@ def small_trunk():
 def made():
     """made(dataset, **settings): DSEH of the default preset before its first step."""
     from dseh_tf.devices.runtime import Runtime
-    from dseh_tf.methods.dseh.dseh import DSEH, _Training
+    from dseh_tf.methods.dseh.dseh import DSEH
 
     def make(dataset: RetrievalDataset, **options):
         method = DSEH(BITS, seed=3, trunk=small_trunk(), **{**SMALL, **TWO_ROUNDS, **options})
-        settings = method._resolved("features") if dataset.has_features else method.settings
-        return _Training(method, settings, dataset, Runtime(progress=False))
+        return method.recipe(dataset, Runtime(progress=False))
 
     return make
 
@@ -92,6 +92,10 @@ def solutions(monkeypatch) -> list[dict]:
 # Which preset
 
 
+def for_trunk(settings, trunk):
+    return replace(settings, **presets.trunk_changes(settings, trunk))
+
+
 @pytest.mark.parametrize("kind", ["compact", "features", "cnn_f", "finetuned"])
 def test_it_is_the_preset_of_data_without_published_settings(kind):
     from dseh_tf.methods import METHODS
@@ -105,13 +109,13 @@ def test_it_is_the_preset_of_data_without_published_settings(kind):
     found = METHODS["dseh"](32, trunk=trunk)
     named = METHODS["dseh"](32, trunk=trunk, preset="modern")
     assert (found.preset, found.preset_dataset) == (named.preset, named.preset_dataset) == ("modern", "nus_wide")
-    assert found.settings == named.settings == presets.for_trunk(presets.MODERN["nus_wide"], kind)
+    assert found.settings == named.settings == for_trunk(presets.MODERN["nus_wide"], kind)
     assert found.settings.label_codes == "solved" and found.settings.imgnet_feature_weight == 0
     assert found.settings.rounds == (1 if kind == "features" else 2)
     for row in presets.ROWS:
         published = METHODS["dseh"](32, trunk=trunk, preset_dataset=row)
         assert (published.preset, published.preset_dataset) == ("release", row)
-        assert published.settings == presets.for_trunk(presets.RELEASE[row], kind)
+        assert published.settings == for_trunk(presets.RELEASE[row], kind)
         there = METHODS["dseh"](32, trunk=trunk, preset="modern", preset_dataset=row)
         assert (there.preset, there.settings) == ("modern", found.settings)
 
@@ -121,11 +125,11 @@ def test_ablations_stay_with_the_release(name):
     from dseh_tf.methods import METHODS
 
     for row, expected in (
-        (None, presets.for_other_data(presets.RELEASE["nus_wide"])),
+        (None, replace(presets.RELEASE["nus_wide"], **presets.OTHER_DATA)),
         ("ms_coco", presets.RELEASE["ms_coco"]),
     ):
         found = METHODS[name](32, preset_dataset=row)
-        expected = presets.for_trunk(expected, "compact")
+        expected = for_trunk(expected, "compact")
         assert found.preset == "release" and found.settings == replace(expected, **found.changes(expected))
     assert METHODS[name](32, preset="paper").preset == "paper"
 
@@ -133,7 +137,7 @@ def test_ablations_stay_with_the_release(name):
 def test_the_sources_presets_solve_no_codes():
     for settings in (*presets.RELEASE.values(), *presets.PAPER.values()):
         for kind in ("compact", "features", "cnn_f", "finetuned"):
-            found = presets.for_trunk(settings, kind)
+            found = for_trunk(settings, kind)
             assert (found.label_codes, found.labnet_target_weight, found.imgnet_schedule) == ("labnet", 0.0, "steps")
             assert found.rounds == 3
     assert set(presets.MODERN) == set(presets.ROWS)
@@ -162,9 +166,8 @@ def test_first_round_on_features(made, solutions):
     place = {tuple(vector): i for i, vector in enumerate(vectors.tolist())}
     taught = np.array([expected[place[tuple(labels)]] for labels in dataset.train.labels.tolist()])
     np.testing.assert_array_equal(training.targets.codes_of(rows.astype(np.int32)), taught)
-    np.testing.assert_array_equal(training.labnet_outputs().signs, expected)
-    learnt = training.labnet_outputs()
-    training.targets.fill(learnt.features, learnt.signs)  # as `alternate` does between LabNet's phase and ImgNet's
+    np.testing.assert_array_equal(training.reports.label_outputs().signs, expected)
+    training.teach()
     np.testing.assert_array_equal(training.targets.codes_of(rows.astype(np.int32)), taught)
 
 
@@ -202,8 +205,8 @@ def test_what_labnet_learns(tf, rng, made):
     training.targets.fill_codes(codes)
     rows = rng.permutation(96)[:BATCH].astype(np.int32)
     y = dataset.train.labels[rows].astype(np.float32)
-    terms = training.labnet_loss({"labels": tf.constant(y), "rows": tf.constant(rows)})
-    out = {name: value.numpy().astype(float) for name, value in training.labnet(y).items()}
+    terms = terms_of(training.labnet_phase(0), {"labels": tf.constant(y), "rows": tf.constant(rows)})
+    out = {name: value.numpy().astype(float) for name, value in training.labnet.network(y).items()}
     target = quantization = label = 0.0
     for b, row in enumerate(rows):
         for k in range(BITS):
@@ -214,7 +217,7 @@ def test_what_labnet_learns(tf, rng, made):
     assert set(terms) == {"total", "target", "quantization", "label"}
     assert float(terms["target"]) == pytest.approx(target, rel=1e-5)
     assert float(terms["total"]) == pytest.approx(0.7 * target + 1.1 * quantization + 1.7 * label, rel=1e-5)
-    assert training.bank_reinit == "keep"
+    assert not training.settings.reads_banks
     assert training.memory.features.shape == training.memory.codes.shape == (96, 0)
 
 
@@ -231,10 +234,10 @@ def test_what_imgnet_learns(tf, rng, made):
         "labels": tf.constant(dataset.train.labels[rows], tf.float32),
         "rows": tf.constant(rows),
     }
-    variables = [v.value for v in training.imgnet.trainable_variables]
+    variables = [v.value for v in training.imgnet.network.trainable_variables]
     with tf.GradientTape() as tape:
-        terms = training.imgnet_loss(batch)
-    logits = training.imgnet(x)["logits"].numpy().astype(float)
+        terms = terms_of(training.imgnet_phase(0), batch)
+    logits = training.imgnet.network(x)["logits"].numpy().astype(float)
     expected = 0.0
     for b, row in enumerate(rows):
         for k in range(BITS):
@@ -244,7 +247,7 @@ def test_what_imgnet_learns(tf, rng, made):
     assert set(terms) == {"total", "code"}
     assert float(terms["code"]) == float(terms["total"]) == pytest.approx(expected, rel=1e-5)
     assert not math.isclose(expected, math.log(2), rel_tol=1e-3)
-    assert [v.path.split("/")[0] for v in training.imgnet.trainable_variables] == ["adapt"] * 2 + ["hash"] * 2
+    assert [v.path.split("/")[0] for v in training.imgnet.network.trainable_variables] == ["adapt"] * 2 + ["hash"] * 2
     assert all(float(tf.norm(slope)) > 0 for slope in tape.gradient(terms["total"], variables))
 
 
@@ -258,16 +261,16 @@ def test_codes_of_label_vectors(made, rng):
     dataset = RetrievalDataset.from_arrays((x, known), (x, unseen), (np.vstack([x, x]), np.vstack([unseen, known])))
     training = made(dataset, labnet_weight_size=0.4)
     training.open_round(0)
-    signs = {tuple(v): tuple(np.where(training.labnet(v[None].astype(np.float32))["code"].numpy()[0] >= 0, 1, -1))
+    signs = {tuple(v): tuple(np.where(training.labnet.network(v[None].astype(np.float32))["code"].numpy()[0] >= 0, 1, -1))
              for v in np.vstack([known, unseen])}  # fmt: skip
     solved = dict(zip(map(tuple, training.distinct.vectors), map(tuple, training.targets.codes_array()), strict=True))
     mixed = np.vstack([unseen, known])
     expected = np.array([solved.get(tuple(v), signs[tuple(v)]) for v in mixed])
-    found = training._label_codes(mixed)
+    found = training.reports._label_codes(mixed)
     assert found.dtype == np.int8
     np.testing.assert_array_equal(found, expected)
     assert not np.array_equal(expected, [signs[tuple(v)] for v in mixed])
-    numbers = training._label_numbers()
+    numbers = training.reports.label_numbers()
     assert numbers["distinct_label_codes"] == numbers["distinct_label_vectors"] == CLASSES
     rest = dataset.database.take(~dataset.database_is_train())
     rest = rest if len(rest) else dataset.database
@@ -298,13 +301,13 @@ def test_few_rows_get_more_epochs(made):
     dataset = features_and_labels()
     small = {"imgnet_batch": 16, "labnet_batch": 16, "labnet_width": 16, "feature_dim": 12, "feature_layer": 16}
     from dseh_tf.devices.runtime import Runtime
-    from dseh_tf.methods.dseh.dseh import DSEH, _Training
+    from dseh_tf.methods.dseh.dseh import DSEH
 
     def phase(**settings):
         method = DSEH(BITS, **{**small, **settings})
-        return _Training(method, method._resolved("features"), dataset, Runtime(progress=False)).imgnet_phase(0)
+        return method.recipe(dataset, Runtime(progress=False)).imgnet_phase(0)
 
-    epochs = DSEH(BITS)._resolved("features").imgnet_epochs[0]
+    epochs = DSEH(BITS).resolve(features=True).settings.imgnet_epochs[0]
     most = 6 * epochs  # 96 rows
     assert phase(imgnet_least_steps=0).epochs == phase(imgnet_least_steps=most).epochs == epochs
     longer = phase(imgnet_least_steps=most + 1, imgnet_learning_rate=0.5)
@@ -320,10 +323,10 @@ def test_rounds_are_those_of_the_epochs_given(preset):
     """The other network's epochs follow: cut, or the last number repeated; whatever number of rounds the data has."""
     from dseh_tf.methods.dseh.dseh import DSEH
 
-    own = DSEH(BITS, preset=preset)._resolved("features")
+    own = DSEH(BITS, preset=preset).resolve(features=True).settings
     for name, other in (("labnet_epochs", "imgnet_epochs"), ("imgnet_epochs", "labnet_epochs")):
         for given in ((3,), (3, 2, 1, 4)):
-            found = DSEH(BITS, preset=preset, **{name: given})._resolved("features")
+            found = DSEH(BITS, preset=preset, **{name: given}).resolve(features=True).settings
             assert getattr(found, name) == given and found.rounds == len(given)
             before = getattr(own, other)
             assert getattr(found, other) == tuple(before[min(i, len(before) - 1)] for i in range(len(given)))

@@ -16,12 +16,11 @@ SMALL = {"labnet_batch": 4, "imgnet_batch": 4, "labnet_width": 16, "feature_dim"
 def made(tf):
     """made(dataset, **settings): DSEH before its first step."""
     from dseh_tf.devices.runtime import Runtime
-    from dseh_tf.methods.dseh.dseh import DSEH, _Training
+    from dseh_tf.methods.dseh.dseh import DSEH
 
     def make(dataset, **options):
         method = DSEH(8, **{**SMALL, **options})
-        settings = method._resolved("features") if dataset.has_features else method.settings
-        return _Training(method, settings, dataset, Runtime(progress=False))
+        return method.recipe(dataset, Runtime(progress=False))
 
     return make
 
@@ -80,13 +79,13 @@ def test_groups_of_variables(made, photographs, cnn_f, preset, row, multiplier, 
     training = made(photographs, preset=preset, preset_dataset=row, trunk=cnn_f)
     (group,) = training.labnet_phase(0).groups
     assert (group.multiplier, group.clip, group.clip_norm) == (1.0, *labnet)
-    assert {id(v) for v in group.variables} == {id(v) for v in training.labnet.trainable_variables}
+    assert {id(v) for v in group.variables} == {id(v) for v in training.labnet.network.trainable_variables}
     new, pretrained = training.imgnet_phase(0).groups
     assert [g.multiplier for g in (new, pretrained)] == [1.0, multiplier]
     assert [(g.clip, g.clip_norm) for g in (new, pretrained)] == [(imgnet, 0.0)] * 2
     assert [len(g.variables) for g in (new, pretrained)] == [4, 14]
     assert {id(v) for g in (new, pretrained) for v in g.variables} == {
-        id(v) for v in training.imgnet.trainable_variables
+        id(v) for v in training.imgnet.network.trainable_variables
     }
     for g in (group, new, pretrained):
         assert type(g.optimizer).__name__ == {"release": "OnePassAdam", "paper": "SGD"}[preset]
@@ -123,8 +122,8 @@ def test_map_l_leaves_training_rows_out(made, rng):
     parts = {"train": slice(0, 16), "query": slice(32, 40), "database": slice(0, 32)}
     dataset = RetrievalDataset("x", **{part: Split(ids[rows], labels[rows]) for part, rows in parts.items()})
     training = made(dataset, phases="labnet", labnet_weight_size=0.4)
-    found = training.report_labels(0)
-    codes = training._label_codes(labels)
+    found = training.reports.label_numbers()
+    codes = training.reports._label_codes(labels)
     expected = evaluate(codes[32:], codes[16:32], labels[32:], labels[16:32]).map
     whole = evaluate(codes[32:], codes[:32], labels[32:], labels[:32]).map
     assert found["map_labels"] == pytest.approx(expected, abs=1e-12) and abs(expected - whole) > 1e-3
@@ -138,11 +137,11 @@ def test_clean_passes_over_distinct_label_vectors(made, rng):
     dataset = RetrievalDataset.from_arrays((None, labels), (None, labels[:8]))
     training = made(dataset, preset="release", phases="labnet", labnet_weight_size=0.4)
     assert len(training.distinct.vectors) < 20
-    plain = training.labnet(labels.astype(np.float32), training=False)
-    found, index = training.labnet_outputs(), training.distinct.index
+    plain = training.labnet.network(labels.astype(np.float32), training=False)
+    found, index = training.reports.label_outputs(), training.distinct.index
     np.testing.assert_allclose(found.features[index], plain["feature"], rtol=1e-6, atol=1e-7)
     np.testing.assert_allclose(found.activations[index], plain["code"], rtol=1e-6, atol=1e-7)
-    np.testing.assert_array_equal(training._label_codes(labels), np.where(plain["code"].numpy() >= 0, 1, -1))
+    np.testing.assert_array_equal(training.reports._label_codes(labels), np.where(plain["code"].numpy() >= 0, 1, -1))
 
 
 def test_banks_from_images_without_their_mean(made, photographs, cnn_f):
@@ -152,11 +151,13 @@ def test_banks_from_images_without_their_mean(made, photographs, cnn_f):
     right, slip = (
         made(photographs, preset="release", trunk=cnn_f, bank_reinit_mean_subtract=value) for value in (True, False)
     )
-    plain = right.imgnet(images, training=False)
-    raised = slip.imgnet(images + 117.0, training=False)
-    np.testing.assert_allclose(right.imgnet_outputs(for_banks=True).activations, plain["logits"], rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(slip.imgnet_outputs(for_banks=True).activations, raised["logits"], rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(slip.imgnet_outputs().activations, plain["logits"], rtol=1e-4, atol=1e-5)
+    plain = right.imgnet.network(images, training=False)
+    raised = slip.imgnet.network(images + 117.0, training=False)
+    for training, expected in ((right, plain), (slip, raised)):
+        training.open_round(1)
+        np.testing.assert_allclose(training.memory.features, expected["feature"], rtol=1e-4, atol=1e-5)
+        np.testing.assert_array_equal(training.memory.codes, np.where(expected["logits"].numpy() >= 0, 1, -1))
+    np.testing.assert_allclose(slip.imgnet.outputs().activations, plain["logits"], rtol=1e-4, atol=1e-5)
     assert not np.allclose(plain["logits"], raised["logits"], rtol=1e-2)
 
 

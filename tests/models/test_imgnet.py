@@ -64,11 +64,9 @@ def test_a_hash_layer_on_the_trunk(tf, rng, learns_feature):
 @pytest.mark.parametrize("hash_input", ["pre_activation", "feature", "trunk"])
 @pytest.mark.parametrize("weight", [0.0, 1.0])
 def test_whether_there_is_a_semantic_feature(tf, hash_input, weight):
-    from dseh_tf.models.imgnet import has_feature
-
     settings = replace(SMALL, hash_input=hash_input, imgnet_feature_weight=weight)
     layers = [layer.name for layer in _imgnet(settings).layers]
-    assert has_feature(settings) == ("fc8" in layers) == ((hash_input, weight) != ("trunk", 0.0))
+    assert settings.has_feature == ("fc8" in layers) == ((hash_input, weight) != ("trunk", 0.0))
 
 
 def test_the_release_reads_fc8_before_its_activation():
@@ -115,7 +113,7 @@ def test_pixels_in_any_dtype(tf, rng):
 
 @pytest.mark.parametrize(("pretrained", "expected"), [(True, 18), (False, 0)])
 def test_split_of_the_variables(tf, pretrained, expected):
-    from dseh_tf.models.imgnet import split_variables
+    from dseh_tf.models.trunks import split_variables
 
     trunk = replace(build_backbone("compact", 16), pretrained=pretrained)
     model = _imgnet(backbone=trunk)

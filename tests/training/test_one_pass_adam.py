@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from dseh_tf.training.trainer import build_optimizer
+from dseh_tf.training.optimizers import build_optimizer
 
 SHAPES = [(3, 4), (5,)]
 

@@ -12,7 +12,7 @@ from dseh_tf.errors import InputError
 @pytest.mark.parametrize("replicas", [1, 2])
 @pytest.mark.parametrize(("clip", "clip_norm"), [(0.0, 0.0), (0.5, 0.0), (0.0, 1.0), (0.5, 0.6), (0.0, 100.0)])
 def test_gradients_are_clipped_as_one_device_would(tf, replicas, clip, clip_norm):
-    from dseh_tf.training.trainer import VariableGroup, apply_gradients, build_optimizer
+    from dseh_tf.training.optimizers import VariableGroup, apply_gradients, build_optimizer
 
     strategy = make_strategy("mirrored", replicas) if replicas > 1 else tf.distribute.get_strategy()
     whole = [np.array([3.0, -0.2], np.float32), np.array([[0.4], [-2.0]], np.float32)]
@@ -40,7 +40,7 @@ def test_gradients_are_clipped_as_one_device_would(tf, replicas, clip, clip_norm
 @pytest.mark.parametrize(("momentum", "nesterov"), [(0.0, False), (0.9, False), (0.9, True)])
 def test_sgd_by_hand(tf, momentum, nesterov):
     """Sutskever's momentum: v = m v - r g, and w += v; Nesterov's looks ahead, w += m v - r g."""
-    from dseh_tf.training.trainer import build_optimizer
+    from dseh_tf.training.optimizers import build_optimizer
 
     weight, speed, rate = tf.Variable([1.0]), 0.0, 0.1
     optimizer, expected = build_optimizer("sgd", [weight], momentum, nesterov), 1.0
@@ -58,7 +58,9 @@ def test_a_loss_that_is_not_finite_ends_the_run(tf, tmp_path):
 
     from dseh_tf.devices.runtime import Runtime
     from dseh_tf.training.batches import TrainingRows
-    from dseh_tf.training.trainer import Phase, Trainer, VariableGroup, build_optimizer
+    from dseh_tf.training.optimizers import VariableGroup, build_optimizer
+    from dseh_tf.training.recipe import Phase
+    from dseh_tf.training.trainer import Trainer
 
     weight = keras.Variable([1.0])
     optimizer = build_optimizer("sgd", [weight])
@@ -70,14 +72,15 @@ def test_a_loss_that_is_not_finite_ends_the_run(tf, tmp_path):
         round=0,
         rows=TrainingRows({"x": np.ones((4, 1), np.float32)}, 2, 0, "tiny", 0, {}),
         epochs=6,
-        loss=lambda batch: {"total": tf.math.log(weight.value[0] - 0.4) * tf.reduce_mean(batch["x"])},
+        forward=lambda batch: {"x": batch["x"]},
+        loss=lambda outputs, batch: {"total": tf.math.log(weight.value[0] - 0.4) * tf.reduce_mean(outputs["x"])},
         groups=[VariableGroup(optimizer, [weight])],
         learning_rate=lambda epoch: 0.05,
     )
     with pytest.raises(
         InputError, match=r"tiny: found total = nan in step \d+, expected a finite loss; choose a smaller"
     ):
-        trainer.run(phase)
+        trainer.take(phase)
     assert np.isfinite(trainer.traces["tiny/0/total"]).all()
 
 
@@ -107,3 +110,100 @@ def test_seconds_are_of_all_sessions_and_of_training_alone(tf, tmp_path, monkeyp
     second = session()
     clock[0] += 3
     assert second.seconds == 10
+
+
+class Walk:
+    """A recipe of three rounds (bank, phase, targets, phase) that notes what is done."""
+
+    def __init__(self, tf, folder, stop=None):
+        import keras
+
+        from dseh_tf.devices.runtime import Runtime
+        from dseh_tf.training.optimizers import build_optimizer
+        from dseh_tf.training.trainer import Trainer
+
+        self.tf, self.done, self.stop = tf, [], stop
+        self.weight = keras.Variable([1.0])
+        self.optimizer = build_optimizer("sgd", [self.weight])
+        runtime = Runtime(progress=False, checkpoints=folder, checkpoint_steps=2)
+        self.trainer = Trainer(runtime, {"weight": self.weight.value}, 0, lambda: None)
+
+    def note(self, key):
+        self.done.append(key)
+        if key == self.stop:
+            raise KeyboardInterrupt
+
+    def phase(self, name, round_):
+        from dseh_tf.training.batches import TrainingRows
+        from dseh_tf.training.optimizers import VariableGroup
+        from dseh_tf.training.recipe import Phase
+
+        rows = TrainingRows({"x": np.ones((4, 1), np.float32)}, 2, 0, name, round_, {})
+        return Phase(
+            name, round_, rows, 2,
+            forward=lambda batch: {"x": batch["x"]},
+            loss=lambda outputs, batch: {"total": self.tf.reduce_sum(self.weight.value) * self.tf.reduce_sum(outputs["x"])},
+            groups=[VariableGroup(self.optimizer, [self.weight])],
+            learning_rate=lambda epoch: 0.01,
+            on_epoch=lambda epoch: self.note(f"{name}/{round_}:{epoch}"),
+        )  # fmt: skip
+
+    def stages(self):
+        from functools import partial
+
+        from dseh_tf.training.recipe import Work
+
+        for round_ in range(3):
+            yield Work("bank", round_, partial(self.note, f"bank/{round_}"))
+            yield self.phase("one", round_)
+            yield Work("targets", round_, partial(self.note, f"targets/{round_}"), derived=True)
+            yield self.phase("two", round_)
+
+    def fitted(self):
+        return self.weight.numpy().copy()
+
+    def run(self):
+        return self.trainer.run(self)
+
+
+def _all(rounds=range(3)):
+    each = ("bank/{}", "one/{}:1", "one/{}:2", "targets/{}", "two/{}:1", "two/{}:2")
+    return [stage.format(round_) for round_ in rounds for stage in each]
+
+
+@pytest.mark.parametrize(
+    ("stop", "again"),
+    [
+        ("bank/1", ["bank/1"]),  # it was not finished
+        ("one/1:1", ["one/1:1"]),  # the bank is in a checkpoint
+        ("targets/1", ["targets/1"]),
+        ("two/1:1", ["targets/1", "two/1:1"]),  # what is derived is not in a checkpoint
+        ("two/1:2", ["targets/1", "two/1:2"]),
+    ],
+)
+def test_a_resumed_run_goes_on_where_it_was(tf, tmp_path, stop, again):
+    whole = Walk(tf, tmp_path / "whole")
+    expected = whole.run()
+    assert whole.done == _all()
+    cut = Walk(tf, tmp_path / "cut", stop)
+    with pytest.raises(KeyboardInterrupt):
+        cut.run()
+    resumed = Walk(tf, tmp_path / "cut")
+    np.testing.assert_array_equal(resumed.run(), expected)
+    rest = _all()[_all().index(stop) + 1 :]
+    assert resumed.done == again + rest
+    finished = Walk(tf, tmp_path / "cut")
+    np.testing.assert_array_equal(finished.run(), expected)
+    assert finished.done == []
+
+
+def test_checkpoints_of_earlier_versions_do_not_name_work(tf, tmp_path):
+    """They have the steps of phases alone: work before a phase that had begun is not repeated."""
+    cut = Walk(tf, tmp_path, "two/0:2")
+    with pytest.raises(KeyboardInterrupt):
+        cut.run()
+    cut.trainer._done = {key: steps for key, steps in cut.trainer._done.items() if not key.startswith("bank")}
+    cut.trainer.save()
+    resumed = Walk(tf, tmp_path)
+    resumed.run()
+    assert "bank/0" not in resumed.done and "bank/1" in resumed.done

@@ -122,9 +122,13 @@ class DeepMethod(Method):
             "total", a scalar to minimise, and other terms to record.
         """
 
-    def fit(self, dataset: RetrievalDataset, runtime: Runtime | None = None) -> ImageEncoder:
-        """Trains on `dataset.train` alone, from its features where it has any, else from its images."""
+    def recipe(self, dataset: RetrievalDataset, runtime: Runtime | None = None) -> DeepRecipe:
+        """What `fit` runs: network, bank and stages, before the first step."""
         training_split(dataset)
         self.resolved = self.resolve(dataset.has_features)
-        recipe = DeepRecipe(self, dataset, runtime or Runtime())
+        return DeepRecipe(self, dataset, runtime or Runtime())
+
+    def fit(self, dataset: RetrievalDataset, runtime: Runtime | None = None) -> ImageEncoder:
+        """Trains on `dataset.train` alone, from its features where it has any, else from its images."""
+        recipe = self.recipe(dataset, runtime)
         return recipe.trainer.run(recipe)

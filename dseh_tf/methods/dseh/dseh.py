@@ -143,9 +143,13 @@ class DSEH(PresetMethod):
 
     name = "dseh"
 
-    def fit(self, dataset: RetrievalDataset, runtime: Runtime | None = None) -> ImageEncoder:
-        """Trains on `dataset.train`; query and database rows are only reported on, after each round."""
+    def recipe(self, dataset: RetrievalDataset, runtime: Runtime | None = None) -> DSEHRecipe:
+        """What `fit` runs: networks, banks and stages, before the first step."""
         training_split(dataset)
         self.resolved = self.resolve(dataset.has_features)
-        recipe = DSEHRecipe(self, dataset, runtime or Runtime())
+        return DSEHRecipe(self, dataset, runtime or Runtime())
+
+    def fit(self, dataset: RetrievalDataset, runtime: Runtime | None = None) -> ImageEncoder:
+        """Trains on `dataset.train`; query and database rows are only reported on, after each round."""
+        recipe = self.recipe(dataset, runtime)
         return recipe.trainer.run(recipe)

@@ -179,7 +179,7 @@ def check(settings: DSEHSettings, labels_only: bool = False) -> None:
     if not labels_only and len(s.imgnet_epochs) != len(s.labnet_epochs):
         found, expected = len(s.imgnet_epochs), len(s.labnet_epochs)
         raise InputError(f"imgnet_epochs: found {found} rounds, expected {expected} as labnet_epochs")
-    if s.rounds > 1 and s.reads_banks and s.bank_reinit == "imgnet" and not s.has_feature:
+    if not labels_only and s.rounds > 1 and s.reads_banks and s.bank_reinit == "imgnet" and not s.has_feature:
         raise InputError(
             "bank_reinit: found imgnet where ImgNet learns no semantic feature (hash_input=trunk, imgnet_feature_weight=0), "
             "expected keep or random"

@@ -80,7 +80,7 @@ def test_normalized_outputs_are_those_of_the_whole_batch(tf, name):
     from dseh_tf.devices.replicas import make_strategy
     from dseh_tf.devices.runtime import Runtime
     from dseh_tf.methods import METHODS
-    from dseh_tf.methods.deep.base import build_network
+    from dseh_tf.methods.deep.recipe import build_network
 
     features = small_dataset().train.features
     network, plain = (
@@ -210,16 +210,15 @@ def test_the_rate_falls(tf, name):
     """The first rate, and that of two later epochs, through `phase` itself."""
     from dseh_tf.devices.runtime import Runtime
     from dseh_tf.methods import METHODS
-    from dseh_tf.methods.deep.base import Training
 
     dataset = small_dataset()
     method = METHODS[name](8, learning_rate=0.25, decay=0.5, decay_epochs=3, batch=16, epochs=7)
-    phase = Training(method, dataset, Runtime(progress=False)).phase()
+    phase = method.recipe(dataset, Runtime(progress=False)).phase()
     assert [phase.learning_rate(epoch) for epoch in (0, 2, 3, 6)] == [0.25, 0.25, 0.125, 0.0625]
     assert (phase.epochs, phase.epoch_steps) == (7, len(dataset.train) // 16)
     np.testing.assert_array_equal(phase.rows.flipped["inputs"], dataset.train.flipped_features)
     alone = replace(dataset, train=replace(dataset.train, flipped_features=None))
-    assert Training(method, alone, Runtime(progress=False)).phase().rows.flipped == {}
+    assert method.recipe(alone, Runtime(progress=False)).phase().rows.flipped == {}
 
 
 def test_settings_follow_the_trunk():
@@ -270,7 +269,7 @@ def test_bad_settings(name, given, line):
 def test_each_group_has_its_rate(tf, optimizer):
     """Pretrained layers at a tenth, biases at twice their kernels' rate, under every optimiser."""
     from dseh_tf.methods import METHODS
-    from dseh_tf.methods.deep.base import build_network, variable_groups
+    from dseh_tf.methods.deep.recipe import build_network, variable_groups
     from dseh_tf.models.backbones import build_backbone
 
     backbone = replace(build_backbone("compact", 16), pretrained=True)
@@ -284,7 +283,7 @@ def test_each_group_has_its_rate(tf, optimizer):
 
 def test_rmsprop_is_torchs(tf, rng):
     """v <- .99 v + .01 g^2, w <- w - rate g / (sqrt v + 1e-8)."""
-    from dseh_tf.training.trainer import build_optimizer
+    from dseh_tf.training.optimizers import build_optimizer
 
     variable = tf.Variable([1.0, -2.0, 0.5])
     optimizer = build_optimizer("rmsprop", [variable])
@@ -310,7 +309,7 @@ def test_weight_decay_is_of_all_kernels(tf, whole):
 
 def test_dnnh_encodes_each_bit_from_its_slice(tf, rng):
     from dseh_tf.methods import METHODS
-    from dseh_tf.methods.deep.base import build_network
+    from dseh_tf.methods.deep.recipe import build_network
 
     network = build_network(METHODS["dnnh"](6, slice_width=5, dropout=0.0, normalize_outputs=False), None, 7)
     x = rng.standard_normal((3, 7)).astype(np.float32)
@@ -324,7 +323,7 @@ def test_dnnh_encodes_each_bit_from_its_slice(tf, rng):
 def test_greedyhash_classifies_signs(tf, rng, tmp_path):
     """Its classifier reads signs, of normalised outputs where they are normalised, and passes its gradient to them as it is."""
     from dseh_tf.methods import METHODS
-    from dseh_tf.methods.deep.base import build_network
+    from dseh_tf.methods.deep.recipe import build_network
     from dseh_tf.methods.image_encoder import load_network
 
     x = rng.standard_normal((9, 7)).astype(np.float32)
@@ -352,7 +351,7 @@ def test_greedyhash_classifies_signs(tf, rng, tmp_path):
 def test_orthohash_normalises_over_the_batch(tf, rng):
     """No bias, then mean 0 and variance 1 of every bit while training, a scale and a shift that are learnt."""
     from dseh_tf.methods import METHODS
-    from dseh_tf.methods.deep.base import build_network
+    from dseh_tf.methods.deep.recipe import build_network
 
     network = build_network(METHODS["orthohash"](6, dropout=0.0, feature_layer=0), None, 7)
     x = rng.standard_normal((30, 7)).astype(np.float32)
@@ -429,7 +428,7 @@ def test_a_network_from_scratch_leaves_the_constant_code(tf, tmp_path):
 
 def test_watched_rows_take_one_percent_of_the_training():
     """A forward pass takes less than half of a step, so the checked rows may be 2 % of the rows of all epochs."""
-    from dseh_tf.methods.deep.base import watched_epochs, watched_rows
+    from dseh_tf.methods.deep.recipe import watched_epochs, watched_rows
 
     assert watched_epochs(60) == (6, 12, 24, 42) and watched_epochs(1) == () and watched_epochs(4) == (1, 2, 3)
     for rows, epochs, batch in ((2000, 60, 256), (10_000, 150, 256), (96, 10, 256), (500, 60, 64), (300, 1, 256)):

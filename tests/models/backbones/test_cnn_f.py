@@ -165,7 +165,7 @@ def test_frozen_by_default(tmp_path, rng, cnn_f):
 def test_mean_can_be_kept_in(tmp_path, rng, tf):
     """The release's bug: with the mean added before, the trunk sees the image as it is."""
     from dseh_tf.devices.runtime import Runtime
-    from dseh_tf.methods.dseh.presets import DSEHSettings
+    from dseh_tf.methods.dseh.settings import DSEHSettings
     from dseh_tf.methods.image_encoder import ImageEncoder
     from dseh_tf.models.backbones.cnn_f import cnn_f
     from dseh_tf.models.imgnet import build_imgnet
@@ -248,7 +248,7 @@ def _imgnet_groups(path, images):
     """DSEH's image network on CNN-F, and its variables in groups, under the paper's preset."""
     from dseh_tf.data import RetrievalDataset
     from dseh_tf.devices.runtime import Runtime
-    from dseh_tf.methods.dseh.dseh import DSEH, _Training
+    from dseh_tf.methods.dseh.dseh import DSEH
     from dseh_tf.methods.image_encoder import Trunk
 
     labels = np.eye(2, dtype=np.uint8)[np.arange(len(images)) % 2]
@@ -257,8 +257,8 @@ def _imgnet_groups(path, images):
         imgnet_batch=4, labnet_batch=4, labnet_width=16, momentum=0.0,
     )  # fmt: skip
     dataset = RetrievalDataset.from_arrays((images, labels), (images, labels))
-    training = _Training(method, method.settings, dataset, Runtime(progress=False))
-    return training.imgnet, training.imgnet_groups
+    training = method.recipe(dataset, Runtime(progress=False))
+    return training.imgnet.network, training.imgnet.groups
 
 
 def test_pretrained_layers_learn_at_a_tenth_of_the_rate(tmp_path, rng, tf):
@@ -266,7 +266,8 @@ def test_pretrained_layers_learn_at_a_tenth_of_the_rate(tmp_path, rng, tf):
     from dseh_tf.devices.runtime import Runtime
     from dseh_tf.methods.dseh.presets import PAPER, RELEASE
     from dseh_tf.training.batches import TrainingRows
-    from dseh_tf.training.trainer import Phase, Trainer
+    from dseh_tf.training.recipe import Phase
+    from dseh_tf.training.trainer import Trainer
 
     assert RELEASE["nus_wide"].pretrained_multiplier == PAPER["nus_wide"].pretrained_multiplier == 0.1
     path = save(tmp_path / "net.mat", small_cnn_f(rng, fc6=2, filters=4), 117.0)
@@ -274,18 +275,20 @@ def test_pretrained_layers_learn_at_a_tenth_of_the_rate(tmp_path, rng, tf):
     imgnet, groups = _imgnet_groups(path, images)
     assert [len(group.variables) for group in groups] == [4, 14]
 
-    def loss(batch):
-        out = imgnet(batch["inputs"], training=False)  # without masks, so that the gradient is known
+    def forward(batch):
+        return imgnet(batch["inputs"], training=False)  # without masks, so that the gradient is known
+
+    def loss(out, batch):
         return {"total": tf.reduce_sum(out["logits"] ** 2) + tf.reduce_sum(out["feature"])}
 
     before = [[v.numpy().copy() for v in group.variables] for group in groups]
     with tf.GradientTape() as tape:
-        total = loss({"inputs": images})["total"]
+        total = loss(forward({"inputs": images}), {})["total"]
     variables = [v for group in groups for v in group.variables]
     gradients = iter(g.numpy() for g in tape.gradient(total, [v.value for v in variables]))
     rows = TrainingRows({"inputs": images}, 4, 0, "imgnet", 0, {})
     trainer = Trainer(Runtime(progress=False), {}, 0, lambda: None)
-    trainer.run(Phase("imgnet", 0, rows, 1, loss, groups, lambda epoch: rate))
+    trainer.take(Phase("imgnet", 0, rows, 1, forward, loss, groups, lambda epoch: rate))
     for group, old, expected in zip(groups, before, (rate, 0.1 * rate), strict=True):
         for variable, start in zip(group.variables, old, strict=True):
             gradient = next(gradients).astype(np.float64)
