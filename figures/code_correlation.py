@@ -116,7 +116,9 @@ def _draw_together(shown: list[Run], here: Runs, out: Path) -> list[Path]:
         if i % across == 0:
             axes.set_ylabel("Bit")
     # Not longer than two rows of panels, at the top.
-    bar = figure.colorbar(image, ax=panels.ravel().tolist(), shrink=0.85 * min(2, down) / down, aspect=25, anchor=(0, 1))
+    bar = figure.colorbar(
+        image, ax=panels.ravel().tolist(), shrink=0.85 * min(2, down) / down, aspect=25, anchor=(0, 1)
+    )
     bar.set_label("|correlation|")
     grey = "; blue-grey: a constant bit" if any(np.isnan(run_matrix(r.folder, bits)).any() for r in shown) else ""
     figure.suptitle(f"Code correlation on {style.dataset_title(dataset)}, {bits} bits{grey}", fontsize=10)

@@ -63,7 +63,7 @@ KINDS = (
         "Code correlation",
         code_correlation.draw_matrices,
         "One cell for each pair of bits: their |correlation| over the database codes, first seed, from 0 (pale yellow) to 1 "
-        "(black); blue-grey: a constant bit. Pale off the diagonal is good: no bit repeats another. mAC: the mean off the diagonal.",
+        "(black); blue-grey: a constant bit. Pale off the diagonal is good: no bit repeats another. mAC: the mean there.",
         small=True,
     ),
     Kind(
@@ -162,8 +162,9 @@ def _plots(runs: Runs, title: str, bits: int) -> list[Plot]:
 
 def _alternative(kind: Kind, path: Path, runs: Runs, title: str, bits: int) -> str:
     """`Precision at N on NUS-WIDE, 32 bits: DSEH, CSQ`; of a figure of one method, that method."""
-    of = {style.file_name(run.method, run.preset, run.bits): (run.method, run.preset) for run in runs}
-    shown = [variant for ending, variant in of.items() if path.stem.endswith(f"_{ending}")] or runs.ranked().variants
+    endings = {"_" + style.file_name(run.method, run.preset, run.bits): (run.method, run.preset) for run in runs}
+    own = max((ending for ending in endings if path.stem.endswith(ending)), key=len, default="")
+    shown = [endings[own]] if own else runs.ranked().variants
     return f"{kind.title} on {title}, {bits} bits: {', '.join(runs.title(*variant) for variant in shown)}"
 
 

@@ -67,9 +67,7 @@ class Runs:
     def ordered(self) -> list[Run]:
         """The runs by data set, method, preset, code length and seed."""
         places = {dataset: i for i, dataset in enumerate(self.datasets)}
-        return sorted(
-            self, key=lambda r: (places[r.dataset], *style.method_order(r.method), r.preset, r.bits, r.seed)
-        )
+        return sorted(self, key=lambda r: (places[r.dataset], *style.method_order(r.method), r.preset, r.bits, r.seed))
 
     def title(self, method: str, preset: str) -> str:
         """The method's name, with its preset only where runs of several presets stand side by side."""

@@ -122,6 +122,7 @@ def apply() -> None:
     plt.rcParams.update(
         {
             "font.family": "DejaVu Sans",  # shipped with matplotlib: the same letters on every machine
+            "text.parse_math": False,  # a name with a dollar sign is not a formula
             "font.size": 9,
             "axes.titlesize": 10,
             "axes.labelsize": 9,

@@ -50,7 +50,9 @@ class Answer:
 
     @property
     def described(self) -> str:
-        return f"{self.item.name}, {self.item.described}, distance {self.distance}, {'right' if self.right else 'wrong'}"
+        return (
+            f"{self.item.name}, {self.item.described}, distance {self.distance}, {'right' if self.right else 'wrong'}"
+        )
 
 
 @dataclass(frozen=True)
