@@ -443,7 +443,7 @@ def test_watched_rows_take_one_percent_of_the_training():
 def test_looking_at_codes_changes_no_step(monkeypatch):
     """The same steps to the same codes."""
     from dseh_tf.devices.runtime import Runtime
-    from dseh_tf.methods.deep import base as deep
+    from dseh_tf.methods.deep import recipe as deep
 
     looked = []
     watched_rows = deep.watched_rows
@@ -463,7 +463,7 @@ def test_a_collapse_is_said_while_it_trains(tf, monkeypatch, caplog):
     """Every output is pushed to +1: one code for all rows."""
     from dseh_tf.devices.runtime import Runtime
     from dseh_tf.methods import METHODS
-    from dseh_tf.methods.deep import base as deep
+    from dseh_tf.methods.deep import recipe as deep
     from dseh_tf.training import health_watch
 
     class Constant(METHODS["dpsh"]):
