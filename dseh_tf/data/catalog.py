@@ -22,6 +22,7 @@ from dseh_tf.data.readers.official_files import read_lines
 from dseh_tf.data.retrieval_dataset import ArrayImages, ImageSource, RetrievalDataset, Split, multi_hot
 from dseh_tf.errors import InputError, positive
 from dseh_tf.files import writing
+from dseh_tf.seeding import generator
 
 NUS_POOLS = {
     "nus_wide_21": {"labelled": 195_834, "tagged": 190_421},
@@ -259,7 +260,7 @@ def _imagenet_classes(options: DataOptions, names: tuple[str, ...]) -> np.ndarra
     """int64 [100], sorted."""
     count = protocols.IMAGENET_100.classes
     if options.imagenet_classes is None:
-        rng = np.random.Generator(np.random.Philox(key=[options.seed, 0x11A6E7]))
+        rng = generator(options.seed, "imagenet_100 classes")
         return np.sort(rng.permutation(len(names))[:count])
     file = options.imagenet_classes
     check_regular(file, f"{count} classes of ImageNet, one a line")

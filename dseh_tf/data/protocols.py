@@ -10,6 +10,7 @@ import numpy as np
 
 from dseh_tf.data.retrieval_dataset import RetrievalDataset, Split
 from dseh_tf.errors import InputError
+from dseh_tf.seeding import generator
 
 SPLITS = ("sequential-class", "greedy-image")
 
@@ -144,7 +145,7 @@ def draw(
         raise InputError(f"{protocol.name}: found {n:,} images, expected {protocol.images:,}")
     if protocol.classes is not None and classes != protocol.classes:
         raise InputError(f"{protocol.name}: found {classes} classes, expected {protocol.classes}")
-    rng = np.random.Generator(np.random.Philox(key=[seed, 0xD12A3]))
+    rng = generator(seed, "split")
     may = {"query": np.ones(n, bool), "train": np.ones(n, bool)}
     if query_pool is not None:
         may = {"query": query_pool.copy(), "train": ~query_pool}

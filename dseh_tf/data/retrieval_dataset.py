@@ -16,6 +16,7 @@ import numpy as np
 
 from dseh_tf.arrays import as_array, as_labels, as_texts, shown
 from dseh_tf.errors import InputError, brief, whole
+from dseh_tf.seeding import generator
 
 log = logging.getLogger(__name__)
 _SHOWN = 20  # class names in a message
@@ -218,7 +219,7 @@ class RetrievalDataset:
         if isinstance(fraction, (str, bool)) or not np.isscalar(fraction) or not 0 < fraction < 1:
             raise InputError(f"validation: found {brief(fraction)}, expected a share between 0 and 1")
         seed = whole(seed, "seed", 0, 2**64 - 1)
-        order = np.random.Generator(np.random.Philox(key=[seed, 0x7A11D])).permutation(len(self.train))
+        order = generator(seed, "validation").permutation(len(self.train))
         count = max(1, round(fraction * len(order)))
         if count >= len(order):
             raise InputError(

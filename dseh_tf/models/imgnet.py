@@ -8,6 +8,7 @@ import keras
 
 from dseh_tf.models.backbones import Backbone
 from dseh_tf.models.layers import GlobalDropout, new_layer
+from dseh_tf.seeding import layer_seed
 
 if TYPE_CHECKING:
     from dseh_tf.methods.dseh.presets import DSEHSettings
@@ -38,12 +39,12 @@ def build_imgnet(
     """
     inputs, x = trunk_outputs(settings.dropout, settings.feature_layer, seed, backbone, features)
     if has_feature(settings):
-        fc8 = new_layer(settings.feature_dim, "fc8", 10 * seed + 101, dtype="float32")(x)
+        fc8 = new_layer(settings.feature_dim, "fc8", layer_seed(seed, "fc8"), dtype="float32")(x)
         feature = keras.layers.Activation(settings.feature_activation, name="feature", dtype="float32")(fc8)
     else:
         feature = fc8 = keras.layers.Activation("linear", name="feature", dtype="float32")(x)
     hash_input = {"pre_activation": fc8, "feature": feature, "trunk": x}[settings.hash_input]
-    logits = new_layer(bits, "hash", 10 * seed + 103, dtype="float32")(hash_input)
+    logits = new_layer(bits, "hash", layer_seed(seed, "hash"), dtype="float32")(hash_input)
     return keras.Model(inputs, {"feature": feature, "logits": logits}, name="imgnet")
 
 
@@ -69,7 +70,7 @@ def trunk_outputs(
     if backbone is None or not backbone.has_dropout:
         x = GlobalDropout(dropout, salt=8, name="dropout")(x)
     if feature_layer and (backbone is None or not backbone.trained):
-        init = keras.initializers.HeNormal(10 * seed + 105)
+        init = keras.initializers.HeNormal(layer_seed(seed, "adapt"))
         x = keras.layers.Dense(feature_layer, activation="relu", kernel_initializer=init, name="adapt")(x)
         x = GlobalDropout(dropout, salt=9, name="adapt_dropout")(x)
     return inputs, x
