@@ -14,7 +14,9 @@ from tqdm import tqdm
 
 from dseh_tf.data.decoding import check_header
 from dseh_tf.data.files import read_bytes
-from dseh_tf.data.retrieval_dataset import FileImages, RetrievalDataset, Split
+from dseh_tf.data.images import FileImages
+from dseh_tf.data.retrieval_dataset import RetrievalDataset
+from dseh_tf.data.split import Split
 from dseh_tf.errors import InputError
 
 PARTS = ("train", "query", "database")

@@ -237,11 +237,11 @@ def write_all(root: Path) -> Path:
 def options(root: Path, name: str, **changes) -> DataOptions:
     """How the catalog loads the miniature of `name` from where `write_all` put it."""
     places = {
-        "images_root": root / "folder" if name == "image_folder" else None,
-        "lists_dir": root / "lists" if name == "image_lists" else None,
-        "imagenet_classes": root / "classes.txt",
+        "image_folder": {"images_root": root / "folder"},
+        "image_lists": {"lists_dir": root / "lists"},
+        "imagenet_100": {"imagenet_classes": root / "classes.txt"},
     }
-    return DataOptions(**{"data_dir": root, **places, **SMALL[name], **changes})
+    return DataOptions(**{"data_dir": root, **places.get(name, {}), **SMALL[name], **changes})
 
 
 def name_of(dataset: str, image_id: str) -> str:

@@ -5,9 +5,11 @@ import socket
 import numpy as np
 import pytest
 
-from dseh_tf.data import catalog, protocols
+from dseh_tf.data import catalog
 from dseh_tf.data.builders.multi_digits import compose
 from dseh_tf.data.catalog import DataOptions
+from dseh_tf.data.check_split import check_split
+from dseh_tf.data.sets.multi_digits import PROTOCOL
 from dseh_tf.errors import InputError
 
 
@@ -40,7 +42,7 @@ def test_image_lists_need_their_folder(tmp_path):
 
 
 def test_multi_digits_keeps_its_protocol(multi_digits):
-    report = protocols.check_split(multi_digits, protocols.MULTI_DIGITS)
+    report = check_split(multi_digits, PROTOCOL)
     assert report.sizes == {"train": 2_000, "query": 500, "database": 5_000}
     assert 0.3 < report.relevant_share < 0.45
     assert all((counts > 0.12 * report.sizes[part]).all() for part, counts in report.class_counts.items())

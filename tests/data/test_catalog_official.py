@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
-from dseh_tf.data import catalog, protocols
+from dseh_tf.data import catalog
 from dseh_tf.data.catalog import DataOptions, protocol_of
+from dseh_tf.data.check_split import check_split
 from dseh_tf.data.pixels import load_pixels
-from dseh_tf.data.readers.image_lists import load_image_lists
+from dseh_tf.data.sets.image_lists import load_image_lists
+from dseh_tf.data.sets.imagenet_100 import chosen_classes
 from dseh_tf.errors import InputError
 from tests.data import miniatures
 
@@ -26,13 +28,13 @@ _options = miniatures.options
 def test_split_is_as_the_protocol_says(data, name):
     options = _options(data, name)
     dataset = catalog.load(name, options)
-    report = protocols.check_split(dataset, protocol_of(name, options))
+    report = check_split(dataset, protocol_of(name, options))
     assert report.without_label == {"train": 0, "query": 0, "database": 0}
     assert dataset.name == name and dataset.notes["split_seed"] == 0 and dataset.notes["protocol"].startswith(name)
     assert len(dataset.class_names) == dataset.classes
-    digest = protocols.check_split(catalog.load(name, _options(data, name, labels_only=True))).digest
+    digest = check_split(catalog.load(name, _options(data, name, labels_only=True))).digest
     assert digest == report.digest
-    assert protocols.check_split(catalog.load(name, _options(data, name, seed=5, labels_only=True))).digest != digest
+    assert check_split(catalog.load(name, _options(data, name, seed=5, labels_only=True))).digest != digest
 
 
 @pytest.mark.parametrize("name", DRAWN)
@@ -86,14 +88,14 @@ def test_the_papers_numbers_need_the_whole_data(data):
 def test_hashnet_database_of_coco(data):
     options = _options(data, "ms_coco", coco_db="hashnet_lists")
     dataset = catalog.load("ms_coco", options)
-    report = protocols.check_split(dataset, protocol_of("ms_coco", options))
+    report = check_split(dataset, protocol_of("ms_coco", options))
     assert report.overlaps == {("train", "query"): 0, ("query", "database"): 20, ("train", "database"): 0}
 
 
 def test_adsh_trains_on_the_whole_database(data):
     options = _options(data, "cifar10", cifar10_train="whole_database", train_rows=None)
     dataset = catalog.load("cifar10", options)
-    protocols.check_split(dataset, protocol_of("cifar10", options))
+    check_split(dataset, protocol_of("cifar10", options))
     assert len(dataset.query) == 20 and len(dataset.train) == len(dataset.database) == 240
 
 
@@ -120,7 +122,7 @@ def test_imagenet_class_file(data, tmp_path):
             catalog.load("imagenet_100", _options(data, "imagenet_100", imagenet_classes=file))
     with pytest.raises(InputError, match="no such file, expected 100 classes"):
         catalog.load("imagenet_100", _options(data, "imagenet_100", imagenet_classes=tmp_path / "none"))
-    drawn = [catalog._imagenet_classes(DataOptions(seed=seed), tuple(map(str, range(1000)))) for seed in (0, 0, 1)]
+    drawn = [chosen_classes(DataOptions(seed=seed), tuple(map(str, range(1000)))) for seed in (0, 0, 1)]
     assert len(set(drawn[0])) == 100 and drawn[0].tolist() == drawn[1].tolist() != drawn[2].tolist()
 
 
@@ -179,4 +181,4 @@ def test_a_drawn_split_survives_as_image_lists(data, tmp_path):
         lines = [f"{name} {' '.join(map(str, row))}" for name, row in zip(split.ids, split.labels, strict=True)]
         (tmp_path / file).write_text("\n".join(lines) + "\n")
     again = load_image_lists(tmp_path, data / "nus_wide" / "Flickr")
-    assert protocols.check_split(again).digest == protocols.check_split(dataset).digest
+    assert check_split(again).digest == check_split(dataset).digest

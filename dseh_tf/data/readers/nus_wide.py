@@ -20,8 +20,8 @@ import numpy as np
 from absl import logging
 
 from dseh_tf.data.files import expanded, hidden, is_folder
+from dseh_tf.data.images import FileImages
 from dseh_tf.data.readers.official_files import find_file, find_folder, read_bits, read_lines, stream_bit_rows
-from dseh_tf.data.retrieval_dataset import FileImages
 from dseh_tf.errors import InputError
 
 SOURCE = "get it from https://lms.comp.nus.edu.sg/wp-content/uploads/2019/research/nuswide/NUS-WIDE.html"
