@@ -55,7 +55,7 @@ class ArrayImages:
     def fingerprint(self) -> str:
         digest = hashlib.sha256(str(self.array.shape).encode())
         for image in self.array:
-            digest.update(np.ascontiguousarray(image))
+            digest.update(np.ascontiguousarray(image).data)
         return digest.hexdigest()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Protocol:
         """The same protocol on a part of the data: other numbers (a class or in all, as before), any pool."""
         if queries is None and train is None:
             return self
-        changes = {"images": None}
+        changes: dict[str, Any] = {"images": None}
         if queries is not None:
             changes["queries"] = Quota(queries, self.queries.every_class)
         if train is not None:

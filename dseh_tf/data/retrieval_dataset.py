@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dseh_tf.arrays import as_array
+from dseh_tf.data.images import ArrayImages
 from dseh_tf.data.labels import multi_hot_splits
 from dseh_tf.data.split import Split, split_of_arrays
 from dseh_tf.errors import InputError, brief, whole
@@ -76,7 +78,7 @@ class RetrievalDataset:
 
         Every setting without a source is chosen on this data set, never on the queries.
         """
-        if isinstance(fraction, (str, bool)) or not np.isscalar(fraction) or not 0 < fraction < 1:
+        if isinstance(fraction, bool) or not isinstance(fraction, Real) or not 0 < fraction < 1:
             raise InputError(f"validation: found {brief(fraction)}, expected a share between 0 and 1")
         seed = whole(seed, "seed", 0, 2**64 - 1)
         order = generator(seed, "validation").permutation(len(self.train))
@@ -161,6 +163,6 @@ def _same_rows(train: Split, database: Split, n: int) -> bool:
         return False
     if train.features is not None and database.features is not None:
         return np.array_equal(train.features, database.features[:n])
-    if train.images is not None and database.images is not None:
+    if isinstance(train.images, ArrayImages) and isinstance(database.images, ArrayImages):
         return np.array_equal(train.images.array, database.images.array[:n])
     return False

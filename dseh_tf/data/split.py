@@ -71,7 +71,7 @@ class Split:
         """The given rows (integers or a boolean mask), in that order."""
         rows = np.asarray(rows)
         rows = np.flatnonzero(rows) if rows.dtype == bool else rows
-        part = {
+        part: dict[str, Any] = {
             name: None if getattr(self, name) is None else getattr(self, name)[rows]
             for name in ("ids", "labels", "features", "flipped_features", "texts")
         }

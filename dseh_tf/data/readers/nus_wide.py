@@ -78,7 +78,9 @@ def read_nus_wide(data_dir: Path) -> NusWide:
         ]
     else:
         halves = [("Imagelist.txt", "AllLabels", "")]
-    names, labels, origins = [], [], []
+    names: list[str] = []
+    labels: list[np.ndarray] = []
+    origins: list[tuple[Path, int]] = []
     for list_name, folder, suffix in halves:
         file = find_file(root, f"ImageList/{list_name}", list_name, source=SOURCE)
         part = [_name(line, file, number) for number, line in enumerate(read_lines(file), 1)]

@@ -123,4 +123,4 @@ def prepare(builder: Any, name: str, data_dir: Path, source: str = "") -> Any:
 
 
 def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), "no reason given")
+    return next(iter(str(error).strip().splitlines()), "no reason given").rstrip(": ")

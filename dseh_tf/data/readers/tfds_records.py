@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -181,7 +182,7 @@ def _index(folder: Path, split: str, files: tuple[Path, ...], id_feature: str | 
     index = {name: np.array(values, str if name == "ids" else np.int64) for name, values in columns.items()}
     try:
         with replacing(file) as temporary:
-            np.savez(temporary, **index)
+            np.savez(temporary, **index)  # type: ignore[arg-type]  # numpy types its own keywords alone
     except OSError as error:  # a folder that others own, or a full disk
         logging.warning(
             "%s: the index cannot be kept (%s); the records are scanned at every start", file, error.strerror
@@ -200,7 +201,7 @@ def _read_index(file: Path) -> dict[str, np.ndarray]:
     return index
 
 
-def _scan(path: Path):
+def _scan(path: Path) -> Iterator[tuple[int, bytes]]:
     """Yields (offset, bytes) of each record."""
     size = path.stat().st_size
     with path.open("rb") as stream:
