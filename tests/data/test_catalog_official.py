@@ -1,4 +1,4 @@
-"""The papers' data sets through the catalog, on miniatures in the official formats."""
+"""What is particular to one of the papers' data sets, on miniatures; tests/data/sets has what holds for all."""
 
 import numpy as np
 import pytest
@@ -6,48 +6,20 @@ import pytest
 from dseh_tf.data import catalog
 from dseh_tf.data.catalog import DataOptions, protocol_of
 from dseh_tf.data.check_split import check_split
-from dseh_tf.data.pixels import load_pixels
 from dseh_tf.data.sets.image_lists import load_image_lists
 from dseh_tf.data.sets.imagenet_100 import chosen_classes
 from dseh_tf.errors import InputError
 from tests.data import miniatures
 
 SMALL = miniatures.SMALL
-DRAWN = [name for name in SMALL if name not in ("image_lists", "tfds:cifar10")]
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return miniatures.write_all(tmp_path_factory.mktemp("data"))
+@pytest.fixture
+def data(miniatures_dir):
+    return miniatures_dir
 
 
 _options = miniatures.options
-
-
-@pytest.mark.parametrize("name", DRAWN)
-def test_split_is_as_the_protocol_says(data, name):
-    options = _options(data, name)
-    dataset = catalog.load(name, options)
-    report = check_split(dataset, protocol_of(name, options))
-    assert report.without_label == {"train": 0, "query": 0, "database": 0}
-    assert dataset.name == name and dataset.notes["split_seed"] == 0 and dataset.notes["protocol"].startswith(name)
-    assert len(dataset.class_names) == dataset.classes
-    digest = check_split(catalog.load(name, _options(data, name, labels_only=True))).digest
-    assert digest == report.digest
-    assert check_split(catalog.load(name, _options(data, name, seed=5, labels_only=True))).digest != digest
-
-
-@pytest.mark.parametrize("name", DRAWN)
-def test_images_stay_with_their_ids(data, name, tmp_path):
-    """Each miniature image is of the colour its id tells: read one by one, taken in another order, and from a cache."""
-    dataset = catalog.load(name, _options(data, name))
-    for part in ("train", "query", "database"):
-        split = getattr(dataset, part)
-        shuffled = split.take(np.random.default_rng(0).permutation(len(split)))
-        pixels = load_pixels(shuffled, 8, cache_dir=tmp_path, memory_limit=0, progress=False).array
-        for row, image_id in enumerate(shuffled.ids.tolist()):
-            assert tuple(shuffled.images.read(row)[0, 0]) == miniatures.colour_of(image_id)
-            assert tuple(pixels[row, 3, 3]) == miniatures.colour_of(image_id)
 
 
 def test_labels_stay_with_their_ids(data, tmp_path):
