@@ -19,13 +19,11 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 __all__ = [
-    "OF_TFDS", "READ_BY", "check_trunk_files", "define_places", "frozen_trunk", "load", "options_of", "trunk_digests", "trunk_of",
+    "READ_BY", "check_trunk_files", "define_places", "frozen_trunk", "load", "options_of", "trunk_digests", "trunk_of",
 ]  # fmt: skip
 
 # Data flags that only some data sets read, and these data sets.
 READ_BY = {option: catalog.readers_of(option) for option in catalog.own_options()}
-# What TFDS calls the data sets that it prepares; tfds:NAME aside.
-OF_TFDS = {name: data_set.records for name, data_set in catalog.DATASETS.items() if data_set.records}
 
 
 def load(
