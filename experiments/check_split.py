@@ -13,7 +13,8 @@ from typing import Any
 
 from absl import flags
 
-from dseh_tf.data import catalog, image_checks, protocols
+from dseh_tf.data import catalog, image_checks
+from dseh_tf.data.check_split import check_split
 from experiments import data_flags, program
 
 _IMAGES = flags.DEFINE_bool("images", False, "Ask for the image files too, not only for labels.")
@@ -23,7 +24,7 @@ def main(_: list[str]) -> None:
     name = data_flags.DATASET.value
     options = data_flags.options(labels_only=not _IMAGES.value)
     dataset = catalog.load(name, options)
-    report = protocols.check_split(dataset, catalog.protocol_of(name, options))
+    report = check_split(dataset, catalog.protocol_of(name, options))
     print(report)
     for note, value in dataset.notes.items():
         if note != "protocol":

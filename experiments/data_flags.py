@@ -8,9 +8,11 @@ from typing import Any
 
 from absl import flags
 
-from dseh_tf.data import catalog, protocols
+from dseh_tf.data import catalog
+from dseh_tf.data.draw import SPLITS
 from dseh_tf.data.files import expanded
-from dseh_tf.data.readers import image_lists
+from dseh_tf.data.readers.image_lists import UNLABELLED
+from dseh_tf.data.sets import cifar10, ms_coco, nus_wide
 from dseh_tf.errors import InputError
 from experiments import program, run_data
 
@@ -22,26 +24,22 @@ SKIP_BAD = flags.DEFINE_bool("skip_bad_images", False, "Leave out images that ca
 _UNLABELLED = flags.DEFINE_enum(
     "unlabelled",
     "refuse",
-    image_lists.UNLABELLED,
+    UNLABELLED,
     "image_lists, lines without a label: refuse them, keep them as distractors in the database (they do not train; as "
     "queries they count 0), or leave_out.",
 )
 _SPLIT_SEED = flags.DEFINE_integer("split_seed", 0, "Seed of the draw, apart from the run's: seeds share one split.")
-_SPLIT = flags.DEFINE_enum("split", "sequential-class", protocols.SPLITS, "How images are drawn class by class.")
+_SPLIT = flags.DEFINE_enum("split", "sequential-class", SPLITS, "How images are drawn class by class.")
 _QUERIES = flags.DEFINE_integer("queries", None, "Another number of queries than the protocol's, counted as it counts.")
 _TRAIN = flags.DEFINE_integer("train_rows", None, "Another number of training images than the protocol's.")
 _NUS_POOL = flags.DEFINE_enum(
-    "nus_pool", "labelled", ["labelled", "tagged"], "NUS-WIDE: images with a label, or with tags too."
+    "nus_pool", "labelled", nus_wide.POOLS, "NUS-WIDE: images with a label, or with tags too."
 )
-_COCO_DB = flags.DEFINE_enum(
-    "coco_db", "minus_query", ["minus_query", "hashnet_lists"], "MS-COCO: what the database is."
-)
+_COCO_DB = flags.DEFINE_enum("coco_db", "minus_query", ms_coco.DATABASES, "MS-COCO: what the database is.")
 _CLASSES = program.DEFINE_path(
     "imagenet_classes", None, "imagenet_100: file of 100 classes. Default: drawn by the split's seed."
 )
-_CIFAR10 = flags.DEFINE_enum(
-    "cifar10_train", "500_a_class", ["500_a_class", "whole_database"], "CIFAR-10: what trains."
-)
+_CIFAR10 = flags.DEFINE_enum("cifar10_train", "500_a_class", cifar10.TRAINING, "CIFAR-10: what trains.")
 
 
 def options(labels_only: bool) -> catalog.DataOptions:

@@ -102,13 +102,12 @@ def check_files() -> None:
 
 
 def _check_data(name: str, options: catalog.DataOptions, features: Path | None, labels_only: bool) -> None:
-    if name not in catalog.DATASETS and not name.startswith("tfds:"):
-        raise InputError(f"dataset: found {name!r}, expected one of {', '.join(catalog.DATASETS)}, tfds:NAME")
+    data_set = catalog.find(name)
     if features is not None:
         from dseh_tf.encoding.features import read_summary
 
         read_summary(features)
-    if name == "multi_digits" or name in run_data.OF_TFDS or name.startswith("tfds:"):
+    if data_set.records is not None or not data_set.source:
         return  # embedded, or a matter of TFDS: see check_method
     dataset = catalog.load(name, options)
     if features is not None:
@@ -141,8 +140,8 @@ def check_method() -> None:
                 "backbone_weights: found none, expected the path of imagenet-vgg-f.mat, or random, for cnn_f"
             )
     name = data_flags.DATASET.value
-    prepared = run_data.OF_TFDS.get(name) or name.removeprefix("tfds:")
-    if name in run_data.OF_TFDS or name.startswith("tfds:"):
+    prepared = catalog.find(name).records
+    if prepared is not None:
         _once((name, data_flags.DATA_DIR.value), lambda: _check_tfds(prepared, Path(data_flags.DATA_DIR.value)))
 
 

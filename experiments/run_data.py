@@ -19,21 +19,11 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 __all__ = [
-    "OF_TFDS", "READ_BY", "check_trunk_files", "define_places", "frozen_trunk", "load", "options_of", "trunk_digests", "trunk_of",
+    "READ_BY", "check_trunk_files", "define_places", "frozen_trunk", "load", "options_of", "trunk_digests", "trunk_of",
 ]  # fmt: skip
 
-# Data flags that only some data sets read.
-READ_BY = {
-    "lists_dir": ("image_lists",),
-    "unlabelled": ("image_lists",),
-    "images_root": ("image_lists", "image_folder", "nus_wide_21", "nus_wide_10"),
-    "nus_pool": ("nus_wide_21", "nus_wide_10"),
-    "coco_db": ("ms_coco",),
-    "imagenet_classes": ("imagenet_100",),
-    "cifar10_train": ("cifar10",),
-}
-# What TFDS calls the data sets that it prepares; tfds:NAME aside.
-OF_TFDS = {"ms_coco": "coco/2014", "cifar10": "cifar10", "imagenet_100": "imagenet2012"}
+# Data flags that only some data sets read, and these data sets.
+READ_BY = {option: catalog.readers_of(option) for option in catalog.own_options()}
 
 
 def load(
@@ -83,6 +73,11 @@ def options_of(config: Mapping[str, Any], given: Any) -> catalog.DataOptions:
     """The data options that config.json of a run names, with the places that `given` has (see `define_places`)."""
     then = {**config, "images_root": config.get("images", {}).get("root")}
     data = {name: value for name, value in config["data"].items() if name != "validation"}
-    places = {name: getattr(given, name) or then.get(name) for name in ("data_dir", "lists_dir", "images_root")}
+    asked = [
+        name
+        for name in ("data_dir", "lists_dir", "images_root")
+        if config["dataset"] in READ_BY.get(name, config["dataset"])
+    ]
+    places = {name: getattr(given, name) or then.get(name) for name in asked}
     places["imagenet_classes"] = data.get("imagenet_classes")
     return catalog.DataOptions(**{**data, **{name: Path(value) if value else None for name, value in places.items()}})

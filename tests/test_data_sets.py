@@ -6,7 +6,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dseh_tf.data import catalog, protocols
+from dseh_tf.data import catalog
+from dseh_tf.data.check_split import check_split
 from dseh_tf.data.pixels import load_pixels
 from tests.data import miniatures
 
@@ -44,7 +45,7 @@ def _assert_codes_are(found: np.ndarray, expected: np.ndarray) -> None:
 def test_codes_belong_to_their_images(tf, data, tmp_path, name):
     options = miniatures.options(data, name)
     dataset = catalog.load(name, options)
-    protocols.check_split(dataset, catalog.protocol_of(name, options))
+    check_split(dataset, catalog.protocol_of(name, options))
     fitted = _fit(dataset, tmp_path / "checkpoints")
     assert all(np.isfinite(values).all() and len(values) for values in fitted.traces.values())
 

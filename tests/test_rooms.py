@@ -13,10 +13,11 @@ import dseh_tf
 ROOT = Path(dseh_tf.__file__).parent
 # A room imports from itself and from rooms before it.
 ROOMS = (
-    "errors", "files", "arrays", "retrieval", "data", "runs", "losses", "devices", "models", "training", "encoding", "methods",
+    "errors", "files", "seeding", "arrays", "retrieval", "data", "runs", "losses", "devices", "models", "training", "encoding",
+    "methods",
 )  # fmt: skip
 # These import no TensorFlow, so that evaluation, search and figures start at once.
-LIGHT = ("errors", "files", "arrays", "retrieval", "data", "runs")
+LIGHT = ("errors", "files", "seeding", "arrays", "retrieval", "data", "runs")
 # Within functions of `data`: reading and writing TFDS records.
 HEAVY = ("tensorflow", "keras", "tensorflow_datasets")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,7 +14,9 @@ from tqdm import tqdm
 
 from dseh_tf.data.decoding import check_header
 from dseh_tf.data.files import read_bytes
-from dseh_tf.data.retrieval_dataset import FileImages, RetrievalDataset, Split
+from dseh_tf.data.images import FileImages
+from dseh_tf.data.retrieval_dataset import RetrievalDataset
+from dseh_tf.data.split import Split
 from dseh_tf.errors import InputError
 
 PARTS = ("train", "query", "database")
@@ -24,7 +26,8 @@ def check_images(dataset: RetrievalDataset) -> None:
     """Raises InputError on the first file that is missing or no image, by its header; for file-backed images."""
 
     def look(split: Split, row: int) -> None:
-        check_header(split.images.paths[row], split.images.origins[row] if split.images.origins else "")
+        if isinstance(split.images, FileImages):
+            check_header(split.images.paths[row], split.images.origins[row] if split.images.origins else "")
 
     for _ in _each_image(dataset, look):
         pass
@@ -38,7 +41,8 @@ def without_bad_images(dataset: RetrievalDataset) -> RetrievalDataset:
 
     def look(split: Split, row: int) -> str | None:
         try:
-            split.images.read(row)
+            if split.images is not None:
+                split.images.read(row)
         except InputError as error:
             return str(error)
         return None
@@ -62,14 +66,17 @@ def copies_of_queries(dataset: RetrievalDataset) -> list[tuple[str, str]]:
 
     Only files of a query's size are read. One copy a query.
     """
-    splits = [getattr(dataset, part) for part in PARTS]
-    if not all(isinstance(split.images, FileImages) for split in splits):
-        return []
-    asked = dict(zip(dataset.query.ids.tolist(), dataset.query.images.paths, strict=True))
+    files: dict[str, FileImages] = {}
+    for part in PARTS:
+        images = getattr(dataset, part).images
+        if not isinstance(images, FileImages):
+            return []
+        files[part] = images
+    asked = dict(zip(dataset.query.ids.tolist(), files["query"].paths, strict=True))
     sizes = {path.stat().st_size for path in asked.values()}
     known: dict[bytes, str] = {}
-    for split in (dataset.train, dataset.database):
-        for name, path in zip(split.ids.tolist(), split.images.paths, strict=True):
+    for part in ("train", "database"):
+        for name, path in zip(getattr(dataset, part).ids.tolist(), files[part].paths, strict=True):
             if name not in asked and path.stat().st_size in sizes:
                 known.setdefault(_content(path), name)
     found = ((name, known.get(_content(path))) for name, path in asked.items()) if known else ()
@@ -80,7 +87,9 @@ def _content(path: Path) -> bytes:
     return hashlib.sha256(read_bytes(path, "an image")).digest()
 
 
-def _each_image(dataset: RetrievalDataset, look: Callable[[Split, int], str | None]):
+def _each_image(
+    dataset: RetrievalDataset, look: Callable[[Split, int], str | None]
+) -> Iterator[tuple[str, str | None]]:
     """Yields (id, what `look` returned), each id once, by a pool of threads; Pillow decodes without the GIL."""
     where: dict[str, tuple[Split, int]] = {}
     for part in PARTS:

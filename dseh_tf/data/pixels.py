@@ -16,8 +16,9 @@ from tqdm import tqdm
 
 from dseh_tf.data.decoding import resize
 from dseh_tf.data.files import expanded
+from dseh_tf.data.images import ArrayImages, ImageSource
 from dseh_tf.data.memory_maps import GIB, mapped, new_array
-from dseh_tf.data.retrieval_dataset import ArrayImages, ImageSource, Split
+from dseh_tf.data.split import Split
 from dseh_tf.errors import InputError
 
 DEFAULT_CACHE = Path("data") / "pixels"

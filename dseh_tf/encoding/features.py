@@ -17,9 +17,11 @@ from absl import logging
 from tqdm import tqdm
 
 from dseh_tf.data.files import check_regular, expanded
+from dseh_tf.data.images import ImageSource
 from dseh_tf.data.memory_maps import check_finite, mapped, new_array
 from dseh_tf.data.pixels import image_batches
-from dseh_tf.data.retrieval_dataset import ImageSource, RetrievalDataset, Split
+from dseh_tf.data.retrieval_dataset import RetrievalDataset
+from dseh_tf.data.split import Split
 from dseh_tf.errors import InputError
 from dseh_tf.files import read_json, writing
 

@@ -11,8 +11,9 @@ import numpy as np
 
 from dseh_tf.arrays import shown
 from dseh_tf.data import ArrayImages, FileImages, Split
+from dseh_tf.data.images import ImageSource
 from dseh_tf.data.memory_maps import check_finite
-from dseh_tf.data.retrieval_dataset import ImageSource, as_split
+from dseh_tf.data.retrieval_dataset import as_split
 from dseh_tf.errors import InputError, brief
 
 

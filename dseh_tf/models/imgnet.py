@@ -9,6 +9,7 @@ import keras
 from dseh_tf.models.backbones import Backbone
 from dseh_tf.models.layers import new_layer
 from dseh_tf.models.trunks import trunk_outputs
+from dseh_tf.seeding import layer_seed
 
 if TYPE_CHECKING:
     from dseh_tf.methods.dseh.settings import DSEHSettings
@@ -39,10 +40,10 @@ def build_imgnet(
     """
     inputs, x = trunk_outputs(settings.dropout, settings.feature_layer, seed, backbone, features)
     if settings.has_feature:
-        fc8 = new_layer(settings.feature_dim, "fc8", 10 * seed + 101, dtype="float32")(x)
+        fc8 = new_layer(settings.feature_dim, "fc8", layer_seed(seed, "fc8"), dtype="float32")(x)
         feature = keras.layers.Activation(settings.feature_activation, name="feature", dtype="float32")(fc8)
     else:
         feature = fc8 = keras.layers.Activation("linear", name="feature", dtype="float32")(x)
     hash_input = {"pre_activation": fc8, "feature": feature, "trunk": x}[settings.hash_input]
-    logits = new_layer(bits, "hash", 10 * seed + 103, dtype="float32")(hash_input)
+    logits = new_layer(bits, "hash", layer_seed(seed, "hash"), dtype="float32")(hash_input)
     return keras.Model(inputs, {"feature": feature, "logits": logits}, name="imgnet")

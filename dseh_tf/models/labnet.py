@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import keras
 
 from dseh_tf.models.layers import LocalResponseNormalization, new_layer
+from dseh_tf.seeding import layer_seed
 
 if TYPE_CHECKING:
     from dseh_tf.methods.dseh.settings import DSEHSettings
@@ -20,11 +21,14 @@ def build_labnet(classes: int, bits: int, settings: DSEHSettings, seed: int = 0)
     "label": [b, classes]}, float32 within and without, whatever the policy. seed: of the initial weights.
     """
     size = settings.labnet_weight_size
+    seeds = {layer: layer_seed(seed, layer) for layer in ("fc1", "feature", "code", "label")}
     labels = keras.Input((classes,), name="labels")
-    x = new_layer(settings.labnet_width, "fc1", 10 * seed + 1, size, activation="relu", dtype="float32")(labels)
+    x = new_layer(settings.labnet_width, "fc1", seeds["fc1"], size, activation="relu", dtype="float32")(labels)
     x = LocalResponseNormalization(name="lrn", dtype="float32")(x)
     activation = settings.feature_activation
-    feature = new_layer(settings.feature_dim, "feature", 10 * seed + 3, size, activation=activation, dtype="float32")(x)
-    code = new_layer(bits, "code", 10 * seed + 5, size, activation="tanh", dtype="float32")(feature)
-    label = new_layer(classes, "label", 10 * seed + 7, size, activation=settings.label_head, dtype="float32")(code)
+    feature = new_layer(
+        settings.feature_dim, "feature", seeds["feature"], size, activation=activation, dtype="float32"
+    )(x)
+    code = new_layer(bits, "code", seeds["code"], size, activation="tanh", dtype="float32")(feature)
+    label = new_layer(classes, "label", seeds["label"], size, activation=settings.label_head, dtype="float32")(code)
     return keras.Model(labels, {"feature": feature, "code": code, "label": label}, name="labnet")

@@ -6,6 +6,7 @@ import keras
 
 from dseh_tf.models.backbones import Backbone
 from dseh_tf.models.layers import GlobalDropout
+from dseh_tf.seeding import layer_seed
 
 
 def trunk_outputs(
@@ -28,7 +29,7 @@ def trunk_outputs(
     if backbone is None or not backbone.has_dropout:
         x = GlobalDropout(dropout, salt=8, name="dropout")(x)
     if feature_layer and (backbone is None or not backbone.trained):
-        init = keras.initializers.HeNormal(10 * seed + 105)
+        init = keras.initializers.HeNormal(layer_seed(seed, "adapt"))
         x = keras.layers.Dense(feature_layer, activation="relu", kernel_initializer=init, name="adapt")(x)
         x = GlobalDropout(dropout, salt=9, name="adapt_dropout")(x)
     return inputs, x

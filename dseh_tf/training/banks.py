@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from dseh_tf import losses
 from dseh_tf.devices.replicas import PerReplicaVariables, own_rows, split_sum
+from dseh_tf.seeding import stateless_seed
 
 
 class SemanticMemory(tf.Module):
@@ -41,8 +42,10 @@ class SemanticMemory(tf.Module):
 
     def fill_normal(self, seed: int) -> None:
         """Standard normal banks, as before the first round (lelan-li/DSEH:DSEH.py)."""
-        for salt, bank in enumerate((self._features, self._codes)):
-            bank.assign(tf.random.stateless_normal(bank.primary.shape, [seed, 7919 + salt], alg="philox"))
+        for index, bank in enumerate((self._features, self._codes)):
+            bank.assign(
+                tf.random.stateless_normal(bank.primary.shape, stateless_seed(seed, "banks", index), alg="philox")
+            )
 
     def fill(self, features: np.ndarray, codes: np.ndarray) -> None:
         """Replaces both banks."""

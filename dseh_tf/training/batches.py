@@ -6,7 +6,6 @@ slice of the same global batch.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -14,15 +13,10 @@ import numpy as np
 import tensorflow as tf
 
 from dseh_tf.errors import InputError
+from dseh_tf.seeding import stream_seed
 
 # Below this a source of the batches is one tensor; a larger memory map is read row by row.
 _TENSOR_BYTES = 2**31
-
-
-def stream_seed(seed: int, *names: object) -> int:
-    """A 63-bit seed for the stream called by `names`, e.g. stream_seed(0, "imgnet", round, "flip")."""
-    digest = hashlib.sha256("/".join(map(str, (seed, *names))).encode()).digest()
-    return int.from_bytes(digest[:8], "little") >> 1
 
 
 @dataclass(frozen=True)

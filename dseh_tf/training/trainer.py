@@ -20,7 +20,7 @@ from dseh_tf.devices.replicas import replica_count, replica_id
 from dseh_tf.devices.runtime import Runtime
 from dseh_tf.errors import InputError
 from dseh_tf.models.layers import DropoutStream, dropout_stream
-from dseh_tf.training.batches import stream_seed
+from dseh_tf.seeding import stream_seed
 from dseh_tf.training.checkpoints import CheckpointStore
 from dseh_tf.training.optimizers import apply_gradients, raw
 from dseh_tf.training.recipe import Phase, Recipe, Result, Stage, Work

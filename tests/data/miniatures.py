@@ -221,6 +221,21 @@ SMALL = {
 }
 
 
+# Data set -> digest of the split that is drawn from its miniature with seed 0 (multi_digits: of the data set itself).
+DIGESTS: dict[str, str] = {
+    "multi_digits": "c6d3db3421f352af",
+    "nus_wide_21": "45392fb6e3f016e7",
+    "nus_wide_10": "35fa9df62d564a28",
+    "mirflickr25k": "3a496478de29084f",
+    "ms_coco": "3aa47dc3e0bf0fa5",
+    "cifar10": "52b1db85cfd12360",
+    "imagenet_100": "932cb8edebe1ab84",
+    "image_folder": "edb2f3e4fabe5a29",
+    "image_lists": "9e423e73fd669cce",
+    "tfds:cifar10": "5a67d0d781922a48",
+}
+
+
 def write_all(root: Path) -> Path:
     """A miniature of every data set below `root`."""
     write_nus_wide(root / "nus_wide")
@@ -235,13 +250,18 @@ def write_all(root: Path) -> Path:
 
 
 def options(root: Path, name: str, **changes) -> DataOptions:
-    """How the catalog loads the miniature of `name` from where `write_all` put it."""
+    """How the catalog loads the miniature of `name` from where `write_all` put it. Raises LookupError where none is."""
+    if name not in SMALL:
+        raise LookupError(
+            f"{name} has no miniature: write one in tests/data/miniatures.py, and add its numbers to SMALL and its digest "
+            "to DIGESTS"
+        )
     places = {
-        "images_root": root / "folder" if name == "image_folder" else None,
-        "lists_dir": root / "lists" if name == "image_lists" else None,
-        "imagenet_classes": root / "classes.txt",
+        "image_folder": {"images_root": root / "folder"},
+        "image_lists": {"lists_dir": root / "lists"},
+        "imagenet_100": {"imagenet_classes": root / "classes.txt"},
     }
-    return DataOptions(**{"data_dir": root, **places, **SMALL[name], **changes})
+    return DataOptions(**{"data_dir": root, **places.get(name, {}), **SMALL[name], **changes})
 
 
 def name_of(dataset: str, image_id: str) -> str:

@@ -1,30 +1,19 @@
 """The catalog and the embedded data set; the official data sets have tests of their own."""
 
-import socket
-
 import numpy as np
 import pytest
 
-from dseh_tf.data import catalog, protocols
+from dseh_tf.data import catalog
 from dseh_tf.data.builders.multi_digits import compose
 from dseh_tf.data.catalog import DataOptions
+from dseh_tf.data.check_split import check_split
+from dseh_tf.data.sets.multi_digits import PROTOCOL
 from dseh_tf.errors import InputError
 
 
 @pytest.fixture(scope="module")
-def data_dir(tmp_path_factory):
-    return tmp_path_factory.mktemp("data")
-
-
-@pytest.fixture(scope="module")
-def multi_digits(data_dir):
-    def no_network(*_, **__):
-        raise AssertionError("the embedded data set asked for the network")
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(socket, "getaddrinfo", no_network)
-        patch.setattr(socket.socket, "connect", no_network)
-        return catalog.load("multi_digits", DataOptions(data_dir=data_dir))
+def multi_digits(embedded_dir):
+    return catalog.load("multi_digits", DataOptions(data_dir=embedded_dir))
 
 
 def test_unknown_name():
@@ -40,7 +29,7 @@ def test_image_lists_need_their_folder(tmp_path):
 
 
 def test_multi_digits_keeps_its_protocol(multi_digits):
-    report = protocols.check_split(multi_digits, protocols.MULTI_DIGITS)
+    report = check_split(multi_digits, PROTOCOL)
     assert report.sizes == {"train": 2_000, "query": 500, "database": 5_000}
     assert 0.3 < report.relevant_share < 0.45
     assert all((counts > 0.12 * report.sizes[part]).all() for part, counts in report.class_counts.items())
@@ -59,9 +48,9 @@ def test_multi_digits_rows_belong_together(multi_digits):
     assert multi_digits.train.texts.dtype == np.float32
 
 
-def test_multi_digits_is_built_once(multi_digits, data_dir, monkeypatch):
+def test_multi_digits_is_built_once(multi_digits, embedded_dir, monkeypatch):
     monkeypatch.setattr(compose, "compose", None)
-    again = catalog.load("multi_digits", DataOptions(data_dir=data_dir, labels_only=True))
+    again = catalog.load("multi_digits", DataOptions(data_dir=embedded_dir, labels_only=True))
     assert not again.has_images
     np.testing.assert_array_equal(again.query.labels, multi_digits.query.labels)
 
@@ -93,10 +82,3 @@ def test_tags_speak_of_the_digits_but_not_only():
     assert 0.65 < np.mean(named) < 0.85
     wrong = [any(compose.DIGIT_WORDS[d] in c.tags for d in np.flatnonzero(c.labels == 0)) for c in canvases]
     assert 0 < np.mean(wrong) < 0.1
-
-
-@pytest.mark.parametrize("name", ["multi_digits", "image_lists"])
-@pytest.mark.parametrize("number", ["queries", "train_rows"])
-def test_a_split_that_is_given_takes_no_numbers(tmp_path, name, number):
-    with pytest.raises(InputError, match=f"{number}: found 5, but {name} comes with its split"):
-        catalog.load(name, DataOptions(data_dir=tmp_path, lists_dir=tmp_path, **{number: 5}))

@@ -1,51 +1,25 @@
-"""The papers' data sets through the catalog, on miniatures in the official formats."""
+"""What is particular to one of the papers' data sets, on miniatures; tests/data/sets has what holds for all."""
 
 import numpy as np
 import pytest
 
-from dseh_tf.data import catalog, protocols
+from dseh_tf.data import catalog
 from dseh_tf.data.catalog import DataOptions, protocol_of
-from dseh_tf.data.pixels import load_pixels
-from dseh_tf.data.readers.image_lists import load_image_lists
+from dseh_tf.data.check_split import check_split
+from dseh_tf.data.sets.image_lists import load_image_lists
+from dseh_tf.data.sets.imagenet_100 import chosen_classes
 from dseh_tf.errors import InputError
 from tests.data import miniatures
 
 SMALL = miniatures.SMALL
-DRAWN = [name for name in SMALL if name not in ("image_lists", "tfds:cifar10")]
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return miniatures.write_all(tmp_path_factory.mktemp("data"))
+@pytest.fixture
+def data(miniatures_dir):
+    return miniatures_dir
 
 
 _options = miniatures.options
-
-
-@pytest.mark.parametrize("name", DRAWN)
-def test_split_is_as_the_protocol_says(data, name):
-    options = _options(data, name)
-    dataset = catalog.load(name, options)
-    report = protocols.check_split(dataset, protocol_of(name, options))
-    assert report.without_label == {"train": 0, "query": 0, "database": 0}
-    assert dataset.name == name and dataset.notes["split_seed"] == 0 and dataset.notes["protocol"].startswith(name)
-    assert len(dataset.class_names) == dataset.classes
-    digest = protocols.check_split(catalog.load(name, _options(data, name, labels_only=True))).digest
-    assert digest == report.digest
-    assert protocols.check_split(catalog.load(name, _options(data, name, seed=5, labels_only=True))).digest != digest
-
-
-@pytest.mark.parametrize("name", DRAWN)
-def test_images_stay_with_their_ids(data, name, tmp_path):
-    """Each miniature image is of the colour its id tells: read one by one, taken in another order, and from a cache."""
-    dataset = catalog.load(name, _options(data, name))
-    for part in ("train", "query", "database"):
-        split = getattr(dataset, part)
-        shuffled = split.take(np.random.default_rng(0).permutation(len(split)))
-        pixels = load_pixels(shuffled, 8, cache_dir=tmp_path, memory_limit=0, progress=False).array
-        for row, image_id in enumerate(shuffled.ids.tolist()):
-            assert tuple(shuffled.images.read(row)[0, 0]) == miniatures.colour_of(image_id)
-            assert tuple(pixels[row, 3, 3]) == miniatures.colour_of(image_id)
 
 
 def test_labels_stay_with_their_ids(data, tmp_path):
@@ -86,14 +60,14 @@ def test_the_papers_numbers_need_the_whole_data(data):
 def test_hashnet_database_of_coco(data):
     options = _options(data, "ms_coco", coco_db="hashnet_lists")
     dataset = catalog.load("ms_coco", options)
-    report = protocols.check_split(dataset, protocol_of("ms_coco", options))
+    report = check_split(dataset, protocol_of("ms_coco", options))
     assert report.overlaps == {("train", "query"): 0, ("query", "database"): 20, ("train", "database"): 0}
 
 
 def test_adsh_trains_on_the_whole_database(data):
     options = _options(data, "cifar10", cifar10_train="whole_database", train_rows=None)
     dataset = catalog.load("cifar10", options)
-    protocols.check_split(dataset, protocol_of("cifar10", options))
+    check_split(dataset, protocol_of("cifar10", options))
     assert len(dataset.query) == 20 and len(dataset.train) == len(dataset.database) == 240
 
 
@@ -120,7 +94,7 @@ def test_imagenet_class_file(data, tmp_path):
             catalog.load("imagenet_100", _options(data, "imagenet_100", imagenet_classes=file))
     with pytest.raises(InputError, match="no such file, expected 100 classes"):
         catalog.load("imagenet_100", _options(data, "imagenet_100", imagenet_classes=tmp_path / "none"))
-    drawn = [catalog._imagenet_classes(DataOptions(seed=seed), tuple(map(str, range(1000)))) for seed in (0, 0, 1)]
+    drawn = [chosen_classes(DataOptions(seed=seed), tuple(map(str, range(1000)))) for seed in (0, 0, 1)]
     assert len(set(drawn[0])) == 100 and drawn[0].tolist() == drawn[1].tolist() != drawn[2].tolist()
 
 
@@ -179,4 +153,4 @@ def test_a_drawn_split_survives_as_image_lists(data, tmp_path):
         lines = [f"{name} {' '.join(map(str, row))}" for name, row in zip(split.ids, split.labels, strict=True)]
         (tmp_path / file).write_text("\n".join(lines) + "\n")
     again = load_image_lists(tmp_path, data / "nus_wide" / "Flickr")
-    assert protocols.check_split(again).digest == protocols.check_split(dataset).digest
+    assert check_split(again).digest == check_split(dataset).digest

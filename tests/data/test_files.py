@@ -15,13 +15,15 @@ from dseh_tf.data import catalog, files, memory_maps
 from dseh_tf.data.catalog import DataOptions
 from dseh_tf.data.decoding import check_header, decode_file, readable_suffixes
 from dseh_tf.data.image_checks import copies_of_queries
+from dseh_tf.data.images import FileImages
 from dseh_tf.data.readers import image_lists, nus_wide
 from dseh_tf.data.readers.image_folder import digest, read_image_folder
-from dseh_tf.data.readers.image_lists import load_image_lists, read_image_list
+from dseh_tf.data.readers.image_lists import read_image_list
 from dseh_tf.data.readers.mirflickr25k import read_mirflickr
 from dseh_tf.data.readers.nus_wide import find_images, read_nus_wide
 from dseh_tf.data.readers.official_files import read_bits, read_lines, stream_bit_rows
-from dseh_tf.data.retrieval_dataset import FileImages
+from dseh_tf.data.sets.image_lists import load_image_lists
+from dseh_tf.data.sets.imagenet_100 import chosen_classes
 from dseh_tf.encoding import features
 from dseh_tf.errors import InputError
 from tests.data import miniatures
@@ -365,7 +367,7 @@ def test_paths_that_no_file_can_have(tmp_path):
         for read in (
             read_image_folder, digest, load_image_lists, read_image_list, read_nus_wide, read_mirflickr, decode_file,
             features.read_summary, memory_maps.mapped, lambda path: load_image_lists(tmp_path, path),
-            lambda path: catalog._imagenet_classes(DataOptions(imagenet_classes=path), ()),
+            lambda path: chosen_classes(DataOptions(imagenet_classes=path), ()),
         ):  # fmt: skip
             with pytest.raises(InputError):
                 read(odd)

@@ -3,8 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dseh_tf.data import RetrievalDataset, Split, protocols
-from dseh_tf.data.protocols import MS_COCO, Protocol, check_split, draw, every_class, in_all, relevant_share
+from dseh_tf.data import RetrievalDataset, Split
+from dseh_tf.data.check_split import check_split, relevant_share
+from dseh_tf.data.draw import SPLITS, draw
+from dseh_tf.data.protocol import Protocol, every_class, in_all
+from dseh_tf.data.sets import cifar10, imagenet_100, mirflickr25k, ms_coco, nus_wide
 from dseh_tf.errors import InputError
 
 
@@ -26,7 +29,7 @@ def _dataset(labels, rows, **changes):
 PER_CLASS = Protocol("x", every_class(4), every_class(9), images=400, classes=5)
 
 
-@pytest.mark.parametrize("split", protocols.SPLITS)
+@pytest.mark.parametrize("split", SPLITS)
 @pytest.mark.parametrize("protocol", [PER_CLASS, Protocol("x", in_all(30), in_all(70)), replace(PER_CLASS, train=None)])
 def test_draw_keeps_the_protocol(split, protocol):
     labels = _labels()
@@ -64,7 +67,7 @@ def test_greedy_by_hand():
     assert rows.train.tolist() == sorted(order[:4]) and rows.query.tolist() == sorted(order[4:6])
 
 
-@pytest.mark.parametrize("split", protocols.SPLITS)
+@pytest.mark.parametrize("split", SPLITS)
 def test_a_class_with_too_few_images_is_named(split):
     labels = _labels()
     labels[:, 2] = 0
@@ -97,7 +100,7 @@ def test_query_pool():
     assert (rows.query >= 300).all() and rows.database.tolist() == list(range(300)) and (rows.train < 300).all()
 
 
-@pytest.mark.parametrize("split", protocols.SPLITS)
+@pytest.mark.parametrize("split", SPLITS)
 @pytest.mark.parametrize("protocol", [PER_CLASS, Protocol("x", in_all(30), in_all(70))])
 def test_images_that_may_not_ask(split, protocol):
     labels, copies = _labels(), np.arange(400) % 2 == 0
@@ -121,13 +124,15 @@ def test_hashnet_lists_have_the_queries_inside():
 
 
 def test_published_protocols():
-    sizes = {p.name: p.queries.total(p.classes) for p in (protocols.NUS_WIDE_21, protocols.IMAGENET_100, MS_COCO)}
+    sizes = {
+        p.name: p.queries.total(p.classes) for p in (nus_wide.PROTOCOL_21, imagenet_100.PROTOCOL, ms_coco.PROTOCOL)
+    }
     assert sizes == {"nus_wide_21": 2_100, "imagenet_100": 5_000, "ms_coco": 5_000}
-    assert protocols.NUS_WIDE_21.train.total(21) == 10_500 and protocols.IMAGENET_100.train.total(100) == 10_000
-    assert protocols.CIFAR10.queries.total(10) == 1_000 and protocols.CIFAR10.train.total(10) == 5_000
-    assert protocols.NUS_WIDE_10.queries.total(10) == 2_000 and protocols.NUS_WIDE_10.train.total(10) == 5_000
-    assert protocols.MIRFLICKR25K.queries.total(24) == 2_000 and protocols.MIRFLICKR25K.train.total(24) == 5_000
-    assert str(protocols.NUS_WIDE_21) == (
+    assert nus_wide.PROTOCOL_21.train.total(21) == 10_500 and imagenet_100.PROTOCOL.train.total(100) == 10_000
+    assert cifar10.PROTOCOL.queries.total(10) == 1_000 and cifar10.PROTOCOL.train.total(10) == 5_000
+    assert nus_wide.PROTOCOL_10.queries.total(10) == 2_000 and nus_wide.PROTOCOL_10.train.total(10) == 5_000
+    assert mirflickr25k.PROTOCOL.queries.total(24) == 2_000 and mirflickr25k.PROTOCOL.train.total(24) == 5_000
+    assert str(nus_wide.PROTOCOL_21) == (
         "nus_wide_21: 195,834 images of 21 classes; queries 100 a class; training 500 a class; "
         "database every image but the queries"
     )

@@ -20,14 +20,14 @@ from hypothesis import strategies as st
 
 from dseh_tf.data import catalog
 from dseh_tf.data.catalog import DataOptions
+from dseh_tf.data.check_split import check_split
 from dseh_tf.data.decoding import readable_suffixes
-from dseh_tf.data.protocols import check_split
 from dseh_tf.data.readers import image_lists
 from dseh_tf.data.readers.image_folder import digest, read_image_folder
-from dseh_tf.data.readers.image_lists import load_image_lists
 from dseh_tf.data.readers.mirflickr25k import read_mirflickr
 from dseh_tf.data.readers.nus_wide import find_images, has_tags, read_nus_wide
 from dseh_tf.data.retrieval_dataset import RetrievalDataset
+from dseh_tf.data.sets.image_lists import load_image_lists
 from dseh_tf.encoding import features
 from dseh_tf.errors import InputError
 from tests.data import miniatures

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from dseh_tf.data import ArrayImages, FileImages, RetrievalDataset, Split
-from dseh_tf.data.retrieval_dataset import multi_hot
+from dseh_tf.data.labels import multi_hot
 from dseh_tf.errors import InputError
 
 
@@ -16,7 +16,9 @@ def _split(n, classes=3, prefix="a", **more):
 
 
 def test_importing_loads_no_tensorflow():
-    code = "import sys, dseh_tf.data.catalog, dseh_tf.data.protocols, dseh_tf.data.pixels; print('tensorflow' in sys.modules)"
+    code = (
+        "import sys, dseh_tf.data.catalog, dseh_tf.data.draw, dseh_tf.data.pixels; print('tensorflow' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
 
 

@@ -9,7 +9,8 @@ import pytest
 from dseh_tf.data import catalog
 from dseh_tf.data.catalog import DataOptions
 from dseh_tf.data.readers import tfds_records
-from dseh_tf.data.readers.tfds_records import find_builder, image_and_label, prepared_builder, read_split
+from dseh_tf.data.readers.tfds_builders import find_builder, image_and_label, prepared_builder
+from dseh_tf.data.readers.tfds_records import read_split
 from dseh_tf.errors import InputError
 from tests.data import miniatures
 

@@ -5,8 +5,9 @@ import pytest
 
 from dseh_tf.data import catalog
 from dseh_tf.data.catalog import DataOptions
-from dseh_tf.data.protocols import check_split
-from dseh_tf.data.readers.image_lists import UNLABELLED, load_image_lists, read_image_list
+from dseh_tf.data.check_split import check_split
+from dseh_tf.data.readers.image_lists import UNLABELLED, read_image_list
+from dseh_tf.data.sets.image_lists import load_image_lists
 from dseh_tf.encoding import features
 from dseh_tf.errors import InputError
 from dseh_tf.retrieval import evaluate

@@ -10,7 +10,8 @@ from absl import logging
 
 from dseh_tf.data.decoding import readable_suffixes
 from dseh_tf.data.files import Listing, entries, expanded, hidden, is_folder, list_below
-from dseh_tf.data.retrieval_dataset import FileImages, multi_hot
+from dseh_tf.data.images import FileImages
+from dseh_tf.data.labels import multi_hot
 from dseh_tf.errors import InputError
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from dseh_tf.data.files import hidden
+from dseh_tf.data.images import FileImages
 from dseh_tf.data.readers.official_files import find_file, find_folder, read_lines
-from dseh_tf.data.retrieval_dataset import FileImages
 from dseh_tf.errors import InputError
 
 SOURCE = (

@@ -20,8 +20,8 @@ import numpy as np
 from absl import logging
 
 from dseh_tf.data.files import expanded, hidden, is_folder
+from dseh_tf.data.images import FileImages
 from dseh_tf.data.readers.official_files import find_file, find_folder, read_bits, read_lines, stream_bit_rows
-from dseh_tf.data.retrieval_dataset import FileImages
 from dseh_tf.errors import InputError
 
 SOURCE = "get it from https://lms.comp.nus.edu.sg/wp-content/uploads/2019/research/nuswide/NUS-WIDE.html"
@@ -78,7 +78,9 @@ def read_nus_wide(data_dir: Path) -> NusWide:
         ]
     else:
         halves = [("Imagelist.txt", "AllLabels", "")]
-    names, labels, origins = [], [], []
+    names: list[str] = []
+    labels: list[np.ndarray] = []
+    origins: list[tuple[Path, int]] = []
     for list_name, folder, suffix in halves:
         file = find_file(root, f"ImageList/{list_name}", list_name, source=SOURCE)
         part = [_name(line, file, number) for number, line in enumerate(read_lines(file), 1)]

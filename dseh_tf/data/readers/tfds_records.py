@@ -2,7 +2,7 @@
 
 TFDS reads its TFRecord files in order only. Here they are scanned once: where each record lies, and its small features
 (ids, labels), kept in an index file; images are then read, one at a time and in any order, straight from the records,
-so that no data set is held in memory or written a second time. `import tensorflow_datasets` happens in the functions.
+so that no data set is held in memory or written a second time. TensorFlow is imported in the functions.
 
 A TFRecord is a length (uint64), its checksum (4 bytes), the record, its checksum (4 bytes)
 (tensorflow/tensorflow:tensorflow/core/lib/io/record_writer.h); checksums are not verified.
@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,7 @@ from absl import logging
 from tqdm import tqdm
 
 from dseh_tf.data.decoding import decode_bytes
-from dseh_tf.data.files import expanded, is_folder
-from dseh_tf.errors import InputError, refusal
+from dseh_tf.errors import InputError
 from dseh_tf.files import check_regular, read_npz, replacing
 
 _COLUMNS = ("shard", "offset", "length", "ids", "labels", "label_counts")
@@ -80,103 +80,6 @@ class Records:
     class_names: tuple[str, ...]
 
 
-def prepared_builder(name: str, data_dir: Path) -> Any:
-    """TFDS's builder of `name` with its records under `data_dir`, prepared now where they are not yet.
-
-    Raises InputError as `find_builder` and `prepare` do.
-    """
-    return prepare(find_builder(name, data_dir), name, data_dir)
-
-
-def find_builder(name: str, data_dir: Path) -> Any:
-    """TFDS's builder of `name`; nothing is downloaded or read. Raises InputError with TFDS's reason where it has none."""
-    import tensorflow_datasets as tfds
-
-    try:
-        return tfds.builder(name, data_dir=expanded(data_dir))
-    except Exception as error:  # a builder is code of its own, and raises what it likes
-        logging.debug("TFDS", exc_info=True)
-        raise InputError(f"dataset: TFDS cannot make {name!r}: {_first_line(error)}") from None
-
-
-def image_and_label(builder: Any, name: str) -> tuple[str, str]:
-    """The features that hold the image and the class label, known before anything is downloaded or read.
-
-    They are the pair of `supervised_keys` (or "image" and "label") where those are an Image and a ClassLabel; otherwise
-    the only Image and the only ClassLabel among the top-level features.
-
-    Args:
-        builder: of TFDS.
-        name: of the data set, for messages.
-
-    Raises:
-        InputError: the pair begins with a video, or there is not exactly one Image of integers or one ClassLabel.
-    """
-    import tensorflow_datasets as tfds
-
-    features = builder.info.features
-    if not isinstance(features, tfds.features.FeaturesDict):
-        found = "no features" if features is None else f"features {type(features).__name__}"
-        raise InputError(f"dataset: {name} has {found}, expected an image and one class label")
-    kinds = ", ".join(f"{key!r} ({type(feature).__name__})" for key, feature in features.items())
-    keys = builder.info.supervised_keys or ("image", "label")
-    pair = [key if isinstance(key, str) and key in features else None for key in (*keys, None, None)[:2]]
-    first = features[pair[0]] if pair[0] else None
-    if isinstance(first, tfds.features.Video):
-        raise InputError(
-            f"dataset: {name} has features {kinds}: found {pair[0]!r} first, a video, expected an image and one class label"
-        )
-
-    def is_image(feature: Any) -> bool:
-        # A LabeledImage is a mask; an image of floats is stored as the bytes of its numbers.
-        kind = isinstance(feature, tfds.features.Image) and not isinstance(feature, tfds.features.LabeledImage)
-        return kind and np.issubdtype(feature.np_dtype, np.integer)
-
-    def is_label(feature: Any) -> bool:
-        return isinstance(feature, tfds.features.ClassLabel) and bool(feature.num_classes)
-
-    def chosen(key: str | None, wanted: Any, what: str) -> str:
-        if key is not None and wanted(features[key]):
-            return key
-        fitting = [other for other in features if wanted(features[other])]
-        if len(fitting) == 1:
-            return fitting[0]
-        raise InputError(
-            f"dataset: {name} has features {kinds}: found {len(fitting) or 'no'} {what}, expected an image and one class label"
-        )
-
-    return chosen(pair[0], is_image, "Image of integers"), chosen(pair[1], is_label, "ClassLabel with classes")
-
-
-def prepare(builder: Any, name: str, data_dir: Path) -> Any:
-    """The builder, its records under `data_dir` prepared now where they are not yet.
-
-    Files that cannot be downloaded are looked for in `data_dir/downloads/manual`, where TFDS expects them.
-    Raises InputError with TFDS's reason where it cannot prepare them (a missing or cut-off archive, no network).
-    """
-    import tensorflow_datasets as tfds
-
-    data_dir = expanded(data_dir)
-    if not builder.info.splits:
-        manual = data_dir / "downloads" / "manual"
-        config = tfds.download.DownloadConfig(manual_dir=manual if is_folder(manual) else None)
-        try:
-            builder.download_and_prepare(download_dir=data_dir / "downloads", download_config=config)
-        except Exception as error:  # whatever a download, an archive or a parser of TFDS raises is bad input here
-            told = refusal(error)
-            if told is not None:
-                raise InputError(f"{told} ({builder.data_dir}: TFDS could not prepare {name!r})") from None
-            logging.debug("TFDS", exc_info=True)
-            advice = " ".join((builder.MANUAL_DOWNLOAD_INSTRUCTIONS or "").split())
-            raise InputError(
-                f"{builder.data_dir}: not there, and TFDS could not prepare {name!r} (files to be put by hand belong in "
-                f"{manual}): {type(error).__name__}: {_first_line(error)}{f'; {advice}' if advice else ''}"
-            ) from None
-    if builder.info.file_format.value != "tfrecord":
-        raise InputError(f"{builder.data_dir}: found {builder.info.file_format.value} files, expected tfrecord")
-    return builder
-
-
 def read_split(
     builder: Any, split: str, id_feature: str | None, label_feature: str = "label", unlabelled_ok: bool = False
 ) -> Records:
@@ -220,6 +123,11 @@ def read_split(
             raise InputError(f"{files[0]}: found {found} of {feature.num_classes}, expected one each")
     images = RecordImages(files, index["shard"], index["offset"], index["length"], ids)
     return Records(ids, labels, images, tuple(feature.names))
+
+
+def read_splits(builder: Any, parts: tuple[str, ...], id_feature: str | None, label_feature: str) -> Records:
+    """Several splits as one, in that order. Arguments and errors as `read_split` and `join`."""
+    return join([read_split(builder, part, id_feature, label_feature) for part in parts])
 
 
 def join(splits: list[Records]) -> Records:
@@ -274,7 +182,7 @@ def _index(folder: Path, split: str, files: tuple[Path, ...], id_feature: str | 
     index = {name: np.array(values, str if name == "ids" else np.int64) for name, values in columns.items()}
     try:
         with replacing(file) as temporary:
-            np.savez(temporary, **index)
+            np.savez(temporary, **index)  # type: ignore[arg-type]  # numpy types its own keywords alone
     except OSError as error:  # a folder that others own, or a full disk
         logging.warning(
             "%s: the index cannot be kept (%s); the records are scanned at every start", file, error.strerror
@@ -293,7 +201,7 @@ def _read_index(file: Path) -> dict[str, np.ndarray]:
     return index
 
 
-def _scan(path: Path):
+def _scan(path: Path) -> Iterator[tuple[int, bytes]]:
     """Yields (offset, bytes) of each record."""
     size = path.stat().st_size
     with path.open("rb") as stream:
@@ -321,7 +229,3 @@ def _stamp(files: tuple[Path, ...]) -> str:
     for path in files:
         check_regular(path, "a TFRecord file")
     return json.dumps([[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files])
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), "no reason given")

@@ -24,6 +24,7 @@ from dseh_tf.methods.dseh.presets import ROWS
 from dseh_tf.methods.image_encoder import ImageEncoder, Trunk
 from dseh_tf.methods.settings import Layer, check_choices, check_numbers
 from dseh_tf.models.layers import new_layer
+from dseh_tf.seeding import layer_seed
 from dseh_tf.training.banks import CodeBank
 from dseh_tf.training.recipe import Tensors, Terms
 
@@ -96,7 +97,7 @@ class DeepMethod(Method):
 
     def head(self, x: keras.KerasTensor) -> dict[str, keras.KerasTensor]:
         """The method's own layers: [b, d] to {"logits": float32 [b, K]}, whose signs are the codes."""
-        return {"logits": new_layer(self.bits, "hash", 10 * self.seed + 103, dtype="float32")(x)}
+        return {"logits": new_layer(self.bits, "hash", layer_seed(self.seed, "hash"), dtype="float32")(x)}
 
     def tail(self, outputs: dict[str, keras.KerasTensor]) -> dict[str, keras.KerasTensor]:
         """Layers above the logits, normalised or not, that a loss needs besides: returns all outputs of the network."""

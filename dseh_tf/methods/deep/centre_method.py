@@ -11,6 +11,7 @@ import tensorflow as tf
 from dseh_tf import losses
 from dseh_tf.methods.deep.base import DeepMethod, DeepSettings
 from dseh_tf.methods.deep.centres import KINDS, class_centres
+from dseh_tf.seeding import generator
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class CentreMethod(DeepMethod):
 
     def prepare(self, labels: np.ndarray) -> None:
         centres = class_centres(labels.shape[1], self.bits, self.seed, self.settings.centres)
-        ties = np.random.Generator(np.random.Philox(key=[self.seed, 0x71E5])).choice([-1, 1], self.bits)
+        ties = generator(self.seed, "centre ties").choice([-1, 1], self.bits)
         self.centres, self.ties = centres.astype(np.float32), ties.astype(np.float32)
 
     def targets(self, labels: tf.Tensor) -> tf.Tensor:

@@ -8,6 +8,7 @@ import numpy as np
 import scipy.linalg
 
 from dseh_tf.errors import InputError, positive
+from dseh_tf.seeding import generator
 
 KINDS = ("hadamard_or_search", "random", "dpn")
 
@@ -42,7 +43,7 @@ def class_centres(classes: int, bits: int, seed: int, kind: str = "hadamard_or_s
         raise InputError(f"centres: found {kind!r}, expected one of {', '.join(KINDS)}")
     if classes > 2**bits:
         raise InputError(f"bits: found {bits}, expected at least {(classes - 1).bit_length()} for {classes} classes")
-    rng = np.random.Generator(np.random.Philox(key=[seed, 0xCE27 + KINDS.index(kind)]))
+    rng = generator(seed, "centres", KINDS.index(kind))
     if kind == "random":
         centres = _random(classes, bits, rng)
     elif kind == "dpn":

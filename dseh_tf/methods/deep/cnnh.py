@@ -11,6 +11,7 @@ from absl import logging
 
 from dseh_tf import losses
 from dseh_tf.methods.deep.base import DeepMethod, DeepSettings
+from dseh_tf.seeding import generator
 from dseh_tf.training.banks import CodeBank
 from dseh_tf.training.recipe import Tensors, Terms
 
@@ -63,7 +64,7 @@ def similarity_codes(labels: np.ndarray, bits: int, seed: int = 0, sweeps: int =
     for the block, then column by column its entries move together. With block = 1 this is the plain algorithm; in a
     block of 32 of thousands the rows hardly see each other. No more than block x n similarities are ever held.
     """
-    rng = np.random.Generator(np.random.Philox(key=[seed, 0xC0DE5]))
+    rng = generator(seed, "cnnh codes")
     h = rng.uniform(-1, 1, (len(labels), bits)).astype(np.float32)
     for sweep in range(sweeps):
         gram = h.T @ h

@@ -12,8 +12,8 @@ from dseh_tf import losses
 from dseh_tf.errors import InputError
 from dseh_tf.methods.deep.base import DeepMethod, DeepSettings
 from dseh_tf.models.layers import new_layer
+from dseh_tf.seeding import layer_seed, stream_seed
 from dseh_tf.training.banks import CodeBank
-from dseh_tf.training.batches import stream_seed
 from dseh_tf.training.recipe import Tensors, Terms
 
 
@@ -61,7 +61,7 @@ class DNNH(DeepMethod):
 
     def head(self, x: keras.KerasTensor) -> dict[str, keras.KerasTensor]:
         """50 features a bit, then one output from each slice of 50 (divide and encode)."""
-        width, first = self.settings.slice_width, 10 * self.seed + 101
+        width, first = self.settings.slice_width, layer_seed(self.seed, "slices")
         x = new_layer(width * self.bits, "slices", first, activation="relu", dtype="float32")(x)
         x = keras.layers.Reshape((self.bits, width), dtype="float32")(x)
         encode = keras.layers.EinsumDense(

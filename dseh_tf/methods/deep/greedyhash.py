@@ -11,6 +11,7 @@ import numpy as np
 from dseh_tf import losses
 from dseh_tf.methods.deep.base import DeepMethod, DeepSettings
 from dseh_tf.models.layers import StraightThroughSign
+from dseh_tf.seeding import layer_seed
 from dseh_tf.training.banks import CodeBank
 from dseh_tf.training.recipe import Tensors, Terms
 
@@ -53,7 +54,7 @@ class GreedyHash(DeepMethod):
         """The classifier, without bias: {"logits": [b, K], "classes": float32 [b, c]}."""
         signs = StraightThroughSign(name="signs", dtype="float32")(outputs["logits"])
         # torch's first weights of a linear layer: uniform within 1 / sqrt(K).
-        init = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform", seed=10 * self.seed + 107)
+        init = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform", seed=layer_seed(self.seed, "greedyhash"))
         classify = keras.layers.Dense(
             self.classes, use_bias=False, kernel_initializer=init, name="classes", dtype="float32"
         )

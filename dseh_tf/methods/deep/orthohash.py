@@ -15,6 +15,7 @@ from dseh_tf import losses
 from dseh_tf.errors import InputError
 from dseh_tf.methods.deep.centre_method import CentreMethod, CentreSettings
 from dseh_tf.models.layers import new_layer
+from dseh_tf.seeding import layer_seed
 from dseh_tf.training.banks import CodeBank
 from dseh_tf.training.recipe import Tensors, Terms
 
@@ -54,7 +55,7 @@ class OrthoHash(CentreMethod):
 
     def head(self, x: keras.KerasTensor) -> dict[str, keras.KerasTensor]:
         """A layer without bias, then batch normalisation with scale and shift, over the rows of all replicas."""
-        x = new_layer(self.bits, "hash", 10 * self.seed + 103, use_bias=False, dtype="float32")(x)
+        x = new_layer(self.bits, "hash", layer_seed(self.seed, "hash"), use_bias=False, dtype="float32")(x)
         normalize = keras.layers.BatchNormalization(
             epsilon=1e-5, momentum=0.9, synchronized=True, name="hash_norm", dtype="float32"
         )

@@ -19,6 +19,7 @@ from dseh_tf.methods.dseh.networks import ImgNet, LabNet
 from dseh_tf.methods.dseh.preset_method import PresetMethod
 from dseh_tf.methods.dseh.reports import Reports
 from dseh_tf.methods.image_encoder import ImageEncoder
+from dseh_tf.seeding import bank_seed
 from dseh_tf.training.banks import SemanticMemory
 from dseh_tf.training.batches import TrainingRows
 from dseh_tf.training.recipe import Phase, Recipe, Stage, Work
@@ -67,7 +68,7 @@ class DSEHRecipe(Recipe[ImageEncoder]):
         """Fills LabNet's memory; in round 0 solves the label codes where `label_codes` says so."""
         s = self.settings
         if s.reads_banks and (round_ == 0 or s.bank_reinit == "random"):
-            self.memory.fill_normal(self.seed + 1_000_003 * round_)
+            self.memory.fill_normal(bank_seed(self.seed, round_))
         elif s.reads_banks and s.bank_reinit == "imgnet":
             images = self.imgnet.outputs(keep_mean=not s.bank_reinit_mean_subtract)
             self.memory.fill(images.features, images.signs)

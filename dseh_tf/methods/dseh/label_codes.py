@@ -27,6 +27,7 @@ import numpy as np
 
 from dseh_tf.data.label_vectors import DistinctRows, similar_pairs
 from dseh_tf.retrieval.kernels import kernel
+from dseh_tf.seeding import generator
 
 SWEEPS = 20
 _MOST_RATIO = 100.0  # of the weights of similar and dissimilar pairs
@@ -117,7 +118,7 @@ def solve_label_codes(
     Returns:
         int8 ±1 [v, K].
     """
-    rng = np.random.Generator(np.random.Philox(key=[seed, 0x1ABE1]))
+    rng = generator(seed, "label codes")
     count = len(rows.vectors)
     if start is None:
         start = np.where(rng.random((count, bits)) < 0.5, 1, -1)

@@ -19,6 +19,7 @@ from dseh_tf.encoding.inputs import checked_rows, image_shape
 from dseh_tf.encoding.shallow import BLOCK_ROWS, Rows, ShallowEncoder
 from dseh_tf.errors import InputError
 from dseh_tf.methods.base import Fitted, training_split
+from dseh_tf.seeding import generator
 
 _ROUNDING = 8 * np.finfo(np.float32).eps  # equal numbers may differ by this share after their rows are scaled
 
@@ -26,8 +27,8 @@ log = logging.getLogger(__name__)
 
 
 def random_stream(seed: int, stream: int = 0) -> np.random.Generator:
-    """A generator that depends on (seed, stream) alone: the same draws on every machine and in every process."""
-    return np.random.Generator(np.random.Philox(key=[seed, stream]))
+    """Generator number `stream` of a shallow method."""
+    return generator(seed, "shallow", stream)
 
 
 def signs(values: np.ndarray) -> np.ndarray:

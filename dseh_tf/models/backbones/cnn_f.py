@@ -16,6 +16,7 @@ from dseh_tf.errors import InputError
 from dseh_tf.models.backbones.backbone import Backbone
 from dseh_tf.models.backbones.matconvnet import Conv, Layer, MaxPool, Network, Norm, Relu, read_network
 from dseh_tf.models.layers import GlobalDropout, LocalResponseNormalization
+from dseh_tf.seeding import default_generator
 
 _ORDER: dict[str, type] = {
     "conv1": Conv, "relu1": Relu, "norm1": Norm, "pool1": MaxPool,
@@ -144,7 +145,7 @@ def _chain(network: Network, source: str) -> list[Layer]:
 
 def random_network(seed: int = 0) -> Network:
     """CNN-F's layers with weights as He proposed and ImageNet's mean colour: for tests and for measuring speed."""
-    rng = np.random.default_rng(seed)
+    rng = default_generator(seed)
 
     def conv(name: str, size: int, inputs: int, filters: int, stride: int = 1, pad: int = 0) -> Conv:
         kernel = rng.standard_normal((size, size, inputs, filters), np.float32)

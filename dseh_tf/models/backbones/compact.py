@@ -6,6 +6,7 @@ import keras
 
 from dseh_tf.errors import InputError
 from dseh_tf.models.backbones.backbone import Backbone
+from dseh_tf.seeding import layer_seed
 
 
 def compact(image_size: int, seed: int = 0) -> Backbone:
@@ -21,7 +22,7 @@ def compact(image_size: int, seed: int = 0) -> Backbone:
     inputs = keras.Input((image_size, image_size, 3), name="pixels")
     x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(inputs)
     for index, filters in enumerate((16, 32, 32, 64, 64, 128), start=1):
-        init = keras.initializers.HeNormal(1000 * seed + index)
+        init = keras.initializers.HeNormal(layer_seed(seed, f"compact/conv{index}"))
         x = keras.layers.Conv2D(
             filters, 3, padding="same", use_bias=False, kernel_initializer=init, name=f"conv{index}"
         )(x)

@@ -13,6 +13,7 @@ from dseh_tf.errors import InputError
 from dseh_tf.models.backbones import keras_file
 from dseh_tf.models.backbones.backbone import Backbone, InferenceMode
 from dseh_tf.retrieval.codes import naming
+from dseh_tf.seeding import default_generator
 
 # Dtypes of a model's input that hold 0..255 exactly.
 _PIXEL_DTYPES = ("uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64",
@@ -143,7 +144,7 @@ def _one_vector(x: keras.KerasTensor, channels_first: bool) -> keras.KerasTensor
 
 def _check_run(trunk: keras.Model, image_size: int) -> None:
     """Runs two images of noise. Raises InputError where that fails, mixes images, or gives values that are not finite."""
-    images = np.random.default_rng(0).integers(0, 256, (2, image_size, image_size, 3)).astype(np.float32)
+    images = default_generator(0).integers(0, 256, (2, image_size, image_size, 3)).astype(np.float32)
     try:
         found = np.asarray(trunk(images, training=False))
     except Exception as error:  # TensorFlow and custom layers each raise their own

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dseh_tf.data.readers.image_lists import load_image_lists, read_image_list
+from dseh_tf.data.readers.image_lists import read_image_list
+from dseh_tf.data.sets.image_lists import load_image_lists
 from dseh_tf.errors import InputError
 
 SHARED = Path(__file__).parents[3] / ".." / "shared" / "data"

@@ -7,7 +7,8 @@ import pytest
 
 from dseh_tf.data import pixels
 from dseh_tf.data.readers import tfds_records
-from dseh_tf.data.readers.tfds_records import join, prepared_builder, read_split
+from dseh_tf.data.readers.tfds_builders import prepared_builder
+from dseh_tf.data.readers.tfds_records import join, read_split
 from dseh_tf.errors import InputError
 from tests.data import miniatures
 

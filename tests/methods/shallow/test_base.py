@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dseh_tf.data import RetrievalDataset, Split
-from dseh_tf.data.retrieval_dataset import FileImages
+from dseh_tf.data.images import FileImages
 from dseh_tf.encoding import shallow as encoders
 from dseh_tf.errors import InputError
 from dseh_tf.methods import METHODS

@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import tensorflow_datasets as tfds
 
-from dseh_tf.data.readers.mirflickr25k import read_mirflickr
+from dseh_tf.data.readers.mirflickr25k import SOURCE, read_mirflickr
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """The whole distribution as one split."""
+    """The whole distribution as one split, read by `dseh_tf.data.readers.mirflickr25k` as the catalog reads it."""
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012 (the name and form TFDS reads)
-    MANUAL_DOWNLOAD_INSTRUCTIONS = """
-    From https://press.liacs.nl/mirflickr/mirdownload.html unpack mirflickr25k.zip and mirflickr25k_annotations_v080.zip into
+    MANUAL_DOWNLOAD_INSTRUCTIONS = f"""
+    Missing files: {SOURCE} and unpack them into
     `mirflickr25k/`: mirflickr/im1.jpg to im25000.jpg, mirflickr/meta/tags/tags1.txt to tags25000.txt,
     mirflickr/doc/common_tags.txt, mirflickr25k_annotations_v080/<class>.txt.
     """

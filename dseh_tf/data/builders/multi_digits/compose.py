@@ -11,6 +11,8 @@ import numpy as np
 from scipy import ndimage
 from sklearn.datasets import load_digits
 
+from dseh_tf.seeding import generator
+
 CANVAS = 48
 CLASSES = 10
 SIZES = {"query": 500, "database": 5000}
@@ -53,7 +55,7 @@ class Canvas:
 
 def compose(part: str, row: int) -> Canvas:
     """The canvas of a row of `query` or `database`, the same on every call."""
-    rng = np.random.Generator(np.random.Philox(key=[SEED, (row << 1) + (part == "query")]))
+    rng = generator(SEED, "canvas", 2 * row + (part == "query"))
     digits = rng.permutation(CLASSES)[: rng.integers(1, 4)]
     sources = tuple(int(rng.choice(_pool(part, int(digit)))) for digit in digits)
     labels = np.zeros(CLASSES, np.uint8)
@@ -73,7 +75,7 @@ def _scans() -> tuple[np.ndarray, np.ndarray]:
 def _pool(part: str, digit: int) -> np.ndarray:
     """The scans of a digit that may serve the part."""
     rows = np.flatnonzero(_scans()[1] == digit)
-    rows = np.random.Generator(np.random.Philox(key=[SEED, (1 << 40) + digit])).permutation(rows)
+    rows = generator(SEED, "scans", digit).permutation(rows)
     held = round(QUERY_SHARE * len(rows))
     return rows[:held] if part == "query" else rows[held:]
 

@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import tensorflow_datasets as tfds
 
-from dseh_tf.data.readers.nus_wide import find_images, read_nus_wide, stream_tags
+from dseh_tf.data.readers.nus_wide import SOURCE, find_images, read_nus_wide, stream_tags
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """The whole distribution as one split."""
+    """The whole distribution as one split, read by `dseh_tf.data.readers.nus_wide` as the catalog reads it."""
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012 (the name and form TFDS reads)
-    MANUAL_DOWNLOAD_INSTRUCTIONS = """
-    From https://lms.comp.nus.edu.sg/wp-content/uploads/2019/research/nuswide/NUS-WIDE.html unpack into `nus_wide/`:
+    MANUAL_DOWNLOAD_INSTRUCTIONS = f"""
+    Missing files: {SOURCE} and unpack it into `nus_wide/`:
     ImageList/Imagelist.txt, ConceptsList/Concepts81.txt, Groundtruth/AllLabels/Labels_<concept>.txt (81 files),
     NUS_WID_Tags/TagList1k.txt and AllTags1k.txt; the photographs, fetched by their addresses in NUS-WIDE-urls, as
     Flickr/<category>/<nnnn>_<flickrid>.jpg or images/<nnnn>_<flickrid>.jpg.
