@@ -212,15 +212,16 @@ def check_runs(runs: Sequence[Sequence[str]]) -> list[str]:
     """What is in the way of these runs, each given by its flags: a line a problem. TensorFlow is loaded elsewhere."""
     if not runs:
         return []
-    return _preflight("main", runs)
+    return asked_of_preflight("main", runs)
 
 
 def resolved(runs: Sequence[Sequence[str]]) -> list[dict[str, Any] | str]:
     """The configurations that experiments.run makes of these flags; a text where it would refuse them, saying why."""
-    return _preflight("resolve", runs)
+    return asked_of_preflight("resolve", runs)
 
 
-def _preflight(function: str, runs: Sequence[Sequence[str]]) -> list:
+def asked_of_preflight(function: str, runs: Sequence[Sequence[str]]) -> list:
+    """What a function of `experiments.preflight` prints of these runs, in a process of its own."""
     asked = _asked(
         f"from experiments import preflight; preflight.{function}()", given=json.dumps(list(map(list, runs)))
     )

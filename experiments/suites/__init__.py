@@ -89,6 +89,8 @@ class Suite:
         bits: Code lengths.
         seeds: Seeds.
         options: What all runs are given.
+        lists: The image lists that its table is about: their digest, as config.json records it, and the name that the table
+            has for them. `experiments.collect` takes runs on these lists only.
         every_method: Whether the registry's other methods follow, DSEH's ablations aside.
     """
 
@@ -97,6 +99,7 @@ class Suite:
     bits: tuple[int, ...]
     seeds: tuple[int, ...]
     options: Options = field(default_factory=Options)
+    lists: Mapping[str, str] = field(default_factory=dict, hash=False)
     every_method: bool = False
 
     @property

@@ -32,4 +32,5 @@ SUITE = Suite(
     bits=(32,),
     seeds=(0, 1, 2),
     options=Options(phases="labnet", preset_dataset="ms_coco"),
+    lists={"541552861617aeba": "coco_lists"},
 )

@@ -25,4 +25,5 @@ SUITE = Suite(
     ),
     bits=(16, 32, 64),
     seeds=(0, 1, 2),
+    lists={"9fa7f2b43bf008dd": "corel5k"},
 )  # fmt: skip

@@ -27,4 +27,5 @@ SUITE = Suite(
     ),
     bits=(16, 32, 64),
     seeds=(0, 1, 2),
+    lists={"7a8841953bf44b78": "tiny100", "215248689edb0bd5": "tiny20", "e214b0b42de51c1b": "tinytail"},
 )  # fmt: skip

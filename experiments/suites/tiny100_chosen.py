@@ -21,4 +21,5 @@ SUITE = Suite(
     methods=(Row("dseh", _WIDE), Row("csq", _WIDE)),
     bits=(32,),
     seeds=(0, 1, 2),
+    lists={"7a8841953bf44b78": "tiny100"},
 )
