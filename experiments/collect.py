@@ -31,7 +31,7 @@ _SCALAR_TRUNK = {"backbone": "backbone", "image_size": "image_size", "weights": 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     """Defined when the program is run, not when it is imported: other programs have flags of these names."""
-    flags.DEFINE_string("suite", None, "Suite whose runs are taken.", flag_values=values, required=True)
+    flags.DEFINE_string("suite", None, "Suite whose runs are taken.", flag_values=values)
     program.DEFINE_multi_path("runs", None, "Folder of run folders, or one run folder; may be repeated.", values)
     flags.DEFINE_list(
         "unrecorded",
@@ -43,6 +43,8 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
 
 
 def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
+    if given.suite is None:
+        raise InputError(f"--suite: found none, expected one of {', '.join(suites.names())}")
     loaded = suites.load(given.suite)
     if not given.runs:
         raise InputError("--runs: found none, expected a folder of run folders")
