@@ -167,4 +167,5 @@ def write(path: Path, rows: Iterable[ResultRow]) -> None:
     table = csv.DictWriter(text, FIELDS, lineterminator="\n")
     table.writeheader()
     table.writerows(sorted(rows, key=_order))
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, text.getvalue())

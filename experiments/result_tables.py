@@ -129,7 +129,8 @@ def rendered(text: str, results: Path) -> str:
         if match[2] not in TABLES:
             raise InputError(f"results: found {match[2]!r}, expected one of {', '.join(TABLES)}")
         layout = TABLES[match[2]]
-        return match[1] + table(layout, result_rows.read(results / f"{layout.results}.csv")) + match[3]
+        rows = result_rows.read(results / f"{layout.results}.csv")
+        return f"{match[1]}\n{table(layout, rows)}\n{match[3]}"  # Markdown wants an empty line before a table
 
     return _BLOCK.sub(block, text)
 
