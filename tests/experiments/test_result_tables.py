@@ -59,7 +59,7 @@ def selected(name: str, title: str, heading: str) -> list[float]:
     return [float(row[measure]) for row in found]
 
 
-@pytest.mark.parametrize(("document", "name", "table"), blocks(), ids=lambda text: text[:20].strip())
+@pytest.mark.parametrize(("document", "name", "table"), blocks(), ids=[f"{each[0]}-{each[1]}" for each in blocks()])
 def test_every_number_of_a_document_is_the_mean_of_rows(document, name, table):
     checked = 0
     for title, heading, text in cells(table):
