@@ -6,6 +6,7 @@ loads TensorFlow where the rest is in order. Nothing is downloaded, decoded or t
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -33,6 +34,20 @@ def main() -> None:
 def resolve() -> None:
     """Reads a JSON list of runs, as `main`; prints a JSON list of their configurations, or of the lines that refuse them."""
     print(json_text([_of_flags(arguments, _config) for arguments in json.load(sys.stdin)], indent=None))
+
+
+def settings() -> None:
+    """Reads a JSON list of runs, as `main`; prints for each what decides its numbers, or the line that refuses it.
+
+    Unlike `resolve`, it needs no file of the run: neither data nor features nor the backbone.
+    """
+    print(json_text([_of_flags(arguments, _settings) for arguments in json.load(sys.stdin)], indent=None))
+
+
+def _settings() -> dict[str, Any]:
+    method = run._method()
+    chosen = {name: getattr(method, name) for name in ("preset", "phases") if hasattr(method, name)}
+    return {"settings": dataclasses.asdict(method.settings), "data": data_flags.config(), **chosen}
 
 
 def _config() -> dict[str, Any]:

@@ -11,7 +11,6 @@ import os
 import re
 import signal
 import sys
-import textwrap
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -22,6 +21,7 @@ from absl import app, flags, logging
 
 from dseh_tf.errors import InputError, refusal
 from dseh_tf.files import writing
+from experiments.help_text import help_text
 
 flags.disclaim_key_flags()  # a flag defined through this module belongs to the module that asks for it
 
@@ -31,9 +31,6 @@ _PARENT_PAUSE = 1.0  # seconds between two looks at the parent
 
 _CHATTY = ("/tensorflow/python/", "/tensorflow_datasets/core/")
 _HELP = ("--help", "-help", "--helpshort", "-h", "-?")
-_KINDS = {"string": "text", "string enum": "one of these", "comma separated list of strings": "list with commas"}
-_REPEAT = ";\n    repeat this option to specify a list of values"
-_OURS = ("experiments.", "figures.", "benchmarks.")
 
 
 def worth_telling(record: python_logging.LogRecord) -> bool:
@@ -170,33 +167,6 @@ def _expected(name: str, values: flags.FlagValues) -> str:
     if choices:
         return f"one of {', '.join(choices)}"
     return "true or false" if isinstance(values[name], flags.BooleanFlag) else parser.syntactic_help or "a text"
-
-
-def help_text(takes: str = "") -> str:
-    """The program's docstring and all its flags, absl's own aside."""
-    shown = [(sys.modules["__main__"].__doc__ or "").strip(), "", *([f"Arguments: {takes}"] if takes else []), "Flags:"]
-    for name in sorted(own_flags()):
-        flag = flags.FLAGS[name]
-        if isinstance(flag, flags.BooleanFlag):
-            shown.append(
-                f"  --[no]{name}" + ("" if flag.default is None else f"  (default: {str(flag.default).lower()})")
-            )
-        else:
-            default = ",".join(map(str, flag.default)) if isinstance(flag.default, list) else flag.default
-            kind = flag.flag_type().removeprefix("multi ")
-            kind = _KINDS.get(kind, kind)
-            repeated = ", may be repeated" if isinstance(flag, flags.MultiFlag) else ""
-            shown.append(f"  --{name}=  ({kind}{repeated}{'' if default in (None, '') else f', default: {default}'})")
-        words = " ".join(flag.help.removesuffix(_REPEAT).split())
-        shown += textwrap.wrap(words, 100, initial_indent=" " * 6, subsequent_indent=" " * 6)
-    return "\n".join([*shown, "", "--helpfull lists absl's flags too (logging, profiling)."])
-
-
-def own_flags() -> set[str]:
-    """The names of the flags that this project defines in this process."""
-    modules = flags.FLAGS.flags_by_module_dict()
-    ours = [found for module, found in modules.items() if module == sys.argv[0] or module.startswith(_OURS)]
-    return {flag.name for found in ours for flag in found}
 
 
 def expanded(text: str) -> str:

@@ -5,9 +5,10 @@
         --runs=runs/mine --jobs=2 --run_flag=--lists_dir=LISTS --run_flag=dseh:--learning_rate=1e-4
 
 `--chosen=runs/tuning/chosen.json` gives each method the settings that experiments.tune found for it on held-out training
-rows. The same command takes up where it was stopped: finished runs are skipped, others resumed. What a run prints is in
-`<run folder>.log`. The first run of a data set goes before its others, which then find the data prepared and the features
-extracted. Exit code 1 where a run failed, 2 on bad input, 130 when stopped.
+rows. The suite's settings, then data, features and backbones, are checked before the first run starts. The same command
+continues after a stop: finished runs are skipped, others resumed. What a run prints is in `<run folder>.log`. The first
+run of a data set goes before its others, which then find the data prepared and the features extracted. Exit code 1 if a
+run failed, 2 for bad input, 130 if stopped.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +27,11 @@ from absl import flags
 from dseh_tf.errors import InputError
 from dseh_tf.files import read_json
 from experiments import program, run_data, suites
+from experiments.suite_options import setting_flags
 from experiments.suite_runner import Runner
 from experiments.suite_table import Table
 from experiments.suites import SuiteRun
+from experiments.trials import Trial
 
 STOPPED, FAILED = 130, 1
 _OWN = ("dataset", "method", "bits", "seed", "workdir", "flagfile")
@@ -38,7 +42,9 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     own = {"flag_values": values}
     flags.DEFINE_string("suite", "quick", "Suite, by the name of its file in experiments/suites.", **own)
     flags.DEFINE_list("datasets", [], "Data sets. Default: the suite's.", **own)
-    flags.DEFINE_list("methods", [], "Methods, or package.module:Class. Default: the suite's.", **own)
+    flags.DEFINE_list(
+        "methods", [], "Rows of the suite, methods, or package.module:Class. Default: the suite's.", **own
+    )
     flags.DEFINE_list("bits", [], "Code lengths. Default: the suite's.", **own)
     flags.DEFINE_list("seeds", [], "Seeds. Default: the suite's.", **own)
     program.DEFINE_path("runs", None, "Folder of the run folders. Default: runs/<suite>.", **own)
@@ -55,32 +61,29 @@ def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
     if given.jobs < 1:
         raise InputError(f"--jobs: found {given.jobs}, expected a positive number")
     bits, seeds = whole_numbers("bits", given.bits, 1), whole_numbers("seeds", given.seeds, 0)
-    suite.runs((), given.datasets)  # an unknown data set is told before the registry is asked
-    registered = [*registered_methods(), *outside_methods(given.methods)]
-    methods = suite.chosen_methods(registered, given.methods)
-    missing = [name for name in suite.methods if name not in registered]
-    if missing and not given.methods:
-        print(f"{given.suite}: the registry has no {', '.join(missing)}; left out")
-    shared, by_method = run_flags(given.run_flag, registered)
-    runs = suite.runs(methods, list(dict.fromkeys(given.datasets)), bits, seeds)
-    if not runs:
-        raise InputError(f"--suite: {given.suite}: found none of its methods in the registry, expected {suite.methods}")
+    suite.runs((), given.datasets)  # an unknown data set is reported before the registry is asked
+    registry = registered_methods()
+    suite.check(given.suite, registry)
+    registered = [*registry, *outside_methods(given.methods)]
+    rows = suite.chosen_rows(registered, given.methods)
+    shared, by_row = run_flags(given.run_flag, [*registered, *(row.name for row in suite.rows if row.name)])
+    runs = suite.runs(rows, list(dict.fromkeys(given.datasets)), bits, seeds)
     chosen = chosen_flags(Path(given.chosen)) if given.chosen else {}
     if chosen:
         tuned_on = read_json(Path(given.chosen)).get("dataset")
         for dataset in dict.fromkeys(run.dataset for run in runs if run.dataset != tuned_on):
             print(f"{given.chosen}: its settings were chosen on {tuned_on}; {dataset} is given them too")
-    for name in methods if chosen else ():
-        if name.startswith(suites.ABLATION_PREFIX) and ":" not in name:  # its method less one part, not tuned by itself
-            chosen.setdefault(name, chosen.get("dseh", []))
-        elif name not in chosen:
-            print(f"{given.chosen}: has no settings of {name}, which keeps its defaults")
+    for row in rows if chosen else ():
+        if row.method.startswith(suites.ABLATION_PREFIX) and ":" not in row.method:  # not tuned by itself
+            chosen.setdefault(row.label, chosen.get("dseh", []))
+        elif row.label not in chosen:
+            print(f"{given.chosen}: has no settings of {row.label}, which keeps its own")
     arguments = {
         run: (
-            *run.arguments,
-            *chosen.get(run.method, ()),
+            *without_settings(run, chosen.get(run.label, ())).arguments,
+            *chosen.get(run.label, ()),
             *read_by(run.dataset, shared),
-            *by_method.get(run.method, ()),
+            *by_row.get(run.label, ()),
         )
         for run in runs
     }
@@ -132,9 +135,11 @@ def chosen_flags(path: Path) -> dict[str, list[str]]:
     return found
 
 
-def setting_flags(settings: Sequence[str]) -> list[str]:
-    """Settings (name=value) as flags of experiments.run."""
-    return [f"--set={item}" for item in settings]
+def without_settings(run: SuiteRun, given: Sequence[str]) -> SuiteRun:
+    """The run without its own values of the settings that the flags give: a setting has one value."""
+    names = {flag.removeprefix("--set=").partition("=")[0] for flag in given}
+    kept = {name: value for name, value in run.options.settings.items() if name not in names}
+    return replace(run, options=replace(run.options, settings=kept))
 
 
 def whole_numbers(flag: str, texts: Sequence[str], least: int) -> list[int]:
@@ -146,7 +151,7 @@ def whole_numbers(flag: str, texts: Sequence[str], least: int) -> list[int]:
 
 
 def run_flags(items: Sequence[str], registered: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
-    """--run_flag's items: those of all runs, and those of a method's runs by its name."""
+    """--run_flag's items: those of all runs, and those of a row's runs by its name (a method's, or a row's own)."""
     shared: list[str] = []
     by_method: dict[str, list[str]] = {}
     for item in items:
@@ -162,15 +167,23 @@ def run_flags(items: Sequence[str], registered: Sequence[str]) -> tuple[list[str
     return shared, by_method
 
 
-def registered_methods() -> list[str]:
-    """The names in dseh_tf.methods.METHODS, asked of another process: TensorFlow would sit here beside every run."""
-    return _asked("from dseh_tf.methods import METHODS; print(*METHODS)").split()
+def registered_methods() -> dict[str, dict[str, str]]:
+    """The methods in `dseh_tf.methods.METHODS` with the types of their settings by name.
+
+    Another process is asked: TensorFlow would take memory here while the runs are made.
+    """
+    code = (
+        "import json; from dseh_tf.methods import METHODS; from experiments.suite_options import types_of; "
+        "print(json.dumps({name: types_of(method.Settings) for name, method in METHODS.items()}))"
+    )
+    return json.loads(_asked(code).splitlines()[-1])
 
 
-def outside_methods(names: Sequence[str]) -> dict[str, tuple[tuple[str, ...], ...]]:
+def outside_methods(names: Sequence[str]) -> dict[str, tuple[Trial, ...]]:
     """Of the names of the form package.module:Class, the `trials` of each class (see experiments/trials.py).
 
-    Raises InputError where one cannot be imported or is no method.
+    Raises:
+        InputError: One cannot be imported, is not a method, or has trials of another form.
     """
     outside = [name for name in names if ":" in name]
     if not outside:
@@ -180,22 +193,35 @@ def outside_methods(names: Sequence[str]) -> dict[str, tuple[tuple[str, ...], ..
         "print(json.dumps({name: getattr(find(name), 'trials', []) for name in sys.argv[1:]}))"
     )
     found = json.loads(_asked(code, *outside).splitlines()[-1])
-    return {name: tuple(map(tuple, trials)) for name, trials in found.items()}
+    for name, trials in found.items():
+        for trial in trials:
+            if not isinstance(trial, dict):
+                raise InputError(f"{name}.trials: found {trial!r}, expected settings by name, as {{'margin': 2.5}}")
+    # JSON has no tuples.
+    lists_as_tuples = {
+        name: [
+            {key: tuple(value) if isinstance(value, list) else value for key, value in trial.items()}
+            for trial in trials
+        ]
+        for name, trials in found.items()
+    }
+    return {name: tuple(trials) for name, trials in lists_as_tuples.items()}
 
 
 def check_runs(runs: Sequence[Sequence[str]]) -> list[str]:
     """What is in the way of these runs, each given by its flags: a line a problem. TensorFlow is loaded elsewhere."""
     if not runs:
         return []
-    return _preflight("main", runs)
+    return asked_of_preflight("main", runs)
 
 
 def resolved(runs: Sequence[Sequence[str]]) -> list[dict[str, Any] | str]:
     """The configurations that experiments.run makes of these flags; a text where it would refuse them, saying why."""
-    return _preflight("resolve", runs)
+    return asked_of_preflight("resolve", runs)
 
 
-def _preflight(function: str, runs: Sequence[Sequence[str]]) -> list:
+def asked_of_preflight(function: str, runs: Sequence[Sequence[str]]) -> list:
+    """What a function of `experiments.preflight` prints of these runs, in a process of its own."""
     asked = _asked(
         f"from experiments import preflight; preflight.{function}()", given=json.dumps(list(map(list, runs)))
     )

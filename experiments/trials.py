@@ -1,59 +1,57 @@
 """The settings that `experiments.tune` tries for each method: the same number for all, the method's defaults first.
 
-A trial is what experiments.run is given besides: `name=value` of settings. LSH and SH have fewer settings than trials
-and are given what there is. What is tried of a method is what its source leaves open or what its features' scale decides.
-They are made for frozen features. Above a trunk that is trained some trials of the deep methods say nothing
-(`feature_layer`) or repeat a default (`dropout` on CNN-F, `normalize_outputs` on `compact`), and fewer are left.
-A method of one's own is tuned with the others once it is named here, or by package.module:Class: then its trials are the
-class's attribute `trials`, a tuple like those below, or, without one, its defaults alone.
+A trial is what a run is given besides: settings by name, in their own types. LSH and SH have fewer settings than trials.
+What is tried of a method is what its source leaves open or what the scale of its features decides. The trials are made for
+frozen features. Above a trunk that is trained, some trials of the deep methods have no effect (`feature_layer`) or repeat
+a default (`dropout` on CNN-F, `normalize_outputs` on `compact`), and fewer are left. A method of your own is tuned with the
+others once it is named here, or by package.module:Class. Its trials are then the class attribute `trials`, a tuple like
+those below; without one, its defaults alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import product
+from typing import Any
 
 TRIALS = 8
 
-Trial = tuple[str, ...]
+Trial = Mapping[str, Any]
 
 
 def _grid(**choices: tuple[object, ...]) -> tuple[Trial, ...]:
     """Every combination of the settings' choices."""
-    return tuple(
-        tuple(f"{name}={value}" for name, value in zip(choices, values, strict=True))
-        for values in product(*choices.values())
-    )
+    return tuple(dict(zip(choices, values, strict=True)) for values in product(*choices.values()))
 
 
 # What all deep rivals are tried with; the other trials are their own.
 _NETWORK: tuple[Trial, ...] = (
-    (), ("dropout=0.5",), ("feature_layer=4096",), ("learning_rate=0.0003",), ("normalize_outputs=True",),
+    {}, {"dropout": 0.5}, {"feature_layer": 4096}, {"learning_rate": 0.0003}, {"normalize_outputs": True},
 )  # fmt: skip
 
 SETTINGS: Mapping[str, tuple[Trial, ...]] = {
-    "lsh": ((), ("normalise=False",)),
-    "sh": ((), ("normalise=False",)),
+    "lsh": ({}, {"normalise": False}),
+    "sh": ({}, {"normalise": False}),
     "itq": _grid(normalise=(True, False), iterations=(50, 10, 100, 200)),
     "itq_cca": _grid(scaling=("sqrt", "linear"), ridge=(1e-4, 1e-2, 1e-1, 1.0)),
-    "ksh": ((), *_grid(width_factor=(0.25, 0.5, 2.0)), *_grid(anchors=(1000,), width_factor=(0.25, 0.5, 1.0, 2.0))),
-    "sdh": ((), *_grid(width=(0.3, 0.6, 0.8)), *_grid(kernel_ridge=(1.0,), width=(0.3, 0.4, 0.6, 0.8))),
+    "ksh": ({}, *_grid(width_factor=(0.25, 0.5, 2.0)), *_grid(anchors=(1000,), width_factor=(0.25, 0.5, 1.0, 2.0))),
+    "sdh": ({}, *_grid(width=(0.3, 0.6, 0.8)), *_grid(kernel_ridge=(1.0,), width=(0.3, 0.4, 0.6, 0.8))),
     "fasth": (
-        (), ("depth=6",), ("learning_rate=0.1",), ("components=64",), ("components=256",), ("rounds=400",),
-        ("depth=6", "learning_rate=0.1"), ("depth=6", "components=256"),
+        {}, {"depth": 6}, {"learning_rate": 0.1}, {"components": 64}, {"components": 256}, {"rounds": 400},
+        {"depth": 6, "learning_rate": 0.1}, {"depth": 6, "components": 256},
     ),
-    "cnnh": (*_NETWORK, ("batch=64",), ("sweeps=30",), ("weight_decay=0.0001",)),
-    "dnnh": (*_NETWORK, ("margin=4.0",), ("threshold=0.4",), ("margin=4.0", "triplets=64")),
-    "dpsh": (*_NETWORK, ("eta=5.0",), ("eta=20.0",), ("eta=40.0",)),
-    "dhn": (*_NETWORK, ("pair_set=batch",), ("quantization_weight=0.2",), ("quantization_weight=0.4",)),
-    "hashnet": (*_NETWORK, ("class_num=1.0",), ("class_num=10.0",), ("continuation_gamma=0.05",)),
-    "greedyhash": (*_NETWORK, ("alpha=0.03",), ("alpha=0.3",), ("batch=64",)),
-    "csq": (*_NETWORK, ("centres=random",), ("quantization_weight=0.1",), ("batch=64",)),
-    "dpn": (*_NETWORK, ("centres=hadamard_or_search",), ("margin=0.5",), ("size_weight=0.01",)),
+    "cnnh": (*_NETWORK, {"batch": 64}, {"sweeps": 30}, {"weight_decay": 0.0001}),
+    "dnnh": (*_NETWORK, {"margin": 4.0}, {"threshold": 0.4}, {"margin": 4.0, "triplets": 64}),
+    "dpsh": (*_NETWORK, {"eta": 5.0}, {"eta": 20.0}, {"eta": 40.0}),
+    "dhn": (*_NETWORK, {"pair_set": "batch"}, {"quantization_weight": 0.2}, {"quantization_weight": 0.4}),
+    "hashnet": (*_NETWORK, {"class_num": 1.0}, {"class_num": 10.0}, {"continuation_gamma": 0.05}),
+    "greedyhash": (*_NETWORK, {"alpha": 0.03}, {"alpha": 0.3}, {"batch": 64}),
+    "csq": (*_NETWORK, {"centres": "random"}, {"quantization_weight": 0.1}, {"batch": 64}),
+    "dpn": (*_NETWORK, {"centres": "hadamard_or_search"}, {"margin": 0.5}, {"size_weight": 0.01}),
     # Its outputs are normalised anyway: one trial more of its own.
-    "orthohash": (*_NETWORK[:4], ("centres=hadamard_or_search",), ("margin=0.4",), ("scale=16.0",), ("batch=64",)),
+    "orthohash": (*_NETWORK[:4], {"centres": "hadamard_or_search"}, {"margin": 0.4}, {"scale": 16.0}, {"batch": 64}),
     "dseh": (
-        (), ("dropout=0.2",), ("feature_layer=4096",), ("imgnet_learning_rate=0.001",), ("logit_scale=4.0",),
-        ("code_affinity=0.3",), ("code_affinity=1.0",), ("code_similarity=0.6",),
+        {}, {"dropout": 0.2}, {"feature_layer": 4096}, {"imgnet_learning_rate": 0.001}, {"logit_scale": 4.0},
+        {"code_affinity": 0.3}, {"code_affinity": 1.0}, {"code_similarity": 0.6},
     ),
 }  # fmt: skip

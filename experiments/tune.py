@@ -21,6 +21,7 @@ from dseh_tf.errors import InputError
 from dseh_tf.files import read_json, write_json
 from dseh_tf.runs import read_map
 from experiments import program, suite
+from experiments.suite_options import Options, setting_texts
 from experiments.suites import SuiteRun
 from experiments.trials import SETTINGS, TRIALS, Trial
 
@@ -51,14 +52,14 @@ def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
             )
     if not 0 < given.validation < 1:
         raise InputError(f"--validation: found {given.validation}, expected a share between 0 and 1")
-    every = {**SETTINGS, **{name: trials or ((),) for name, trials in suite.outside_methods(methods).items()}}
+    every = {**SETTINGS, **{name: trials or ({},) for name, trials in suite.outside_methods(methods).items()}}
     shared, by_method = suite.run_flags(given.run_flag, list(every))
     arguments = {}
     for name in dict.fromkeys(methods):
         _check_untried(name, every[name], (*shared, *by_method.get(name, ())))
         for number, settings in enumerate(every[name]):
-            extra = (f"--validation={given.validation}", *suite.setting_flags(settings))
-            run = SuiteRun(given.dataset, name, given.bits, given.seed, extra, number)
+            options = Options(validation=given.validation, settings=settings)
+            run = SuiteRun(given.dataset, name, given.bits, given.seed, options, trial=number)
             arguments[run] = (*run.arguments, *shared, *by_method.get(name, ()))
     folder = Path(given.runs or "runs/tuning")
     header = {name: getattr(given, name) for name in ("dataset", "bits", "seed", "validation")}
@@ -92,7 +93,7 @@ def meaning(command: Sequence[str]) -> set[str]:
 
 def _check_untried(method: str, trials: Sequence[Trial], given: Sequence[str]) -> None:
     """Raises InputError on a flag that would overrule the held-out share or what a trial of the method sets."""
-    tried = {item.partition("=")[0] for trial in trials for item in trial}
+    tried = {name for trial in trials for name in trial}
     for flag in given:
         name, _, value = flag.removeprefix("--").partition("=")
         setting = value.partition("=")[0] if name == "set" else name
@@ -122,7 +123,8 @@ def choose(folder: Path, runs: list[SuiteRun], every: Mapping[str, Sequence[Tria
         score = read_map(folder / run.name)
         if score is None:
             raise InputError(f"{folder / run.name / 'result.json'}: map: found none, expected a number")
-        trials.setdefault(run.method, []).append({"settings": list(every[run.method][run.trial]), "map": score})
+        settings = setting_texts(every[run.method][run.trial])
+        trials.setdefault(run.method, []).append({"settings": settings, "map": score})
     return {name: {**max(tried, key=lambda trial: trial["map"]), "trials": tried} for name, tried in trials.items()}
 
 

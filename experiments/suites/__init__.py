@@ -1,6 +1,6 @@
-"""The suites: one short file a table, each with a `SUITE` that lists its runs. No TensorFlow here.
+"""The suites: one short file per table, each with a `SUITE` that lists its runs. No TensorFlow here.
 
-A suite's docstring gives its source, the scores to expect and the exact command.
+A suite's docstring gives its source, the scores to expect, the time and the exact command.
 """
 
 from __future__ import annotations
@@ -13,94 +13,201 @@ from dataclasses import dataclass, field
 
 from dseh_tf.data.catalog import DATASETS
 from dseh_tf.errors import InputError
+from experiments.suite_options import Options
 
 ABLATION_PREFIX = "dseh_"
 
 
 @dataclass(frozen=True)
 class SuiteRun:
-    """One run: what it computes, and the flags of experiments.run that say so (workdir aside).
+    """One run: what it computes, in full but for where the data is.
 
-    trial: its number where it only tries settings (experiments.tune).
+    Attributes:
+        options: What it is given besides.
+        row: The name of its row in the suite; empty for the method's own.
+        trial: Its number, if it only tries settings (`experiments.tune`).
     """
 
     dataset: str
     method: str
     bits: int
     seed: int
-    extra: tuple[str, ...] = ()
+    options: Options = field(default_factory=Options, hash=False)
+    row: str = ""
     trial: int | None = None
 
     @property
+    def label(self) -> str:
+        """The name of its row."""
+        return self.row or self.method
+
+    @property
     def name(self) -> str:
-        """Its folder's name under --runs."""
-        name = re.sub("[:/]", "_", f"{self.dataset}-{self.method}-{self.bits}-{self.seed}")
+        """The name of its folder under --runs."""
+        name = re.sub("[:/]", "_", f"{self.dataset}-{self.label}-{self.bits}-{self.seed}")
         return name if self.trial is None else f"{name}-trial{self.trial}"
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        return (
-            f"--dataset={self.dataset}", f"--method={self.method}", f"--bits={self.bits}", f"--seed={self.seed}",
-            *self.extra,
-        )  # fmt: skip
+        """The flags of experiments.run, `--workdir` aside."""
+        identity = {"dataset": self.dataset, "method": self.method, "bits": self.bits, "seed": self.seed}
+        return (*(f"--{name}={value}" for name, value in identity.items()), *self.options.flags())
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a suite's table: a method with its options, at every code length and seed.
+
+    Attributes:
+        options: What its runs are given.
+        name: In folder names and for `--methods`. Default: the method's. A suite may have a method in several rows.
+        bits: Its code lengths. Default: the suite's.
+        seeds: Its seeds. Default: the suite's.
+        on: What its runs are given besides on a data set, by the data set's name.
+    """
+
+    method: str
+    options: Options = field(default_factory=Options)
+    name: str = ""
+    bits: tuple[int, ...] = ()
+    seeds: tuple[int, ...] = ()
+    on: Mapping[str, Options] = field(default_factory=dict, hash=False)
+
+    @property
+    def label(self) -> str:
+        """Its name, or the method's."""
+        return self.name or self.method
 
 
 @dataclass(frozen=True)
 class Suite:
-    """What a table needs where the command line does not say otherwise.
+    """What a table needs if the command line does not say otherwise.
 
-    methods: in the table's order. flags: what runs are given besides, by method, or by <data set>:<method>. every_method:
-    the registry's other methods follow, DSEH's ablations aside.
+    Attributes:
+        datasets: Names in `dseh_tf.data.catalog`.
+        methods: The table's rows, in order; a name stands for that method with its defaults.
+        bits: Code lengths.
+        seeds: Seeds.
+        options: What all runs are given.
+        lists: The image lists that its table is about: their digest, as config.json records it, and the name that the table
+            has for them. `experiments.collect` takes runs on these lists only.
+        every_method: Whether the registry's other methods follow, DSEH's ablations aside.
     """
 
     datasets: tuple[str, ...]
-    methods: tuple[str, ...]
+    methods: tuple[str | Row, ...]
     bits: tuple[int, ...]
     seeds: tuple[int, ...]
-    flags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    options: Options = field(default_factory=Options)
+    lists: Mapping[str, str] = field(default_factory=dict, hash=False)
     every_method: bool = False
 
-    def chosen_methods(self, registered: Sequence[str], asked: Sequence[str] = ()) -> tuple[str, ...]:
-        """The methods to run, in the table's order: those asked for, or all of the suite's that are registered.
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """`methods`, each as a `Row`."""
+        return tuple(Row(item) if isinstance(item, str) else item for item in self.methods)
 
-        Raises InputError on one that is not registered.
+    def check(self, name: str, registry: Mapping[str, Mapping[str, str]]) -> None:
+        """Checks the whole suite, whatever part of it is run.
+
+        Args:
+            name: The suite's name, for the message.
+            registry: By method, the types of its settings by name.
+
+        Raises:
+            InputError: On an unknown data set or method, two rows of one name, or an option or setting that is unknown
+                or of another type.
         """
+        where = f"experiments/suites/{name}.py"
+        _check_datasets(f"{where}: datasets", self.datasets)
+        for field_, numbers, least in (("bits", self.bits, 1), ("seeds", self.seeds, 0)):
+            _check_numbers(f"{where}: {field_}", numbers, least)
+        seen: set[str] = set()
+        for row in self.rows:
+            if row.method not in registry:
+                known = ", ".join(registry)
+                raise InputError(f"{where}: methods: found {row.method!r}, expected one of {known}")
+            if row.label in seen:
+                raise InputError(f"{where}: methods: found {row.label!r} twice, expected rows of different names")
+            seen.add(row.label)
+            _check_numbers(f"{where}: {row.label}: bits", row.bits, 1)
+            _check_numbers(f"{where}: {row.label}: seeds", row.seeds, 0)
+            _check_datasets(f"{where}: {row.label}: on", tuple(row.on))
+            for dataset in (None, *row.on):
+                self.options_of(row, dataset).check(f"{where}: {row.label}", registry[row.method])
+
+    def options_of(self, row: Row, dataset: str | None = None) -> Options:
+        """What a row's runs on the data set are given."""
+        here = row.on.get(dataset, Options()) if dataset else Options()
+        return self.options.updated(row.options).updated(here)
+
+    def chosen_rows(self, registered: Sequence[str], asked: Sequence[str] = ()) -> tuple[Row, ...]:
+        """The rows to run, in the table's order.
+
+        Args:
+            registered: The names of methods that exist.
+            asked: Names of rows or methods; all rows if it is empty.
+
+        Raises:
+            InputError: On a name that is neither a row nor a registered method.
+        """
+        rows = {row.label: row for row in self.rows}
         for name in asked:
-            if name not in registered:
-                known = ", ".join(registered)
+            if name not in rows and name not in registered:
+                known = ", ".join(dict.fromkeys((*registered, *rows)))
                 raise InputError(f"--methods: found {name!r}, expected one of {known}, or package.module:Class")
-        others = [m for m in registered if self.every_method and not m.startswith(ABLATION_PREFIX)]
-        wanted = asked or (*self.methods, *others)
-        return tuple(dict.fromkeys(m for m in (*self.methods, *wanted) if m in wanted and m in registered))
+        named = {row.method for row in self.rows}
+        others = [m for m in registered if self.every_method and m not in named and not m.startswith(ABLATION_PREFIX)]
+        wanted = asked or (*rows, *others)
+        return tuple(rows.get(name) or Row(name) for name in dict.fromkeys((*rows, *wanted)) if name in wanted)
 
     def runs(
         self,
-        methods: Sequence[str],
+        rows: Sequence[Row],
         datasets: Sequence[str] = (),
         bits: Sequence[int] = (),
         seeds: Sequence[int] = (),
     ) -> list[SuiteRun]:
         """Every combination, data set by data set. Raises InputError on an unknown data set."""
-        for name in datasets:
-            if name not in DATASETS and not name.startswith("tfds:"):
-                raise InputError(f"--datasets: found {name!r}, expected one of {', '.join(DATASETS)}, tfds:NAME")
+        _check_datasets("--datasets", datasets)
         return [
-            SuiteRun(
-                dataset, method, length, seed, (*self.flags.get(method, ()), *self.flags.get(f"{dataset}:{method}", ()))
-            )
+            SuiteRun(dataset, row.method, length, seed, self.options_of(row, dataset), row.name)
             for dataset in datasets or self.datasets
-            for method in methods
-            for length in bits or self.bits
-            for seed in seeds or self.seeds
+            for row in rows
+            for length in bits or row.bits or self.bits
+            for seed in seeds or row.seeds or self.seeds
         ]
 
 
+def _check_datasets(where: str, names: Sequence[str]) -> None:
+    for name in names:
+        if name not in DATASETS and not name.startswith("tfds:"):
+            raise InputError(f"{where}: found {name!r}, expected one of {', '.join(DATASETS)}, tfds:NAME")
+
+
+def _check_numbers(where: str, numbers: Sequence[int], least: int) -> None:
+    for number in numbers:
+        if type(number) is not int or number < least:
+            raise InputError(f"{where}: found {number!r}, expected whole numbers from {least} up")
+
+
 def names() -> list[str]:
+    """The suites' names, sorted."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
 def load(name: str) -> Suite:
-    """The suite of that name. Raises InputError, with the list, where there is none."""
+    """The suite of that name. Raises InputError if there is none, or if its file is not one."""
     if name not in names():
         raise InputError(f"--suite: found {name!r}, expected one of {', '.join(names())}")
-    return importlib.import_module(f"{__name__}.{name}").SUITE
+    where = f"experiments/suites/{name}.py"
+    try:
+        module = importlib.import_module(f"{__name__}.{name}")
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+    except TypeError as error:  # as in Options(no_such_field=3)
+        raise InputError(f"{where}: {error}, expected the fields of Suite, Row and Options") from error
+    suite = getattr(module, "SUITE", None)
+    if not isinstance(suite, Suite):
+        raise InputError(f"{where}: SUITE: found {type(suite).__name__}, expected a Suite")
+    return suite

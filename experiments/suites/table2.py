@@ -9,7 +9,7 @@ n_h, map_l and map_i on NUS-WIDE as
     DSEH-L   1036   .9607   .7251
     DSEH-A   1684   .9558   .7234
 
-and on ImageNet and MS-COCO what figures/published.py holds. A variant that is not in the registry is named and left out.
+and on ImageNet and MS-COCO what figures/published.py holds.
 
     python -m experiments.suite --suite=table2 --datasets=nus_wide_21 --runs=runs/table2 \
         --run_flag=--data_dir=/data/nus_wide --run_flag=--backbone=cnn_f \
@@ -28,14 +28,14 @@ n_h and map_l need no images. On labels alone -S is DSEH, and -A differs by its 
         --run_flag=--lists_dir=LISTS --run_flag=--preset_dataset=ms_coco --run_flag=--phases=labnet
 """
 
-from experiments.suites import Suite
+from experiments.suite_options import Options
+from experiments.suites import Row, Suite
 
-_J1 = ("--set=labnet_feature_weight=1.0", "--set=labnet_feature_similarity=0.999")
+_J1 = {"imagenet_100": Options(settings={"labnet_feature_weight": 1.0, "labnet_feature_similarity": 0.999})}
 
 SUITE = Suite(
     datasets=("nus_wide_21", "imagenet_100", "ms_coco"),
-    methods=("dseh", "dseh_s", "dseh_ss", "dseh_l", "dseh_a"),
+    methods=(Row("dseh", on=_J1), Row("dseh_s", on=_J1), "dseh_ss", Row("dseh_l", on=_J1), Row("dseh_a", on=_J1)),
     bits=(32,),
     seeds=tuple(range(10)),
-    flags={f"imagenet_100:{method}": _J1 for method in ("dseh", "dseh_s", "dseh_l", "dseh_a")},
 )

@@ -14,7 +14,12 @@ from absl import flags
 
 from experiments import suite, suite_runner
 
-REGISTERED = ["lsh", "sh", "itq", "itq_cca", "ksh", "sdh", "fasth", "dseh"]
+# By method the types of its settings, as `suite.registered_methods` returns them.
+_OF_DSEH = {"labnet_feature_weight": "float", "labnet_feature_similarity": "float", "imgnet_epochs": "tuple[int, ...]"}
+REGISTERED = {
+    **{name: {"iterations": "int"} for name in ("lsh", "sh", "itq", "itq_cca", "ksh", "sdh", "fasth", "hashnet")},
+    **{name: _OF_DSEH for name in ("dhn", "dpsh", "cnnh", "dseh", "dseh_s", "dseh_ss", "dseh_l", "dseh_a")},
+}
 
 # Notes each start and end beside the run folder; fails, dies, or waits for a file as its folder's parent says.
 # What experiments.run resolves flags to, and writes as config.json.

@@ -106,7 +106,7 @@ def test_settings_backbones_and_tfds(tf, tmp_path):
 def test_a_suite_without_its_data_starts_nothing_and_a_class_from_elsewhere_is_found(tmp_path, monkeypatch):
     from experiments import suite
 
-    (tmp_path / "their.py").write_text(f'{THIN}\n\nFirstPixels.trials = ((), ("a=1",))\n')
+    (tmp_path / "their.py").write_text(f'{THIN}\n\nFirstPixels.trials = ({{}}, {{"a": 1}})\n')
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{ROOT}")
     command = [
         sys.executable, "-m", "experiments.suite", "--suite=table1", "--datasets=nus_wide_21,mirflickr25k", "--bits=8",
@@ -116,7 +116,7 @@ def test_a_suite_without_its_data_starts_nothing_and_a_class_from_elsewhere_is_f
     assert done.returncode == 2 and not (tmp_path / "runs").exists()
     assert [line[: 7 + len(f"{tmp_path}/no")] for line in done.stderr.splitlines()] == [f"error: {tmp_path}/no"] * 2
     assert "(2 of 4 runs)" in done.stderr
-    assert suite.outside_methods(["itq", "their:FirstPixels"]) == {"their:FirstPixels": ((), ("a=1",))}
+    assert suite.outside_methods(["itq", "their:FirstPixels"]) == {"their:FirstPixels": ({}, {"a": 1})}
 
 
 def test_files_are_looked_at_without_tensorflow():

@@ -22,7 +22,6 @@ def test_labels_alone(run, label_lists, tmp_path, result):
 
 def test_in_the_suite_one_part_makes_the_difference():
     """Also on ImageNet, whose row of the release has no J1 in LabNet, under both presets."""
-    import ast
     from dataclasses import asdict
 
     from dseh_tf.methods import METHODS
@@ -34,9 +33,8 @@ def test_in_the_suite_one_part_makes_the_difference():
     for preset in ("release", "paper"):
         for dataset in table2.datasets:
             settings = {}
-            for run in table2.runs(table2.methods, [dataset], seeds=[0]):
-                given = (item.removeprefix("--set=").partition("=") for item in run.extra)
-                given = {name: ast.literal_eval(value) for name, _, value in given}
+            for run in table2.runs(table2.rows, [dataset], seeds=[0]):
+                given = run.options.settings
                 method = METHODS[run.method](32, preset=preset, preset_dataset=rows[dataset], **given)
                 settings[run.method] = asdict(method.settings)
             whole = settings.pop("dseh")
