@@ -39,7 +39,7 @@ OF_TFDS = {"ms_coco": "coco/2014", "cifar10": "cifar10", "imagenet_100": "imagen
 def load(
     name: str,
     options: catalog.DataOptions,
-    trunk: Trunk,
+    trunk: Trunk | None,
     features: Path | None = None,
     *,
     seed: int = 0,
@@ -63,7 +63,7 @@ def load(
             raise InputError(f"{features / SUMMARY}: dataset: found {extracted_from!r}, expected {name!r}")
         return read_features(dataset, features, missing_ok=options.skip_bad_images)
     # The backbone first: what is wrong with it is said before the data is read.
-    backbone = trunk.build(seed) if trunk.kind == "features" and not options.labels_only else None
+    backbone = trunk.build(seed) if trunk and trunk.kind == "features" and not options.labels_only else None
     dataset = catalog.load(name, options)
     if backbone is None:
         return dataset

@@ -26,7 +26,7 @@ class Picture:
     """
 
     name: str
-    classes: tuple[str, ...] | tuple[int, ...]
+    classes: tuple[str | int, ...]
     source: str
 
 
@@ -103,8 +103,9 @@ def _of_run(run: Run, names: list[str]) -> list[tuple[Picture, list[Answer]]]:
 def _class_names(run: Run, count: int) -> list[str] | range:
     """The names of the label columns, or their numbers where result.json does not name them."""
     names = run.result.get("class_names")
-    named = isinstance(names, list) and len(names) == count and all(isinstance(name, str) for name in names)
-    return names if named else range(count)
+    if isinstance(names, list) and len(names) == count and all(isinstance(name, str) for name in names):
+        return names
+    return range(count)
 
 
 def _item(
