@@ -27,8 +27,10 @@ demo: env ## Train DSEH on real handwritten digits, print its MAP, draw its figu
 test: lint ## Lint, then run the whole test suite
 	$(PY) -m pytest
 
-lint: test-env ## Lint
+lint: test-env ## Check style, formatting and types
 	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
 
 docs: docs-env ## Build the documentation; a warning is an error
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet --strict
@@ -38,7 +40,7 @@ tensorboard: env ## Open TensorBoard on the demo's run
 	$(VENV)/bin/tensorboard --logdir $(DEMO)/tensorboard
 
 clean: ## Remove .venv, build products and caches; runs/ and data/ stay
-	rm -rf $(VENV) build dist dseh_tf.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist dseh_tf.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find benchmarks dseh_tf experiments figures tests -type d -name __pycache__ -prune -exec rm -rf {} +
 
 # The stamps make the second call instant; a change of what is required installs again.
