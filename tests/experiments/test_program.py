@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import absl.logging
@@ -65,7 +66,7 @@ def test_an_allocation_that_fails_is_one_line(call, capsys, tf):
             allocate()
         return error.value
 
-    for allocate, what in (
+    cases = (
         (lambda: [0] * 2**60, "what was asked for"),
         (lambda: np.empty(10**14), r"728\. TiB for an array with shape \(100000000000000,\) and data type float64"),
         (lambda: tf.zeros((10**8, 10**6)), r"a tensor of shape \[100000000,1000000\]"),
@@ -73,8 +74,10 @@ def test_an_allocation_that_fails_is_one_line(call, capsys, tf):
             lambda: tf.function(lambda n: tf.random.normal((n, n)))(tf.constant(10**7)),
             r"a tensor of shape \[10000000,10000000\]",
         ),
-    ):
-        failure = raised(allocate)
+    )
+    with ThreadPoolExecutor() as pool:  # TensorFlow waits ten seconds for memory before it fails
+        failures = list(pool.map(raised, [allocate for allocate, _ in cases]))
+    for failure, (_, what) in zip(failures, cases, strict=True):
         assert isinstance(failure, (MemoryError, tf.errors.ResourceExhaustedError))
         with pytest.raises(SystemExit) as stop:
             call(failure)
