@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,6 +26,20 @@ def tf():
     import tensorflow
 
     return tensorflow
+
+
+@pytest.fixture(scope="session")
+def digits_dir(tmp_path_factory) -> Path:
+    """A data folder that holds multi_digits, made once, also where pytest-xdist runs several workers."""
+    from dseh_tf.data import catalog
+
+    root = tmp_path_factory.getbasetemp()
+    folder = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "digits"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        catalog.load("multi_digits", catalog.DataOptions(data_dir=folder))
+    return folder
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import json
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -40,17 +39,11 @@ def test_labels_alone(run, label_lists, tmp_path, result):
     assert config["versions"]["tensorflow"]
 
 
-@pytest.fixture(scope="module")
-def data_dir(tmp_path_factory) -> Path:
-    """Holds the embedded data set once a test has made it."""
-    return tmp_path_factory.mktemp("data")
-
-
 @pytest.mark.slow
-def test_whole_run_on_the_embedded_data_set(run, data_dir, tmp_path, result, capsys):
+def test_whole_run_on_the_embedded_data_set(run, digits_dir, tmp_path, result, capsys):
     """Every file of the run folder, and its numbers against an evaluation of its own codes."""
     workdir = tmp_path / "run"
-    arguments = [f"--workdir={workdir}", f"--data_dir={data_dir}", "--imgnet_epochs=1", *SMALL]
+    arguments = [f"--workdir={workdir}", f"--data_dir={digits_dir}", "--imgnet_epochs=1", *SMALL]
     run(*arguments)
     found = result(workdir)
     codes = load_codes(workdir / "codes.npz", bits=8)
@@ -72,7 +65,7 @@ def test_whole_run_on_the_embedded_data_set(run, data_dir, tmp_path, result, cap
         rows = shown["query_rows"][:3]
     from dseh_tf.data import catalog
 
-    dataset = catalog.load("multi_digits", catalog.DataOptions(data_dir=data_dir))
+    dataset = catalog.load("multi_digits", catalog.DataOptions(data_dir=digits_dir))
     for row in rows:
         Image.fromarray(dataset.query.images.read(int(row))).save(tmp_path / f"{row}.png")
     found_codes = encode(workdir, tuple(tmp_path / f"{row}.png" for row in rows))
@@ -143,9 +136,9 @@ def test_whole_run_on_the_embedded_data_set(run, data_dir, tmp_path, result, cap
         (["--backbone=nope.keras", "--dataset=multi_digits"], "nope.keras: found no such file"),
     ],
 )
-def test_bad_flags(run, data_dir, tmp_path, arguments, line):
+def test_bad_flags(run, digits_dir, tmp_path, arguments, line):
     with pytest.raises(InputError) as error:
-        run(f"--workdir={tmp_path / 'run'}", f"--data_dir={data_dir}", *arguments)
+        run(f"--workdir={tmp_path / 'run'}", f"--data_dir={digits_dir}", *arguments)
     assert line in str(error.value)
     assert "\n" not in str(error.value)
 
