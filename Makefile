@@ -1,9 +1,11 @@
 # One command each: `make demo`, `make test`, `make docs`. They build the project's own environment in .venv first.
 #   make demo PYTHON=python3.12        another interpreter, 3.10 to 3.13
+#   make test WORKERS=4                test files side by side, 2 GB of memory each
 
 VENV     := .venv
 PY       := $(VENV)/bin/python
 DEMO     := runs/demo
+WORKERS  ?= 2
 INSTALL  := $(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 # numpy 2.2, the last one for Python 3.10, describes its types in another way than later versions.
 HAS_TYPES := import sys; sys.exit(sys.version_info < (3, 11))
@@ -27,7 +29,7 @@ demo: env ## Train DSEH on real handwritten digits, print its MAP, draw its figu
 	@echo "Training curves:     $(VENV)/bin/tensorboard --logdir $(DEMO)/tensorboard"
 
 test: lint ## Lint, then run the whole test suite
-	$(PY) -m pytest
+	$(PY) -m pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
 
 lint: test-env ## Check style, formatting and types
 	$(PY) -m ruff check .

@@ -38,7 +38,15 @@ setup(
         # mkdocstrings formats signatures with ruff.
         "docs": ["mkdocs-material>=9.7", "mkdocstrings[python]>=1.0", "ruff>=0.6"],
         # dill: tfds.testing imports it, and TFDS names it in its own test extra alone.
-        "test": ["pytest>=8", "ruff>=0.6", "mypy>=2.4", "hypothesis>=6.100", "dill>=0.3.8", "setuptools>=70.1"],
+        "test": [
+            "pytest>=8",
+            "pytest-xdist>=3.6",
+            "ruff>=0.6",
+            "mypy>=2.4",
+            "hypothesis>=6.100",
+            "dill>=0.3.8",
+            "setuptools>=70.1",
+        ],
     },
     classifiers=[
         "License :: OSI Approved :: Apache Software License",

@@ -1,7 +1,5 @@
 """The catalog and the embedded data set; the official data sets have tests of their own."""
 
-import socket
-
 import numpy as np
 import pytest
 
@@ -12,19 +10,8 @@ from dseh_tf.errors import InputError
 
 
 @pytest.fixture(scope="module")
-def data_dir(tmp_path_factory):
-    return tmp_path_factory.mktemp("data")
-
-
-@pytest.fixture(scope="module")
-def multi_digits(data_dir):
-    def no_network(*_, **__):
-        raise AssertionError("the embedded data set asked for the network")
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(socket, "getaddrinfo", no_network)
-        patch.setattr(socket.socket, "connect", no_network)
-        return catalog.load("multi_digits", DataOptions(data_dir=data_dir))
+def multi_digits(digits_dir):
+    return catalog.load("multi_digits", DataOptions(data_dir=digits_dir))
 
 
 def test_unknown_name():
@@ -59,9 +46,9 @@ def test_multi_digits_rows_belong_together(multi_digits):
     assert multi_digits.train.texts.dtype == np.float32
 
 
-def test_multi_digits_is_built_once(multi_digits, data_dir, monkeypatch):
+def test_multi_digits_is_built_once(multi_digits, digits_dir, monkeypatch):
     monkeypatch.setattr(compose, "compose", None)
-    again = catalog.load("multi_digits", DataOptions(data_dir=data_dir, labels_only=True))
+    again = catalog.load("multi_digits", DataOptions(data_dir=digits_dir, labels_only=True))
     assert not again.has_images
     np.testing.assert_array_equal(again.query.labels, multi_digits.query.labels)
 

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import absl.logging
@@ -66,7 +65,7 @@ def test_an_allocation_that_fails_is_one_line(call, capsys, tf):
             allocate()
         return error.value
 
-    cases = (
+    for allocate, what in (
         (lambda: [0] * 2**60, "what was asked for"),
         (lambda: np.empty(10**14), r"728\. TiB for an array with shape \(100000000000000,\) and data type float64"),
         (lambda: tf.zeros((10**8, 10**6)), r"a tensor of shape \[100000000,1000000\]"),
@@ -74,10 +73,8 @@ def test_an_allocation_that_fails_is_one_line(call, capsys, tf):
             lambda: tf.function(lambda n: tf.random.normal((n, n)))(tf.constant(10**7)),
             r"a tensor of shape \[10000000,10000000\]",
         ),
-    )
-    with ThreadPoolExecutor() as pool:  # TensorFlow waits ten seconds for memory before it fails
-        failures = list(pool.map(raised, [allocate for allocate, _ in cases]))
-    for failure, (_, what) in zip(failures, cases, strict=True):
+    ):
+        failure = raised(allocate)
         assert isinstance(failure, (MemoryError, tf.errors.ResourceExhaustedError))
         with pytest.raises(SystemExit) as stop:
             call(failure)

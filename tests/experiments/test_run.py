@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import dseh_tf
 from dseh_tf.errors import InputError
 from dseh_tf.retrieval import evaluate, load_codes, load_counts, pack
 from tests.data import miniatures
@@ -246,13 +249,17 @@ def test_a_saved_network_is_read_in_a_fresh_process(tf, tmp_path):
     network = tf.keras.Model(inputs, Preprocessing("resnet50")(x))
     network.save(tmp_path / "imgnet.keras")
     program = (
-        "import pathlib, sys; from dseh_tf.methods.image_encoder import load_network; "
-        "print(len(load_network(pathlib.Path(sys.argv[1])).layers))"
+        "import keras, pathlib, sys; from dseh_tf.encoding.network import load_network; "
+        "print(len(load_network(pathlib.Path(sys.argv[1])).layers), *keras.saving.get_custom_objects())"
     )
     found = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path / "imgnet.keras")], capture_output=True, text=True, check=True
     )
-    assert found.stdout.split()[-1] == str(len(network.layers))
+    count, *known = found.stdout.splitlines()[-1].split()
+    assert count == str(len(network.layers))
+    registered = re.compile(r'register_keras_serializable\("dseh_tf"\)\nclass (\w+)')
+    sources = [path.read_text() for path in Path(dseh_tf.__file__).parent.rglob("*.py")]
+    assert set(known) >= {f"dseh_tf>{name}" for text in sources for name in registered.findall(text)} > set()
     (tmp_path / "imgnet.keras").write_bytes((tmp_path / "imgnet.keras").read_bytes()[:500])
     from dseh_tf.methods.image_encoder import load_network
 
