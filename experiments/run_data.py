@@ -50,7 +50,8 @@ def load(
     """The data set `name`: with features of the folder `features`, or, above a frozen trunk, extracted or from the cache.
 
     With that folder no image is needed, and none with `options.labels_only`, where there are no features. mirrored: of
-    mirrored training images too, where they are extracted. seed: of trunks whose weights are drawn. Raises InputError
+    mirrored training images too, where they are extracted. seed: of trunks whose weights are drawn. trunk: None only with
+    `features` or `options.labels_only`. Raises InputError
     where the folder holds another data set's features, and as `catalog.load`.
     """
     from dseh_tf.encoding.features import SUMMARY, read_features, read_summary, with_features
