@@ -34,7 +34,7 @@ _PICTURES = (".png", ".jpg", ".jpeg", ".pdf", ".svg")
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     """Defined when the program is run, not when it is imported: other programs have flags of these names."""
-    own = {"flag_values": values}
+    own: dict[str, Any] = {"flag_values": values}
     program.DEFINE_path("workdir", None, "Run folder of a finished run.", required=True, **own)
     what = "An image, a folder (all images in it, at any depth), or several of them with commas."
     program.DEFINE_multi_path("images", [], what, **own)
@@ -142,7 +142,7 @@ def check_run(workdir: Path) -> tuple[dict[str, Any], list[str]]:
 
 def _classes(labels: np.ndarray, names: Sequence[str]) -> dict[str, list[str]]:
     """{"classes": [...]} of a multi-hot row; empty where the names are not known."""
-    return {"classes": [names[k] for k in np.flatnonzero(labels)]} if len(names) == len(labels) else {}
+    return {"classes": [names[k] for k in np.flatnonzero(labels).tolist()]} if len(names) == len(labels) else {}
 
 
 def lines(answer: dict[str, Any]) -> list[str]:

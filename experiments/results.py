@@ -172,8 +172,8 @@ def summary(result: Mapping[str, Any]) -> str:
             shown = ", ".join(f"MAP@{k} {v:.4f}" for k, v in result["map_at"].items())
             lines.append(f"           {shown} ({TIE_RULE}; divided by the hits within)")
         if result["precision_at"]:
-            shown = [f"P@{n} {v:.4f}" for n, v in result["precision_at"].items() if n in ("100", "500", "1000")]
-            lines.append(f"           {', '.join(shown)} ({TIE_RULE})")
+            few = [f"P@{n} {v:.4f}" for n, v in result["precision_at"].items() if n in ("100", "500", "1000")]
+            lines.append(f"           {', '.join(few)} ({TIE_RULE})")
         if result["queries_without_relevant"]:
             lines.append(f"           {result['queries_without_relevant']} queries have no relevant item and count 0")
     lines += health.lines(result.get("code_health", {}))
@@ -193,6 +193,7 @@ def thumbnails(dataset: RetrievalDataset, query_codes: np.ndarray, database_code
     nearest = np.argsort(distances, axis=1, kind="stable")[:, :_SHOWN_ANSWERS]
 
     def pictures(split: Split, which: np.ndarray) -> np.ndarray:
+        assert split.images is not None
         return np.stack([resize(split.images.read(int(r)), _SHOWN_SIZE) for r in which])
 
     found = pictures(dataset.database, nearest.ravel())

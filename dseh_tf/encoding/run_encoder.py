@@ -141,6 +141,7 @@ class RunEncoder:
             self._features = TrunkFeatures(self._backbone())
         for start in range(0, len(split), _BLOCK_ROWS):
             rows = split.take(np.arange(start, min(start + _BLOCK_ROWS, len(split))))
+            assert rows.images is not None
             yield replace(rows, images=None, features=np.concatenate(list(self._features(rows.images))))
 
 

@@ -408,7 +408,7 @@ def test_images_through_the_compact_trunk(tf):
 
 
 @pytest.mark.slow
-def test_a_network_from_scratch_leaves_the_constant_code(tf, tmp_path):
+def test_a_network_from_scratch_leaves_the_constant_code(tf, digits_dir):
     """multi_digits: the loss of pairs falls from the first epochs on.
 
     The first outputs of `compact` hardly differ from row to row. Normalised to a variance of 1 they would be noise, whose
@@ -419,7 +419,7 @@ def test_a_network_from_scratch_leaves_the_constant_code(tf, tmp_path):
     from dseh_tf.methods import METHODS
     from dseh_tf.methods.image_encoder import Trunk
 
-    dataset = catalog.load("multi_digits", catalog.DataOptions(data_dir=tmp_path))
+    dataset = catalog.load("multi_digits", catalog.DataOptions(data_dir=digits_dir))
     method = METHODS["dpsh"](32, trunk=Trunk("compact", 32), epochs=4)
     total = method.fit(dataset, Runtime(progress=False)).traces["dpsh/0/total"]
     assert total[:31].mean() < 0.9  # noise has 1.4
