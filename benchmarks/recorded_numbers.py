@@ -23,7 +23,8 @@ import tensorflow as tf
 
 from dseh_tf.data import RetrievalDataset
 from dseh_tf.devices.runtime import Runtime
-from dseh_tf.methods import METHODS
+from dseh_tf.files import write_npz
+from dseh_tf.methods import METHODS, Method
 from dseh_tf.methods.image_encoder import Trunk
 from experiments import program
 
@@ -41,9 +42,9 @@ def dataset(images: bool) -> RetrievalDataset:
         for row in labels:
             row[rng.choice(6, rng.integers(1, 4), replace=False)] = 1
         x = labels @ directions + 0.5 * rng.standard_normal((rows, directions.shape[1]))
-        x = np.clip(128 + 30 * x, 0, 255).astype(np.uint8).reshape(rows, 24, 24, 3) if images else x.astype(np.float32)
-        parts[part] = (x, labels)
-    return RetrievalDataset.from_arrays(**parts)
+        pixels = np.clip(128 + 30 * x, 0, 255).astype(np.uint8).reshape(rows, -1, 24, 3) if images else None
+        parts[part] = (x.astype(np.float32) if pixels is None else pixels, labels)
+    return RetrievalDataset.from_arrays(parts["train"], parts["query"], parts["database"])
 
 
 def runs(only: str) -> Iterator[tuple[str, Any, RetrievalDataset]]:
@@ -58,7 +59,7 @@ def runs(only: str) -> Iterator[tuple[str, Any, RetrievalDataset]]:
                 yield f"{name}{variant}/{'images' if images else 'features'}", kind(BITS, SEED, **options), data
 
 
-def _options(kind: type) -> Mapping[str, dict[str, Any]]:
+def _options(kind: type[Method]) -> Mapping[str, dict[str, Any]]:
     if "preset" in kind.OPTIONS:
         rounds = 1 if kind.name == "dseh_a" else 2  # it has no second one
         short = {"labnet_epochs": (3, 2)[:rounds], "imgnet_epochs": (2, 2)[:rounds]}
@@ -119,7 +120,7 @@ def main() -> None:
     given = parser.parse_args()
     tf.config.experimental.enable_op_determinism()
     found = record(given.only)
-    np.savez_compressed(given.out, **found)
+    write_npz(given.out, found)
     if given.compare:
         with np.load(given.compare, allow_pickle=False) as before:
             known = {key: before[key] for key in before.files if not given.only or key.startswith(given.only)}

@@ -198,7 +198,7 @@ class Trainer:
                 )
 
         @tf.function
-        def loop(iterator: object, seed: tf.Tensor, first: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+        def loop(iterator: Iterator[Any], seed: tf.Tensor, first: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
             trace = tf.TensorArray(tf.float32, size=count)
             for index in tf.range(count):
                 step = first + tf.cast(index, tf.int64)
