@@ -193,6 +193,33 @@ def test_loss_trace_is_that_of_one_replica(whole, name, replicas):
 # Resumed runs
 
 
+def test_restored_banks_are_on_every_replica(tf, monkeypatch):
+    """A checkpoint holds the first replica's copy of a bank; `spread` gives the others its values."""
+    from dseh_tf.devices.replicas import PerReplicaVariables, make_strategy
+    from dseh_tf.devices.runtime import Runtime
+
+    create, banks = PerReplicaVariables.__init__, []
+
+    def noted(bank, *arguments, **options) -> None:
+        create(bank, *arguments, **options)
+        banks.append(bank)
+
+    monkeypatch.setattr(PerReplicaVariables, "__init__", noted)
+    runtime, found = Runtime(strategy=make_strategy("mirrored", 2), progress=False), set()
+    for name in TRAINED:
+        banks.clear()
+        recipe = METHODS[name](BITS, SEED, **small_settings(name)).recipe(small_dataset(), runtime)
+        kept = {id(variable) for variable in recipe.tracked.values()}
+        restored = [bank for bank in banks if id(bank.primary) in kept and len(bank.copies) == 2]
+        for number, bank in enumerate(restored):
+            bank.primary.assign(tf.fill(bank.primary.shape, number + 7.0))
+        recipe.spread()
+        for bank in restored:
+            np.testing.assert_array_equal(bank.copies[1], bank.primary, err_msg=name)
+        found |= {name} if restored else set()
+    assert {"cnnh", "dpsh", "dseh", "dseh_l"} <= found
+
+
 def late_step(steps: int) -> int:
     """A step of a phase that is after its first checkpoint."""
     return int(0.7 * steps)
