@@ -10,6 +10,7 @@ from dseh_tf.arrays import as_array, shown
 from dseh_tf.errors import InputError
 
 _BLOCK = 1024
+_BLOCK_CELLS = 1 << 20  # of `similar_sums`: 13 MB at a time
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,28 @@ def similar_pairs(vectors: np.ndarray, weights: np.ndarray) -> float:
         float(weights[first : first + _BLOCK] @ ((vectors[first : first + _BLOCK] @ vectors.T > 0.5) @ weights))
         for first in range(0, len(vectors), _BLOCK)
     )
+
+
+def similar_sums(vectors: np.ndarray, others: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """For each label vector the sum of the values of those among `others` that share a label with it.
+
+    No [v, w] matrix is held: it is made and used block by block.
+
+    Args:
+        vectors: [v, c] of 0 and 1.
+        others: [w, c] of 0 and 1.
+        values: [w, k].
+
+    Returns:
+        float64 [v, k].
+    """
+    sums = np.zeros((len(vectors), values.shape[1]))
+    columns, values = others.astype(np.float32).T, values.astype(np.float64)
+    block = max(1, _BLOCK_CELLS // max(1, len(others)))
+    for first in range(0, len(vectors), block):
+        shared = vectors[first : first + block].astype(np.float32) @ columns > 0.5
+        sums[first : first + block] = shared.astype(np.float64) @ values
+    return sums
 
 
 def distinct_rows(labels: np.ndarray) -> DistinctRows:
