@@ -29,17 +29,25 @@ def stream_seed(seed: int, *names: object) -> int:
 class TrainingRows:
     """The batches of one phase of one round.
 
-    arrays: what a batch holds, by name; each [n, ...]. flipped: for names in it, the mirrored twin of that array, or
-    None for images, which are mirrored here; each row is taken from either with probability 1/2.
-    batch_size: of the global batch. seed, phase, round: name the stream.
+    Attributes:
+        arrays: What a batch holds, by name; each [n, ...]. Tensors of `resident` are not copied again in every phase.
+        batch_size: Of the global batch.
+        seed, phase, round: Name the stream.
+        flipped: For names in it, the mirrored twin of that array, or None for images, which are mirrored here; each row is
+            taken from either with probability 1/2.
+        subset: The rows that batches are drawn from, int [m]; None for all. The arrays are not copied.
+        permuted: Every epoch visits each row once, in an order of its own. Otherwise the rows of a step are drawn without
+            replacement, every step anew (lelan-li/DSEH:DSEH.py: an epoch is floor(n / batch) such draws).
     """
 
-    arrays: Mapping[str, np.ndarray]
+    arrays: Mapping[str, np.ndarray | tf.Tensor]
     batch_size: int
     seed: int
     phase: str
     round: int
-    flipped: Mapping[str, np.ndarray | None]
+    flipped: Mapping[str, np.ndarray | tf.Tensor | None]
+    subset: np.ndarray | None = None
+    permuted: bool = False
 
     def __post_init__(self) -> None:
         if self.batch_size > self.rows:
@@ -51,13 +59,19 @@ class TrainingRows:
 
     @property
     def rows(self) -> int:
-        return len(next(iter(self.arrays.values())))
+        """The number of rows that batches are drawn from."""
+        return len(next(iter(self.arrays.values())) if self.subset is None else self.subset)
+
+    @property
+    def epoch_steps(self) -> int:
+        """Steps of an epoch. Of a permutation, the last batch is filled up with the rows of the first."""
+        return -(-self.rows // self.batch_size) if self.permuted else max(1, self.rows // self.batch_size)
 
     def dataset(self, context: tf.distribute.InputContext, first: int, last: int) -> tf.data.Dataset:
         """Batches of the steps first..last-1 for one worker: its replicas' shares of each step, in turn.
 
-        An element: {"rows": int32 [b], and one tensor [b, ...] a name}. Rows of a step are drawn without replacement,
-        every step anew (lelan-li/DSEH:DSEH.py: an epoch is floor(n / batch) such draws, not a permutation).
+        An element: {"rows": int32 [b], and one tensor [b, ...] a name}. With a subset it also has "places" int32 [b], where
+        the rows are in it; in a permutation "counted" float32 [b], 0 for rows that fill up the last batch of an epoch.
         """
         replicas = context.num_replicas_in_sync
         if self.batch_size % replicas:
@@ -69,13 +83,26 @@ class TrainingRows:
         draw, flip = (stream_seed(self.seed, self.phase, self.round, what) for what in ("rows", "flip"))
         readers = {name: _reader(array) for name, array in self.arrays.items()}
         twins = {name: _reader(array) for name, array in self.flipped.items() if array is not None}
+        subset = None if self.subset is None else _reader(self.subset.astype(np.int32))
 
         def share_of_step(index: tf.Tensor) -> dict[str, tf.Tensor]:
             step = first + index // local
             start = (context.input_pipeline_id * local + index % local) * share
-            noise = tf.random.stateless_uniform([self.rows], [draw, step], alg="philox")
-            rows = tf.math.top_k(noise, self.batch_size).indices[start : start + share]
-            element = {"rows": rows, **{name: read(rows) for name, read in readers.items()}}
+            if self.permuted:
+                epoch, begun = step // self.epoch_steps, tf.cast(step % self.epoch_steps, tf.int32) * self.batch_size
+                noise = tf.random.stateless_uniform([self.rows], [draw, epoch], alg="philox")
+                place = begun + tf.cast(start, tf.int32) + tf.range(share)
+                rows = tf.gather(tf.argsort(noise, stable=True), place % self.rows)
+            else:
+                noise = tf.random.stateless_uniform([self.rows], [draw, step], alg="philox")
+                rows = tf.math.top_k(noise, self.batch_size).indices[start : start + share]
+            element = {}
+            if self.permuted:
+                element["counted"] = tf.cast(place < self.rows, tf.float32)
+            if subset is not None:
+                element["places"] = rows
+                rows = subset(rows)
+            element |= {"rows": rows, **{name: read(rows) for name, read in readers.items()}}
             if self.flipped:
                 coins = tf.random.stateless_uniform([self.batch_size], [flip, step], alg="philox")
                 mirrored = coins[start : start + share] < 0.5
@@ -89,7 +116,15 @@ class TrainingRows:
         return steps.map(share_of_step, num_parallel_calls=2, deterministic=True).prefetch(2 * local)
 
 
-def _reader(array: np.ndarray):
+def resident(array: np.ndarray) -> np.ndarray | tf.Tensor:
+    """The array as a tensor that the batches of many phases share; a large memory map as it is."""
+    if isinstance(array, np.memmap) and array.nbytes > _TENSOR_BYTES:
+        return array
+    with tf.device("CPU:0"):
+        return tf.convert_to_tensor(array)
+
+
+def _reader(array: np.ndarray | tf.Tensor):
     """rows int32 [b] -> array[rows], from a tensor, or from the file behind a large memory map."""
     if isinstance(array, np.memmap) and array.nbytes > _TENSOR_BYTES:
         dtype, shape = tf.as_dtype(array.dtype), array.shape[1:]
@@ -99,9 +134,7 @@ def _reader(array: np.ndarray):
             return tf.ensure_shape(values, [None, *shape])
 
         return from_file
-    # A captured tensor: passed by reference, never written into the graph.
-    with tf.device("CPU:0"):
-        values = tf.convert_to_tensor(array)
+    values = resident(array)  # a captured tensor: passed by reference, never written into the graph
     return lambda rows: tf.gather(values, rows)
 
 
