@@ -67,7 +67,7 @@ def drawn(rows: int, sampled: int, bits: int) -> tuple[np.ndarray, np.ndarray, n
 
 def of_lists(folder: str, sampled: int, bits: int) -> None:
     """Our way on image lists, with the peak memory of this process."""
-    with open(Path(folder) / "database.txt", encoding="utf-8") as lines:
+    with (Path(folder) / "database.txt").open(encoding="utf-8") as lines:
         labels = np.array([np.fromstring(line.split(" ", 1)[1], np.uint8, sep=" ") for line in lines])
     start = time.perf_counter()
     distinct = distinct_rows(labels)

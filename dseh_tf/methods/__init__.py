@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 
 from dseh_tf.errors import InputError
+from dseh_tf.methods.asymmetric.adsh import ADSH
 from dseh_tf.methods.base import Fitted, Method
 from dseh_tf.methods.deep.cnnh import CNNH
 from dseh_tf.methods.deep.csq import CSQ
@@ -29,7 +30,7 @@ METHODS: dict[str, type[Method]] = {
     method.name: method
     for method in (
         LSH, SH, ITQ, ITQCCA, KSH, SDH, FastH, CNNH, DNNH, DPSH, DHN, HashNet, GreedyHash, CSQ, DPN, OrthoHash,
-        DSEH, DSEHS, DSEHSS, DSEHL, DSEHA,
+        ADSH, DSEH, DSEHS, DSEHSS, DSEHL, DSEHA,
     )
 }  # fmt: skip
 
