@@ -62,9 +62,8 @@ class ADSHRecipe(AsymmetricRecipe):
         super().__init__(method, dataset, runtime)
         self._sample: tuple[int, Sample] | None = None
 
-    @property
-    def codes(self) -> tf.Variable:
-        return self.bank.codes
+    def learned_codes(self) -> np.ndarray:
+        return self.bank.codes.numpy()
 
     def stages(self) -> Iterator[Stage]:
         rounds = self.method.settings.rounds
@@ -90,10 +89,10 @@ class ADSHRecipe(AsymmetricRecipe):
 
     def phase(self, round_: int | None = None) -> Phase:
         """The network's steps in a round; None for the last one."""
-        s, name = self.method.settings, self.method.name
+        s = self.method.settings
         round_ = s.rounds - 1 if round_ is None else round_
-        rows = self.rows(name, round_, self.sampled_rows(round_))
-        return self.phase_of(name, round_, rows, s.epochs, self.forward, self.loss, self.groups, last=False)
+        rows = self.rows("network", round_, self.sampled_rows(round_))
+        return self.phase_of(rows, s.epochs, self.forward, self.loss, self.groups)
 
     def forward(self, batch: Tensors) -> Tensors:
         return self.network(batch["inputs"], training=True)
@@ -101,11 +100,11 @@ class ADSHRecipe(AsymmetricRecipe):
     def solve(self, round_: int) -> None:
         """The V-step of a round."""
         sample, outputs, gamma = self.sample(round_), self.bank.outputs(), self.method.settings.gamma
-        codes = solve_codes(self.codes.numpy(), sample, outputs, gamma, self.pull(len(outputs)))
-        self.codes.assign(codes)
+        codes = solve_codes(self.learned_codes(), sample, outputs, gamma, self.pull(len(outputs)))
+        self.bank.codes.assign(codes)
         value = objective(codes, sample, outputs, gamma)
         self.trainer.notes.setdefault("objective", []).append(value)
-        self.trainer.summaries.scalars({f"{self.method.name}/objective": value}, round_)
+        self.trainer.summaries.scalars({"network/objective": value}, round_)
 
     def pull(self, sampled: int) -> np.ndarray | None:
         """What draws codes of label vectors in the V-step besides the outputs, float [v, K]; nothing here."""

@@ -6,10 +6,10 @@ optimisation.
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable
 
 import numpy as np
-import tensorflow as tf
 
 from dseh_tf.data import RetrievalDataset
 from dseh_tf.data.label_vectors import check_similarities, distinct_rows
@@ -24,13 +24,7 @@ from dseh_tf.training.recipe import Phase, Tensors, Terms
 
 
 class AsymmetricRecipe(DeepRecipe):
-    """One fit of an asymmetric method. A subclass has stages, the phase of a round, and `codes`.
-
-    Attributes:
-        codes: int8 [n, K], the codes of the training rows; zeros before the first step.
-    """
-
-    codes: tf.Variable
+    """One fit of an asymmetric method. A subclass has stages, the phase of a round, and `learned_codes`."""
 
     def __init__(self, method: DeepMethod, dataset: RetrievalDataset, runtime: Runtime) -> None:
         self.dataset = dataset
@@ -48,27 +42,27 @@ class AsymmetricRecipe(DeepRecipe):
 
     def phase_of(
         self,
-        name: str,
-        round_: int,
         rows: TrainingRows,
         epochs: int,
         forward: Callable[[Tensors], Tensors],
         loss: Callable[[Tensors, Tensors], Terms],
         groups: list[VariableGroup],
-        last: bool,
     ) -> Phase:
-        """A phase of `epochs` epochs in every round. The rate goes on falling from round to round."""
+        """The phase of a round, one of many that have `epochs` epochs. The rate goes on falling from round to round."""
         s = self.method.settings
 
         def rate(epoch: int) -> float:
-            return s.learning_rate * s.decay ** ((round_ * epochs + epoch) // s.decay_epochs)
+            return s.learning_rate * s.decay ** ((rows.round * epochs + epoch) // s.decay_epochs)
 
-        return Phase(name, round_, rows, epochs, forward, loss, groups, rate, saved=last)
+        return Phase(rows.phase, rows.round, rows, epochs, forward, loss, groups, rate, saved=False)
+
+    @abc.abstractmethod
+    def learned_codes(self) -> np.ndarray:
+        """int8 ±1 [n, K], the codes of the training rows."""
 
     def fitted(self) -> ImageEncoder:
         encoder = super().fitted()
-        codes = self.codes.numpy()
-        encoder.database_codes, encoder.database_ids = codes[self.order], self.dataset.database.ids
+        encoder.database_codes, encoder.database_ids = self.learned_codes()[self.order], self.dataset.database.ids
         return encoder
 
 

@@ -6,9 +6,11 @@ import numpy as np
 
 from dseh_tf.data import RetrievalDataset
 
+SMALL = {"batch": 16, "feature_layer": 24, "learning_rate": 0.01}
 # 50 sampled rows of 96 in batches of 16: four steps an epoch, the last of them with two rows that count.
-SMALL = {"batch": 16, "epochs": 2, "rounds": 4, "feature_layer": 24, "learning_rate": 0.01}
-OWN = {"adsh": {"sample": 50}}
+ROUNDS = {"epochs": 2, "rounds": 4, "sample": 50}
+LABNET = {"labnet_steps": 12, "labnet_batch": 16, "feature_dim": 20}
+OWN = {"adsh": ROUNDS, "daph": {"epochs": 4}, "dsah": {**ROUNDS, **LABNET}}
 
 
 def small_dataset(twins: bool = True) -> RetrievalDataset:
