@@ -170,6 +170,7 @@ class DAPH(DeepMethod):
     name = "daph"
     Settings = DAPHSettings
     LEAST: ClassVar = {"epochs": 1}
+    UNTUNED: ClassVar = {"alpha": 1.0, "gamma": 0.1}
     PUBLISHED: ClassVar = {"nus_wide": DAPHSettings()}
 
     def check(self, settings: DAPHSettings) -> None:

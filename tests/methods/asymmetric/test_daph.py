@@ -64,7 +64,7 @@ def test_gamma_has_to_be_smaller_than_alpha():
     from dseh_tf.methods import METHODS
 
     with pytest.raises(InputError, match=r"^gamma: found 10.0 beside alpha=10.0, expected less than alpha"):
-        METHODS["daph"](8, gamma=10.0)
+        METHODS["daph"](8, alpha=10.0, gamma=10.0)
 
 
 def test_networks_train_in_turns_and_differ():
@@ -91,7 +91,7 @@ def test_networks_train_in_turns_and_differ():
 
 
 def test_codes_leave_their_random_start():
-    start, fitted = fit("daph", epochs=1), fit("daph", epochs=12)
+    start, fitted = fit("daph", epochs=1), fit("daph", epochs=16)
     assert (start.database_codes != fitted.database_codes).mean() > 0.2
-    pairs = fitted.traces["query_net/11/pairs"].mean()
+    pairs = fitted.traces["query_net/15/pairs"].mean()
     assert pairs < 0.8 * fitted.traces["query_net/0/pairs"].mean()
