@@ -86,6 +86,7 @@ class Method(abc.ABC):
             a network. A program passes the options that a method has.
         CHOICES: The values that a setting can have, by name.
         LEAST, POSITIVE: Ranges of numbers, as in `check_numbers`.
+        learns_database: Whether `fit` learns a code for each database row. The training rows then have to be the database.
     """
 
     name: ClassVar[str]
@@ -94,6 +95,7 @@ class Method(abc.ABC):
     CHOICES: ClassVar[Mapping[str, Sequence[str]]] = {}
     LEAST: ClassVar[Mapping[str, float]] = {}
     POSITIVE: ClassVar[Sequence[str]] = ()
+    learns_database: ClassVar[bool] = False
 
     def __init__(self, bits: int, seed: int = 0, **settings: Any) -> None:
         check_names(self.name, self.Settings, settings)

@@ -7,7 +7,7 @@ slice of the same global batch.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,8 @@ from dseh_tf.errors import InputError
 
 # Below this a source of the batches is one tensor; a larger memory map is read row by row.
 _TENSOR_BYTES = 2**31
+
+Element = dict[str, tf.Tensor]
 
 
 def stream_seed(seed: int, *names: object) -> int:
@@ -80,40 +82,75 @@ class TrainingRows:
             )
         local = replicas // context.num_input_pipelines
         share = self.batch_size // replicas
+        own = range(context.input_pipeline_id * local, (context.input_pipeline_id + 1) * local)
+        read = self._reading(share)
+        if self.permuted:
+            elements = tf.data.Dataset.from_tensor_slices(self._tables(first, last, own, share))
+        else:
+            draw, element = self._drawing(first, own, share), read
+            elements, read = tf.data.Dataset.range((last - first) * local), lambda index: element(draw(index))
+        # Neither has control flow of tensors; converting them would take longer than tracing.
+        read = tf.autograph.experimental.do_not_convert(read)
+        return elements.map(read, num_parallel_calls=2, deterministic=True).prefetch(2 * local)
+
+    def _drawing(self, first: int, own: range, share: int) -> Callable[[tf.Tensor], Element]:
+        """From the number of an element to its rows, and which of them are mirrored."""
         draw, flip = (stream_seed(self.seed, self.phase, self.round, what) for what in ("rows", "flip"))
-        readers = {name: _reader(array) for name, array in self.arrays.items()}
-        twins = {name: _reader(array) for name, array in self.flipped.items() if array is not None}
         subset = None if self.subset is None else _reader(self.subset.astype(np.int32))
 
-        def share_of_step(index: tf.Tensor) -> dict[str, tf.Tensor]:
-            step = first + index // local
-            start = (context.input_pipeline_id * local + index % local) * share
-            if self.permuted:
-                epoch, begun = step // self.epoch_steps, tf.cast(step % self.epoch_steps, tf.int32) * self.batch_size
-                noise = tf.random.stateless_uniform([self.rows], [draw, epoch], alg="philox")
-                place = begun + tf.cast(start, tf.int32) + tf.range(share)
-                rows = tf.gather(tf.argsort(noise, stable=True), place % self.rows)
-            else:
-                noise = tf.random.stateless_uniform([self.rows], [draw, step], alg="philox")
-                rows = tf.math.top_k(noise, self.batch_size).indices[start : start + share]
-            element = {}
-            if self.permuted:
-                element["counted"] = tf.cast(place < self.rows, tf.float32)
-            if subset is not None:
-                element["places"] = rows
-                rows = subset(rows)
-            element |= {"rows": rows, **{name: read(rows) for name, read in readers.items()}}
+        def rows_of(index: tf.Tensor) -> Element:
+            step, start = first + index // len(own), (own.start + index % len(own)) * share
+            noise = tf.random.stateless_uniform([self.rows], [draw, step], alg="philox")
+            rows = tf.math.top_k(noise, self.batch_size).indices[start : start + share]
+            element = {"rows": rows} if subset is None else {"places": rows, "rows": subset(rows)}
             if self.flipped:
                 coins = tf.random.stateless_uniform([self.batch_size], [flip, step], alg="philox")
-                mirrored = coins[start : start + share] < 0.5
-                for name in self.flipped:
-                    plain = element[name]
-                    twin = twins[name](rows) if name in twins else tf.reverse(plain, axis=[2])
-                    element[name] = tf.where(tf.reshape(mirrored, [-1] + [1] * (plain.shape.rank - 1)), twin, plain)
-            return {name: tf.ensure_shape(value, [share, *value.shape[1:]]) for name, value in element.items()}
+                element["mirrored"] = coins[start : start + share] < 0.5
+            return element
 
-        steps = tf.data.Dataset.range((last - first) * local)
-        return steps.map(share_of_step, num_parallel_calls=2, deterministic=True).prefetch(2 * local)
+        return rows_of
+
+    def _tables(self, first: int, last: int, own: range, share: int) -> dict[str, np.ndarray]:
+        """The same for all elements of a permutation, [elements, share]; an epoch's are a function of its number."""
+        size, begun = self.epoch_steps * self.batch_size, first // self.epoch_steps
+        found: dict[str, list[np.ndarray]] = {"places": [], "mirrored": []}
+        for epoch in range(begun, -(-last // self.epoch_steps)):
+            name = (self.seed, self.phase, self.round, "epoch", epoch)
+            rng = np.random.Generator(np.random.Philox(stream_seed(*name)))
+            found["places"].append(np.resize(rng.permutation(self.rows), size))
+            found["mirrored"].append(rng.random(size) < 0.5)
+        steps = slice(first - begun * self.epoch_steps, last - begun * self.epoch_steps)
+
+        def cut(values: np.ndarray) -> np.ndarray:
+            return values.reshape(-1, self.batch_size // share, share)[steps, own.start : own.stop].reshape(-1, share)
+
+        tables = {name: cut(np.concatenate(values)) for name, values in found.items()}
+        counted = np.arange(size).reshape(self.epoch_steps, -1) < self.rows
+        tables["counted"] = cut(np.tile(counted, (len(found["places"]), 1))).astype(np.float32)
+        places = tables["places"].astype(np.int32)
+        if not self.flipped:
+            del tables["mirrored"]
+        if self.subset is None:
+            del tables["places"]
+            return tables | {"rows": places}
+        return tables | {"places": places, "rows": self.subset.astype(np.int32)[places]}
+
+    def _reading(self, share: int) -> Callable[[Element], Element]:
+        """From rows to the arrays' values; half of the rows are mirrored."""
+        readers = {name: _reader(array) for name, array in self.arrays.items()}
+        twins = {name: _reader(array) for name, array in self.flipped.items() if array is not None}
+
+        def values_of(element: Element) -> Element:
+            rows = element["rows"]
+            found = {**element, **{name: read(rows) for name, read in readers.items()}}
+            mirrored = found.pop("mirrored", None)
+            for name in self.flipped:
+                plain = found[name]
+                twin = twins[name](rows) if name in twins else tf.reverse(plain, axis=[2])
+                found[name] = tf.where(tf.reshape(mirrored, [-1] + [1] * (plain.shape.rank - 1)), twin, plain)
+            return {name: tf.ensure_shape(value, [share, *value.shape[1:]]) for name, value in found.items()}
+
+        return values_of
 
 
 def resident(array: np.ndarray) -> np.ndarray | tf.Tensor:

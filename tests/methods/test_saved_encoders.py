@@ -15,7 +15,14 @@ from .toy import clusters
 
 BITS = 6
 QUICK = {"anchors": 30, "epochs": 1, "labnet_epochs": (1,), "imgnet_epochs": (1,)}
-QUICK_OF = {"fasth": {"rounds": 5}, "sdh": {"width": 1.0}, "ksh": {"iterations": 20}}
+SAMPLED = {"rounds": 1, "sample": 70}
+QUICK_OF = {
+    "adsh": SAMPLED,
+    "dsah": {**SAMPLED, "labnet_steps": 2},
+    "fasth": {"rounds": 5},
+    "sdh": {"width": 1.0},
+    "ksh": {"iterations": 20},
+}
 PROGRAM = """
 import sys
 from pathlib import Path
@@ -42,7 +49,8 @@ def test_every_method_is_loaded_in_a_fresh_process(tmp_path):
     for name, kind in METHODS.items():
         known = {field.name for field in fields(kind.Settings)}
         settings = {key: value for key, value in QUICK.items() if key in known} | QUICK_OF.get(name, {})
-        fitted = kind(BITS, 0, **settings).fit(data, Runtime(progress=False))
+        given = data.replace(database=data.train) if kind.learns_database else data
+        fitted = kind(BITS, 0, **settings).fit(given, Runtime(progress=False))
         outputs = np.concatenate(list(fitted.encoder.values(data.database)))
         assert len(np.unique(outputs)) > 100, name
         expected[name] = fitted.encode(data.database), outputs

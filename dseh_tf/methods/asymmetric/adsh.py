@@ -123,6 +123,7 @@ class ADSH(DeepMethod):
     """
 
     name = "adsh"
+    learns_database = True
     Settings = ADSHSettings
     LEAST: ClassVar = {"epochs": 1, "rounds": 1, "sample": 1}
     # Of other trunks; epochs are those of a round.

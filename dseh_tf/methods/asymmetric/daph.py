@@ -168,6 +168,7 @@ class DAPH(DeepMethod):
     """
 
     name = "daph"
+    learns_database = True
     Settings = DAPHSettings
     LEAST: ClassVar = {"epochs": 1}
     UNTUNED: ClassVar = {"alpha": 1.0, "gamma": 0.1}

@@ -95,7 +95,8 @@ def test_interrupted_and_resumed_to_the_same_codes(tmp_path, monkeypatch, whole,
             patch.setattr(recipe, "solve", cut_before)
         with pytest.raises(Interrupted):
             fit(name, runtime)
-    assert (tmp_path / "c").exists() == (checkpoint_steps < 1000)
+    # The rounds are too short for checkpoints of their own; LabNet's phase has one.
+    assert (tmp_path / "c").exists() == (checkpoint_steps < 1000 or name == "dsah")
     resumed = fit(name, runtime)
     np.testing.assert_array_equal(resumed.database_codes, whole[name].database_codes)
     for term, values in whole[name].traces.items():
