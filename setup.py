@@ -26,6 +26,7 @@ setup(
         "scikit-learn>=1.5",
         "numba>=0.61",
         "matplotlib>=3.9",
+        "jinja2>=3.1",
         "pillow>=10.3",
         "tqdm>=4.66",
         "absl-py>=2.1",

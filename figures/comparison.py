@@ -68,6 +68,7 @@ def compare(
         i: max((means[v, i][0] for v in ordered if (v, i) in means), default=None) if column.highest_is_best else None
         for i, column in enumerate(columns)
     }
+    compared = {i: sum((v, i) in means for v in ordered) > 1 for i in range(len(columns))}
     rows, records = [], []
     for variant in ordered:
         method, preset = variant
@@ -79,7 +80,7 @@ def compare(
             mine.append(
                 Cell(NO_RUN, quiet=True)
                 if mean is None
-                else Cell(number(mean, deviation, count, column.digits), best=len(means) > 1 and mean == best[i])
+                else Cell(number(mean, deviation, count, column.digits), best=compared[i] and mean == best[i])
             )
             theirs.append(Cell(NOT_PUBLISHED if published is None else f"{published:.{column.digits}f}", quiet=True))
             gaps.append(Cell("" if difference is None else signed(difference, column.digits), quiet=difference is None))

@@ -43,12 +43,15 @@ def draw_curves(
             lines = {variant: line for variant, line in lines.items() if line is not None}
             if not lines:
                 continue
-            figure, axes = plt.subplots(figsize=(5.6, 3.5))
+            titles = [here.title(*variant) for variant in lines]
+            size = style.page_size(3.0, titles) if style.on_page() else (5.6, 3.5)
+            figure, axes = plt.subplots(figsize=size)
             for rank, ((method, preset), (x, y)) in enumerate(lines.items()):
                 settings = style.method_style(method).line_settings()
                 # The first of the list lies on top: it is the one the figure is about.
                 axes.plot(x, y, label=here.title(method, preset), zorder=3 + (len(lines) - rank) / 100, **settings)
-            axes.set_title(f"{title}\n{style.dataset_title(dataset)}, {bits} bits", loc="left")
+            if not style.on_page():  # a page has headings and captions of its own
+                axes.set_title(f"{title}\n{style.dataset_title(dataset)}, {bits} bits", loc="left")
             finish(axes)
             style.legend_outside(figure, axes, seeds_told(here, list(lines)))
             paths += style.save(figure, out, style.file_name(name, dataset, bits))

@@ -63,6 +63,12 @@ class Runs:
         """(method, preset) pairs in the order of every table and legend."""
         return sorted({(run.method, run.preset) for run in self}, key=lambda v: (*style.method_order(v[0]), v[1]))
 
+    @property
+    def ordered(self) -> list[Run]:
+        """The runs by data set, method, preset, code length and seed."""
+        places = {dataset: i for i, dataset in enumerate(self.datasets)}
+        return sorted(self, key=lambda r: (places[r.dataset], *style.method_order(r.method), r.preset, r.bits, r.seed))
+
     def title(self, method: str, preset: str) -> str:
         """The method's name, with its preset only where runs of several presets stand side by side."""
         several = len({run.preset for run in self if run.method == method}) > 1

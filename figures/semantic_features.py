@@ -69,20 +69,22 @@ def draw_run(run: Run, out: Path, title: str) -> list[Path]:
     rows = sample_rows(len(ids), labels)
     maps = {name: principal_components(features, rows) for name, features in present.items()}
     low, high = np.percentile(np.concatenate([each.ravel() for each in maps.values()]), (1, 99))
-    figure, panels = plt.subplots(1, len(maps), figsize=(0.9 + 3.1 * len(maps), 3.9), squeeze=False, sharey=True)
+    size = style.page_size(3.6) if style.on_page() else (0.9 + 3.1 * len(maps), 3.9)
+    figure, panels = plt.subplots(1, len(maps), figsize=size, squeeze=False, sharey=True)
     for axes, (name, values) in zip(panels[0], maps.items(), strict=True):
         image = axes.imshow(
             values, cmap="hot", vmin=low, vmax=high, aspect="auto", interpolation="nearest", rasterized=True,
             extent=(0.5, values.shape[1] + 0.5, len(rows) + 0.5, 0.5),
         )  # fmt: skip
-        short = "" if values.shape[1] == COMPONENTS else f" (all {values.shape[1]} there are)"
+        short = "" if values.shape[1] == COMPONENTS else f" (all {values.shape[1]})"
         axes.set(title=f"{NETWORKS[name]} features", xlabel=f"Principal component{short}")
         axes.grid(visible=False)
     order = "sorted by label" if labels is not None else "in training order"
     panels[0][0].set_ylabel(f"{len(rows)} training rows, {order}")
-    bar = figure.colorbar(image, ax=panels[0].tolist(), extend="both", shrink=0.9, aspect=30)
+    place = {"location": "bottom", "shrink": 0.8} if style.on_page() else {"shrink": 0.9}
+    bar = figure.colorbar(image, ax=panels[0].tolist(), extend="both", aspect=30, **place)
     bar.set_label("Component value, 1st to 99th percentile")
-    figure.suptitle(f"Semantic features: {title}", fontsize=10)
+    figure.suptitle(title if style.on_page() else f"Semantic features: {title}", fontsize=10)
     return style.save(figure, out, style.file_name("semantic_features", run.dataset, run.method, run.preset, run.bits))
 
 
@@ -101,8 +103,10 @@ def first_seeds(runs: Runs, needed: str) -> list[Run]:
 
 
 def run_title(runs: Runs, run: Run) -> str:
-    """`DSEH on multi_digits, 32 bits, seed 0`."""
+    """`DSEH on multi_digits, 32 bits, seed 0`; on a page, whose headings say the rest, `DSEH, seed 0`."""
     method = runs.title(run.method, run.preset)
+    if style.on_page():
+        return f"{method}, seed {run.seed}"
     return f"{method} on {style.dataset_title(run.dataset)}, {run.bits} bits, seed {run.seed}"
 
 

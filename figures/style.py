@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,6 +108,10 @@ def method_order(method: str) -> tuple[int, str]:
 
 
 def dataset_title(dataset: str) -> str:
+    """The name of a data set in print; `corel5k (image lists)` for `image_lists:corel5k`."""
+    kind, _, name = dataset.partition(":")
+    if name and kind in ("image_lists", "image_folder"):
+        return f"{name} ({kind.replace('_', ' ')})"
     return DATASET_TITLES.get(dataset, dataset)
 
 
@@ -118,6 +122,7 @@ def apply() -> None:
     plt.rcParams.update(
         {
             "font.family": "DejaVu Sans",  # shipped with matplotlib: the same letters on every machine
+            "text.parse_math": False,  # a name with a dollar sign is not a formula
             "font.size": 9,
             "axes.titlesize": 10,
             "axes.labelsize": 9,
@@ -147,12 +152,21 @@ def apply() -> None:
 
 
 def legend_outside(figure: Figure, axes: Any, title: str) -> None:
-    """The legend to the right of the axes, where it covers no line."""
+    """The legend outside the axes, where it covers no line: at the right, or below on a page."""
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right upper", title=title, alignment="left")
+    if on_page():
+        figure.legend(
+            handles, labels, loc="outside lower left", title=title, alignment="left", ncols=_page_columns(labels),
+            handlelength=2.2, columnspacing=1.0,
+        )  # fmt: skip
+    else:
+        figure.legend(handles, labels, loc="outside right upper", title=title, alignment="left")
 
 
+PAGE_WIDTH = 4.6  # inches: letters of 9 points stay legible where the picture is shrunk to the width of a phone
+_LEGEND_LINE = 0.19  # inches
 _formats: tuple[str, ...] = ("png", "pdf")
+_on_page = False
 
 
 @contextmanager
@@ -164,6 +178,34 @@ def formats(*endings: str) -> Iterator[None]:
         yield
     finally:
         _formats = before
+
+
+@contextmanager
+def for_page() -> Iterator[None]:
+    """Inside, figures are drawn for a web page: PNG alone, narrow, the legend below."""
+    global _on_page
+    before, _on_page = _on_page, True
+    try:
+        with formats("png"):
+            yield
+    finally:
+        _on_page = before
+
+
+def on_page() -> bool:
+    """Whether figures are drawn for a web page."""
+    return _on_page
+
+
+def page_size(height: float, labels: Sequence[str] = ()) -> tuple[float, float]:
+    """Inches of a figure on a page: `height`, and the lines of a legend of these labels below it."""
+    lines = -(-len(labels) // _page_columns(labels)) + 1 if labels else 0
+    return PAGE_WIDTH, height + _LEGEND_LINE * lines
+
+
+def _page_columns(labels: Sequence[str]) -> int:
+    """Columns of a legend that is no wider than a page's figure."""
+    return 4 if max(map(len, labels)) <= 10 else 2
 
 
 def save(figure: Figure, out: Path, name: str) -> list[Path]:

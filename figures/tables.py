@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
-import html
 import io
+import itertools
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dseh_tf import files
+from figures.templating import render
 
 NO_RUN = "no run"
 NOT_PUBLISHED = "–"
@@ -51,6 +52,16 @@ class Table:
     @property
     def headings(self) -> list[str]:
         return [self.name_heading, "Numbers", *self.columns]
+
+    @property
+    def groups(self) -> list[tuple[str, list[Row]]]:
+        """The rows of each label, in order."""
+        return [(label, list(rows)) for label, rows in itertools.groupby(self.rows, key=lambda row: row.label)]
+
+    @property
+    def has_kinds(self) -> bool:
+        """Whether the rows have numbers of several kinds, so that a reader must tell them apart."""
+        return len({row.kind for row in self.rows}) > 1
 
 
 def number(value: float, deviation: float | None, count: int, digits: int = 4) -> str:
@@ -126,26 +137,8 @@ def to_csv(table: Table) -> str:
 
 
 def to_html(table: Table) -> str:
-    """A `<table>` and its notes, without styling of its own; classes: best, quiet, first (first row of a method)."""
-    head = "".join(f"<th>{html.escape(heading)}</th>" for heading in table.headings[:2])
-    head += "".join(f"<th class=number>{html.escape(heading)}</th>" for heading in table.columns)
-    lines = [f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>']
-    previous = None
-    for row in table.rows:
-        first = row.label != previous
-        cells = "".join(
-            f'<td class="number{" best" if c.best else ""}{" quiet" if c.quiet else ""}">{html.escape(c.text)}</td>'
-            for c in row.cells
-        )
-        label = html.escape(row.label) if first else ""
-        lines.append(
-            f'<tr{" class=first" if first else ""}><th scope="row">{label}</th><td>{html.escape(row.kind)}</td>{cells}</tr>'
-        )
-        previous = row.label
-    lines.append("</tbody></table></div>")
-    if table.notes:
-        lines.append("<ul class=notes>" + "".join(f"<li>{html.escape(note)}</li>" for note in table.notes) + "</ul>")
-    return "\n".join(lines)
+    """A `<table>` in a box that scrolls, and its notes; styled by the report's style sheet."""
+    return render("_table.html", table=table)
 
 
 def write_text(path: Path, text: str) -> Path:

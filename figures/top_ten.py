@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from PIL import Image
 
 from dseh_tf.retrieval import hamming
 from dseh_tf.runs import Run, contents
+from figures.class_names import class_names
 from figures.runs import Runs
 
 QUERIES, ANSWERS, SIZE = 12, 10, 96
@@ -22,12 +23,21 @@ QUERIES, ANSWERS, SIZE = 12, 10, 96
 class Picture:
     """An item: its id, the classes it has, and its image as a data URI, or empty where there is none.
 
-    classes: their names, or their numbers where the run does not name them.
+    classes: their names, or their numbers where nothing names them.
     """
 
     name: str
     classes: tuple[str, ...] | tuple[int, ...]
     source: str
+
+    @property
+    def described(self) -> str:
+        """`sun, sea`, `label 3`, `labels 3, 7` or `no label`."""
+        if not self.classes:
+            return "no label"
+        shown = ", ".join(map(str, self.classes))
+        named = isinstance(self.classes[0], str)
+        return shown if named else f"label{'s' if len(self.classes) > 1 else ''} {shown}"
 
 
 @dataclass(frozen=True)
@@ -38,6 +48,12 @@ class Answer:
     distance: int
     right: bool
 
+    @property
+    def described(self) -> str:
+        return (
+            f"{self.item.name}, {self.item.described}, distance {self.distance}, {'right' if self.right else 'wrong'}"
+        )
+
 
 @dataclass(frozen=True)
 class Query:
@@ -47,8 +63,10 @@ class Query:
     answers: dict[str, list[Answer]]
 
 
-def queries(runs: Runs) -> list[Query]:
+def queries(runs: Runs, others: Iterable[Run] = ()) -> list[Query]:
     """The dozen queries of the runs of one data set and code length; of each method the run of the lowest seed.
+
+    others: runs on the same data, which may name the classes.
 
     The queries are those of the first run with pictures, else a dozen at even steps. A method whose run has other queries shows
     those it has.
@@ -62,7 +80,7 @@ def queries(runs: Runs) -> list[Query]:
     names = _query_names(first)
     found: dict[str, Query] = {}
     for title, run in shown.items():
-        for query, answers in _of_run(run, names):
+        for query, answers in _of_run(run, names, [*runs, *others]):
             # The query's picture comes from the first run that has one.
             held = found.setdefault(query.name, Query(query, {}))
             if query.source and not held.item.source:
@@ -78,7 +96,7 @@ def _query_names(run: Run) -> list[str]:
     return [str(name) for name in ids[np.linspace(0, len(ids) - 1, min(QUERIES, len(ids))).astype(int)]]
 
 
-def _of_run(run: Run, names: list[str]) -> list[tuple[Picture, list[Answer]]]:
+def _of_run(run: Run, names: list[str], others: list[Run]) -> list[tuple[Picture, list[Answer]]]:
     stored = run.arrays("codes")
     row_of = {str(name): row for row, name in enumerate(stored["query_ids"])}
     rows = np.array([row_of[name] for name in names if name in row_of], int)
@@ -87,7 +105,7 @@ def _of_run(run: Run, names: list[str]) -> list[tuple[Picture, list[Answer]]]:
     distances = hamming(stored["query_codes"][rows], stored["database_codes"])
     nearest = np.argsort(distances, axis=1, kind="stable")[:, :ANSWERS]
     good = stored["query_labels"][rows].astype(int) @ stored["database_labels"].T.astype(int) > 0
-    picture, classes = _pictures(run), _class_names(run, stored["query_labels"].shape[1])
+    picture, classes = _pictures(run), class_names(run, stored["query_labels"].shape[1], others)
     return [
         (
             _item("query", stored, row, picture, classes),
@@ -98,13 +116,6 @@ def _of_run(run: Run, names: list[str]) -> list[tuple[Picture, list[Answer]]]:
         )
         for i, row in enumerate(rows)
     ]
-
-
-def _class_names(run: Run, count: int) -> list[str] | range:
-    """The names of the label columns, or their numbers where result.json does not name them."""
-    names = run.result.get("class_names")
-    named = isinstance(names, list) and len(names) == count and all(isinstance(name, str) for name in names)
-    return names if named else range(count)
 
 
 def _item(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.ticker import LogFormatter
 
 from dseh_tf.runs import Run, contents
 from figures import cli, style
@@ -20,6 +21,13 @@ from figures.semantic_features import first_seeds, run_title
 PHASE_TITLES = {"labnet": "LabNet", "imgnet": "ImgNet"}
 TERM_COLOURS = (style.BLUE, style.VERMILION, style.GREEN, style.ORANGE, style.PURPLE, style.SKY, style.GREY)
 LARGEST_DRAWN = 4000  # points a line; more cannot be seen, and make the PDF large
+
+
+class PlainLogFormatter(LogFormatter):
+    """Labels the ticks that LogFormatter labels, as 0.6 and not as 6e-01 or a power of ten, which crowd a small panel."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return f"{x:g}" if super().__call__(x, pos) else ""
 
 
 def phases(run: Run) -> dict[str, dict[int, dict[str, np.ndarray]]]:
@@ -44,7 +52,8 @@ def draw_run(run: Run, out: Path, title: str) -> list[Path]:
     found = phases(run)
     if not found:
         return []
-    figure, panels = plt.subplots(len(found), 1, figsize=(6.4, 0.5 + 2.5 * len(found)), squeeze=False)
+    size = style.page_size(0.4 + 2.3 * len(found)) if style.on_page() else (6.4, 0.5 + 2.5 * len(found))
+    figure, panels = plt.subplots(len(found), 1, figsize=size, squeeze=False)
     for axes, (phase, rounds) in zip(panels[:, 0], found.items(), strict=True):
         terms = list(dict.fromkeys(term for traces in rounds.values() for term in traces))
         terms = sorted(terms, key=lambda term: term != "total")
@@ -69,13 +78,22 @@ def draw_run(run: Run, out: Path, title: str) -> list[Path]:
         for number, start in starts.items():
             if start:
                 axes.axvline(start + 0.5, color=style.GREY, linewidth=0.8, linestyle=style.DASHED)
-            axes.annotate(f"round {number}", (start + 1, 1), xycoords=("data", "axes fraction"), xytext=(3, -3),
-                          textcoords="offset points", va="top", fontsize=8, color="#555555")  # fmt: skip
+            if len(starts) > 1:
+                axes.annotate(f"round {number}", (start + 1, 1), xycoords=("data", "axes fraction"), xytext=(3, -3),
+                              textcoords="offset points", va="top", fontsize=8, color="#555555")  # fmt: skip
         axes.set_yscale("log" if positive else "linear")
+        if positive:
+            axes.yaxis.set_major_formatter(PlainLogFormatter())
+            axes.yaxis.set_minor_formatter(PlainLogFormatter(minor_thresholds=(1, 0.5)))
         axes.set(xlim=(0, steps + 1), ylabel=f"Loss{' (log scale)' if positive else ''}")
-        axes.set_title(PHASE_TITLES.get(phase, phase), loc="left")
+        if len(found) > 1 or not style.on_page():  # the only phase has the name of its method
+            axes.set_title(PHASE_TITLES.get(phase, phase), loc="left")
         axes.margins(y=0.12)
-        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0)
+        if style.on_page():
+            axes.legend(loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2, ncols=len(terms), handlelength=1.2,
+                        columnspacing=0.9, handletextpad=0.4)  # fmt: skip
+        else:
+            axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0)
     panels[-1, 0].set_xlabel("Step of the phase, rounds in a row")
     figure.suptitle(title, fontsize=10)
     return style.save(figure, out, style.file_name("training_curves", run.dataset, run.method, run.preset, run.bits))

@@ -23,7 +23,7 @@ from figures import (
     code_correlation,
     code_health,
     map_table,
-    report,
+    report_runs,
     seconds_table,
     tables,
     top5k_table,
@@ -130,7 +130,7 @@ def test_evaluation_and_figures(tmp_path_factory, whole, data):
     found = [table for module in modules for table in module.build(runs)]
     for write in (tables.to_markdown, tables.to_latex, tables.to_html):
         assert all(isinstance(write(table), str) for table in found)
-    for section in (report._overview, report._configuration, code_health.section):
+    for section in (report_runs.overview, report_runs.configuration, code_health.section):
         section(runs) if len(runs) else None
     for dataset in runs.datasets:
         for bits in runs.of(dataset=dataset).bits:

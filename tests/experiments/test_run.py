@@ -92,7 +92,7 @@ def test_whole_run_on_the_embedded_data_set(run, tmp_path, result, capsys):
         ),
         (["--preset=nope"], "preset: found 'nope', expected one of release, paper"),
         (["--preset_dataset=nope"], "preset_dataset: found 'nope', expected one of nus_wide"),
-        (["--phases=nope"], "phases: found 'nope', expected all or labnet"),
+        (["--phases=nope"], "phases: found 'nope', expected one of all, labnet"),
         (["--strategy=nope"], "strategy: found 'nope', expected default, mirrored or multi_worker"),
         (["--optimizer=nope"], "optimizer: found 'nope', expected one of adam, sgd"),
         (["--set=nope=1"], "set: found 'nope=1', expected name=value"),
@@ -260,3 +260,17 @@ def test_a_saved_network_is_read_in_a_fresh_process(tf, tmp_path):
         InputError, match=r"imgnet\.keras: found no readable Keras model \(a zip archive that is cut off\)"
     ):
         load_network(tmp_path / "imgnet.keras")
+
+
+def test_where_settings_come_from(run, tmp_path):
+    """config.json has the source of every setting: the preset, the trunk, a given number of rounds, what was given."""
+    import json
+
+    arguments = ["--rounds=1", "--imgnet_epochs=0", "--set=dropout=0.25", "--labnet_epochs=1", "--noprogress"]
+    run(f"--workdir={tmp_path / 'run'}", f"--data_dir={tmp_path / 'data'}", *arguments)
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    origin = config["settings_origin"]
+    assert set(origin) == set(config["settings"])
+    expected = {"dropout": "given", "labnet_epochs": "given", "imgnet_epochs": "given", "feature_dim": "preset modern: nus_wide",
+                "imgnet_batch": "trunk: compact"}  # fmt: skip
+    assert {name: origin[name] for name in expected} == expected

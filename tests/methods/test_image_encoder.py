@@ -115,7 +115,7 @@ def test_what_is_fitted_is_a_data_set(name):
         with pytest.raises(InputError, match=f"{next(iter(settings))}: found"):
             METHODS[name](bits=8, **settings)
     with pytest.raises(InputError, match="epochs: found"):
-        METHODS[name](bits=8, **({"epochs": 2.5} if name == "dpsh" else {"labnet_epochs": 3}))
+        METHODS[name](bits=8, **({"epochs": 2.5} if name == "dpsh" else {"labnet_epochs": 2.5}))
 
 
 def test_outputs_that_are_not_finite_name_their_row():

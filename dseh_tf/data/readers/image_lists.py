@@ -18,6 +18,7 @@ from absl import logging
 
 from dseh_tf.data.files import expanded, is_folder, is_regular, is_there, read_bytes
 from dseh_tf.data.image_checks import check_images, without_bad_images
+from dseh_tf.data.readers.class_names import read_class_names
 from dseh_tf.data.retrieval_dataset import FileImages, RetrievalDataset, Split
 from dseh_tf.errors import InputError
 
@@ -95,7 +96,7 @@ def load_image_lists(
     for part in ("database", "train"):
         _check_apart(lists["query"], lists[part])
     splits = {part: _split(entries, None if labels_only else root) for part, entries in lists.items()}
-    class_names = _class_names(lists_dir, splits["train"].classes)
+    class_names = read_class_names(lists_dir, splits["train"].classes)
     dataset = RetrievalDataset("image_lists", **splits, class_names=class_names, notes=notes)
     if labels_only:
         return dataset
@@ -283,20 +284,3 @@ def _split(entries: ImageList, root: Path | None) -> Split:
         rows = range(len(entries.paths))
         images = FileImages(tuple(root / path for path in entries.paths), tuple(map(entries.origin, rows)))
     return Split(np.array(entries.paths), entries.labels, images)
-
-
-def _class_names(lists_dir: Path, classes: int) -> tuple[str, ...]:
-    for file in (lists_dir / "words.txt", lists_dir / "classes.txt"):
-        if not is_there(file):
-            continue
-        try:
-            text = read_bytes(file, "a class name a line").decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise InputError(
-                f"{file}: found bytes that are not UTF-8 ({error.reason}), expected a class name a line"
-            ) from None
-        names = tuple(line.strip() for line in text.splitlines() if line.strip())
-        if len(names) == classes:
-            return names
-        logging.warning("%s: found %d names, expected %d; the classes stay without names", file, len(names), classes)
-    return ()

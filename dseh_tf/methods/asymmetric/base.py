@@ -61,6 +61,7 @@ class AsymmetricRecipe(DeepRecipe):
         """int8 ±1 [n, K], the codes of the training rows."""
 
     def fitted(self) -> ImageEncoder:
+        self._last = self.phase()
         encoder = super().fitted()
         encoder.database_codes, encoder.database_ids = self.learned_codes()[self.order], self.dataset.database.ids
         return encoder

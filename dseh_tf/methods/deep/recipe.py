@@ -68,7 +68,8 @@ class DeepRecipe(Recipe[ImageEncoder]):
     def stages(self) -> Iterator[Stage]:
         if self.bank:
             yield Work("bank", 0, lambda: self.method.fill(self.bank, self.labels))
-        yield self.phase()
+        self._last = self.phase()
+        yield self._last
 
     def phase(self) -> Phase:
         method, s = self.method, self.method.settings
@@ -110,8 +111,7 @@ class DeepRecipe(Recipe[ImageEncoder]):
         encoder.traces = self.trainer.traces
         logits = encoder.forward(self.inputs.plain)["logits"]
         health = _health(logits, self.labels)
-        phase = self.phase()
-        self.watch.check(phase, phase.epochs, health)
+        self.watch.check(self._last, self._last.epochs, health)
         encoder.advice, encoder.health["train"] = ADVICE, health
         summaries.histogram(f"{name}/logits", logits, 0)
         summaries.scalars({f"health/train/{key}": value for key, value in health.scalars().items()}, 0)

@@ -112,7 +112,7 @@ class LabelTargets(tf.Module):
             scale,
             similarity,
             tf.convert_to_tensor(self._counts.local),
-            own_rows(len(self._counts.primary)),
+            own_rows(self._counts.primary.shape[0]),
         )
         return split_sum(part)
 
@@ -121,7 +121,7 @@ class LabelTargets(tf.Module):
 
     def _similar(self, rows: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         """S float32 [m, B] of this replica's part of the distinct vectors and the batch."""
-        own = own_rows(len(self._counts.primary))
+        own = own_rows(self._counts.primary.shape[0])
         if not self._table.primary.shape[0]:
             return losses.similarity(tf.convert_to_tensor(self._vectors.local)[own.start : own.stop], labels)
         columns = tf.gather(tf.convert_to_tensor(self._table.local), self._vectors_of(rows))  # S is symmetric

@@ -38,9 +38,11 @@ def test_phases_take_turns_and_signs_pass_between_them(made):
 
 
 def test_imgnet_learns_labnets_features_and_signs(made):
+    from dseh_tf.methods.dseh.networks import Outputs
+
     recipe = made()
     activations = np.array([[0.0, -0.1], [0.3, -0.3], [-0.0, 1.0], [-1, -1]], np.float32)
-    recipe.labnet.outputs = lambda vectors: type(recipe.reports.label_outputs())(np.full((4, 3), 2.0), activations)
+    recipe.labnet.outputs = lambda vectors: Outputs(np.full((4, 3), 2.0), activations)
     (targets,) = (stage for stage in recipe.stages() if stage.key == "targets/0")
     assert targets.derived
     targets.run()

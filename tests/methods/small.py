@@ -1,0 +1,66 @@
+"""A small data set, and a small fit of any registered method on it.
+
+Settings of a small fit follow from the names of a method's settings, so that a new method has one without a line here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+
+from dseh_tf.data import RetrievalDataset
+
+BITS, SEED = 8, 3
+# 96 training rows are 3 steps an epoch: 30 steps, or 24 in each phase of two rounds.
+SETTINGS = {
+    "batch": 32, "labnet_batch": 32, "imgnet_batch": 32, "epochs": 10, "labnet_epochs": 8, "imgnet_epochs": 8, "rounds": 2,
+    "feature_layer": 24, "labnet_width": 16, "feature_dim": 12, "anchors": 30, "sample": 64,
+    "labnet_steps": 24,
+}  # fmt: skip
+OPTIONS = {"rounds": 2}
+# What a method needs besides, or instead.
+EXCEPTIONS: dict[str, dict[str, Any]] = {
+    "fasth": {"rounds": 5},
+    "ksh": {"iterations": 20},
+    "sdh": {"width": 1.0},
+    "hashnet": {"continuation_every": 5},  # sharpens several times, and not where a resumed run begins
+    "dseh_a": {"rounds": 1},  # which is what it is
+    "daph": {"epochs": 4},  # each of them is two phases of three steps
+}
+
+
+def small_settings(name: str) -> dict[str, Any]:
+    """The settings, and options such as `rounds`, of a small fit."""
+    from dseh_tf.methods import METHODS
+
+    kind = METHODS[name]
+    known = {field.name for field in fields(kind.Settings)}
+    chosen = {key: value for key, value in SETTINGS.items() if key in known}
+    chosen |= {key: value for key, value in OPTIONS.items() if key in kind.OPTIONS}
+    return chosen | EXCEPTIONS.get(name, {})
+
+
+def small_dataset(seed: int = 0) -> RetrievalDataset:
+    """96 rows of 12 features and 4 classes, which are the database too, with features of mirrored images; 24 queries."""
+    rng = np.random.default_rng(seed)
+    centres = rng.standard_normal((4, 12))
+
+    def draw(count: int) -> tuple[np.ndarray, np.ndarray]:
+        labels = (rng.random((count, 4)) < 0.2).astype(np.uint8)
+        labels[np.arange(count), rng.integers(4, size=count)] = 1
+        return (labels @ centres + 0.3 * rng.standard_normal((count, 12))).astype(np.float32), labels
+
+    dataset = RetrievalDataset.from_arrays(draw(96), draw(24))
+    train = dataset.train.with_features(dataset.train.features, dataset.train.features + np.float32(0.1))
+    return dataset.replace(train=train, database=train)
+
+
+def fit(name: str, runtime=None, **settings):
+    """A small fit; `settings` override those of `small_settings`."""
+    from dseh_tf.devices.runtime import Runtime
+    from dseh_tf.methods import METHODS
+
+    method = METHODS[name](BITS, seed=SEED, **{**small_settings(name), **settings})
+    return method.fit(small_dataset(), runtime or Runtime(progress=False))
