@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -56,7 +57,8 @@ def runs(only: str) -> Iterator[tuple[str, Any, RetrievalDataset]]:
                 continue
             for variant, options in _options(kind).items():
                 options |= {"trunk": Trunk(image_size=24)} if images else {}
-                yield f"{name}{variant}/{'images' if images else 'features'}", kind(BITS, SEED, **options), data
+                given = data.replace(database=data.train) if kind.learns_database else data
+                yield f"{name}{variant}/{'images' if images else 'features'}", kind(BITS, SEED, **options), given
 
 
 def _options(kind: type[Method]) -> Mapping[str, dict[str, Any]]:
@@ -65,7 +67,9 @@ def _options(kind: type[Method]) -> Mapping[str, dict[str, Any]]:
         short = {"labnet_epochs": (3, 2)[:rounds], "imgnet_epochs": (2, 2)[:rounds]}
         presets = ("release", "paper", "modern") if kind.name == "dseh" else ("release",)
         return {f"-{preset}": {"preset": preset, **short} for preset in presets}
-    return {"": {"epochs": 3} if "trunk" in kind.OPTIONS else {}}
+    known = {field.name for field in fields(kind.Settings)}
+    small = {"epochs": 3, "rounds": 2, "sample": 100, "labnet_steps": 20}
+    return {"": {name: value for name, value in small.items() if name in known} if "trunk" in kind.OPTIONS else {}}
 
 
 def record(only: str) -> dict[str, np.ndarray]:
@@ -76,6 +80,8 @@ def record(only: str) -> dict[str, np.ndarray]:
         fitted = method.fit(data, Runtime(progress=False))
         for part in ROWS:
             found[f"{name}/codes/{part}"] = np.asarray(fitted.encode(getattr(data, part)))
+        if fitted.database_codes is not None:
+            found[f"{name}/codes/learned"] = fitted.database_codes
         for trace, values in getattr(fitted, "traces", {}).items():
             found[f"{name}/trace/{trace}"] = values
         for array, values in fitted.arrays.get("semantic_features", {}).items():

@@ -2,11 +2,13 @@
 
     python -m experiments.query --workdir=runs/x photo.jpg holiday/*.png --top=10
     python -m experiments.query --workdir=runs/x --images=FOLDER --out=answers.json --out=answers.png
+    python -m experiments.query --workdir=runs/x photo.jpg --add=NEW_FOLDER
 
 Prints the nearest database items of each image with their distance and, where they are known, their classes: nearest first,
 at one distance in the database's order; then how many items of the database have the last distance, some of which may be
-left out. `--out` also writes the answers as JSON, or as a picture. For runs of every method on images. The images are checked
-before the encoder is loaded.
+left out. `--add` names images that came after training. They are searched too: with the encoder's codes, beside the codes of
+the run's database, which an asymmetric method has learned. `--out` also writes the answers as JSON, or as a picture. For runs
+of every method on images. The images are checked before the encoder is loaded.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from dseh_tf.data.files import list_below
 from dseh_tf.encoding.run_encoder import encoder_file, load_run
 from dseh_tf.errors import InputError
 from dseh_tf.files import write_json
-from dseh_tf.retrieval import HammingIndex, hamming, load_codes, pack
+from dseh_tf.retrieval import CodesFile, HammingIndex, hamming, load_codes, pack
 from dseh_tf.runs import read_config, read_result
 from experiments import own_layers, program, run_data
 
@@ -38,6 +40,8 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     program.DEFINE_path("workdir", None, "Run folder of a finished run.", required=True, **own)
     what = "An image, a folder (all images in it, at any depth), or several of them with commas."
     program.DEFINE_multi_path("images", [], what, **own)
+    later = "Images to search besides the run's database: files or folders, as --images. They have no classes."
+    program.DEFINE_multi_path("add", [], later, **own)
     flags.DEFINE_integer("top", 10, "The number of answers to each image.", lower_bound=1, **own)
     program.DEFINE_multi_path("out", [], f"A file to write: .json, or a picture ({', '.join(_PICTURES)}).", **own)
     where = "The run's frozen backbone, or its weights, as a file. Default: where the run had it."
@@ -51,15 +55,19 @@ def main(arguments: list[str], given: Any = flags.FLAGS) -> None:
         if out.suffix.lower() not in (".json", *_PICTURES):
             raise InputError(f"--out: found {out}, expected a name that ends in .json, {', '.join(_PICTURES)}")
     paths = image_files([*given.images, *arguments[1:]])
+    added = image_files(given.add, "add") if given.add else []
     config, names = check_run(workdir)
     codes = load_codes(workdir / "codes.npz", bits=config.get("bits"))
-    for path in paths:
+    for path in [*paths, *added]:
         decode_file(path)
     for out in outputs:
         out.parent.mkdir(parents=True, exist_ok=True)
+    encoded = encode(workdir, [*paths, *added], given.backbone)
+    queries, database = encoded[: len(paths)], codes.database_codes
+    if added:
+        database = np.concatenate([database, pack(encoded[len(paths) :])])
     index = HammingIndex(codes.bits)
-    index.add(codes.database_codes, np.arange(len(codes.database_ids)))
-    queries = encode(workdir, paths, given.backbone)
+    index.add(database, np.arange(len(database)))
     answers = []
     for path, code, rows, distances in zip(paths, pack(queries), *index.search(queries, given.top), strict=True):
         last = distances[-1]
@@ -67,16 +75,12 @@ def main(arguments: list[str], given: Any = flags.FLAGS) -> None:
             {
                 "image": str(path),
                 "nearest": [
-                    {
-                        "id": str(codes.database_ids[row]),
-                        "distance": int(distance),
-                        **_classes(codes.database_labels[row], names),
-                    }
+                    {**_item(codes, names, added, int(row)), "distance": int(distance)}
                     for row, distance in zip(rows, distances, strict=True)
                 ],
                 "last_distance": {
                     "distance": int(last),
-                    "items": int((hamming(code[None], codes.database_codes) == last).sum()),
+                    "items": int((hamming(code[None], database) == last).sum()),
                     "shown": int((distances == last).sum()),
                 },
             }
@@ -92,10 +96,10 @@ def main(arguments: list[str], given: Any = flags.FLAGS) -> None:
         print(f"answers in {out}")
 
 
-def image_files(named: Sequence[str]) -> list[Path]:
+def image_files(named: Sequence[str], flag: str = "images") -> list[Path]:
     """The image files of the given names: a file, a folder, or several of them with commas.
 
-    A name that exists is taken as it is, commas and all.
+    A name that exists is taken as it is, commas and all. `flag` is named in errors.
 
     Raises:
         InputError: On a name that is none of these, and where there is no image at all.
@@ -105,24 +109,24 @@ def image_files(named: Sequence[str]) -> list[Path]:
         parts = [name] if Path(name).exists() else [program.expanded(part) for part in name.split(",") if part.strip()]
         for path in map(Path, parts):
             if path.is_dir():
-                found += _in_folder(path)
+                found += _in_folder(path, flag)
             elif path.is_file():
                 found.append(path)
             else:
                 what = "found no file with pixels" if path.exists() else "found no such file"
-                raise InputError(f"images: {path}: {what}, expected an image file or a folder of them")
+                raise InputError(f"{flag}: {path}: {what}, expected an image file or a folder of them")
     if not found:
         raise InputError("images: found none, expected image files or folders (--images=FILE, or as arguments)")
     return list(dict.fromkeys(found))
 
 
-def _in_folder(folder: Path) -> list[Path]:
+def _in_folder(folder: Path, flag: str) -> list[Path]:
     """The images below a folder by their suffix, in alphabetical order; hidden names are passed over."""
     suffixes = readable_suffixes()
     found = list_below(folder, lambda name: Path(name).suffix.lower() in suffixes)
     if not found.files:
         others = f" but {found.passed_over()}" if found.passed_over() else ""
-        raise InputError(f"images: {folder}: found no image{others}, expected some (.jpg, .png, ...)")
+        raise InputError(f"{flag}: {folder}: found no image{others}, expected some (.jpg, .png, ...)")
     if found.passed_over():
         print(f"note: {folder}: passed over {found.passed_over()}", file=sys.stderr)
     return found.files
@@ -140,6 +144,14 @@ def check_run(workdir: Path) -> tuple[dict[str, Any], list[str]]:
     return config, read_result(workdir).get("class_names", []) if finished else []
 
 
+def _item(codes: CodesFile, names: Sequence[str], added: Sequence[Path], row: int) -> dict[str, Any]:
+    """The id and the classes of a database row; rows after the run's database are added images."""
+    rows = len(codes.database_ids)
+    if row >= rows:
+        return {"id": str(added[row - rows]), "added": True}
+    return {"id": str(codes.database_ids[row]), **_classes(codes.database_labels[row], names)}
+
+
 def _classes(labels: np.ndarray, names: Sequence[str]) -> dict[str, list[str]]:
     """{"classes": [...]} of a multi-hot row; empty where the names are not known."""
     return {"classes": [names[k] for k in np.flatnonzero(labels).tolist()]} if len(names) == len(labels) else {}
@@ -150,7 +162,7 @@ def lines(answer: dict[str, Any]) -> list[str]:
     shown = [answer["image"]]
     for item in answer["nearest"]:
         classes = f"  {', '.join(item['classes'])}" if "classes" in item else ""
-        shown.append(f"  {item['distance']:3d}  {item['id']}{classes}")
+        shown.append(f"  {item['distance']:3d}  {item['id']}{classes}{'  (added)' if 'added' in item else ''}")
     last = answer["last_distance"]
     items = f"{last['items']} item{'' if last['items'] == 1 else 's'}"
     return [*shown, f"  {items} at distance {last['distance']}, {last['shown']} shown; ties in the database's order"]

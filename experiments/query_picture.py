@@ -65,7 +65,9 @@ def save(path: Path, answers: Sequence[Mapping[str, Any]], read: Source) -> None
         _draw(row[0], own, "query", Path(answer["image"]).name)
         for axes, item in zip(row[1:], answer["nearest"], strict=False):
             told = ", ".join(item["classes"]) if "classes" in item else item["id"]
-            _draw(axes, read(item["id"]), f"distance {item['distance']}", told, item["id"])
+            added = functools.partial(decode_file, Path(item["id"]))
+            pixels = _picture(added) if "added" in item else read(item["id"])
+            _draw(axes, pixels, f"distance {item['distance']}", told, item["id"])
     partial = path.with_name(f".partial-{path.name}")
     figure.savefig(partial, format=path.suffix[1:].lower(), dpi=110)
     plt.close(figure)

@@ -6,6 +6,7 @@ the rows, pairs or entries that it gets; the caller divides by the number of the
 add up to the same loss.
 """
 
+from dseh_tf.losses.asymmetric import bit_balance, bit_correlation, database_pairs
 from dseh_tf.losses.centres import (
     centre_likelihood,
     centre_targets,
@@ -30,12 +31,15 @@ from dseh_tf.losses.triplets import sample_triplets, triplet_hinge
 __all__ = [
     "absolute_distance",
     "bank_likelihood",
+    "bit_balance",
+    "bit_correlation",
     "centre_likelihood",
     "centre_targets",
     "code_cross_entropy",
     "code_regression",
     "continuation",
     "cubic_distance",
+    "database_pairs",
     "inner_products",
     "label_regression",
     "labelled_rows",

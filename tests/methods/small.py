@@ -17,6 +17,7 @@ BITS, SEED = 8, 3
 SETTINGS = {
     "batch": 32, "labnet_batch": 32, "imgnet_batch": 32, "epochs": 10, "labnet_epochs": 8, "imgnet_epochs": 8, "rounds": 2,
     "feature_layer": 24, "labnet_width": 16, "feature_dim": 12, "anchors": 30, "sample": 64,
+    "labnet_steps": 24,
 }  # fmt: skip
 OPTIONS = {"rounds": 2}
 # What a method needs besides, or instead.
@@ -26,6 +27,7 @@ EXCEPTIONS: dict[str, dict[str, Any]] = {
     "sdh": {"width": 1.0},
     "hashnet": {"continuation_every": 5},  # sharpens several times, and not where a resumed run begins
     "dseh_a": {"rounds": 1},  # which is what it is
+    "daph": {"epochs": 4},  # each of them is two phases of three steps
 }
 
 

@@ -26,7 +26,9 @@ TRAINED = [name for name, kind in METHODS.items() if "trunk" in kind.OPTIONS]
 OTHERS = [name for name in METHODS if name not in TRAINED]
 # Ablations have the recipe of their method, with other settings: two replicas and interruption are enough.
 FULL = [name for name in TRAINED if not METHODS[name].__module__.endswith(".variants")]
-CHECKPOINT_STEPS = 9
+# In the first round of an asymmetric method there are no codes to learn from, or phases of three steps.
+LEARNING = [name for name in TRAINED if not METHODS[name].learns_database]
+CHECKPOINT_STEPS, LONG = 9, 15
 
 
 def values(fitted, split) -> np.ndarray:
@@ -83,13 +85,13 @@ def test_one_seed_gives_the_same_codes(whole, name):
     assert_same(fit(name), whole(name))
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", LEARNING)
 def test_the_loss_falls(whole, name):
     """In the first phase of every network."""
     fitted = whole(name)
     for phase, steps in phases(fitted).items():
         total = fitted.traces[f"{phase}/total"]
-        assert steps >= 15 and np.isfinite(total).all(), phase
+        assert steps >= LONG and np.isfinite(total).all(), phase
         assert not phase.endswith("/0") or total[-6:].mean() < total[:6].mean(), phase
 
 
@@ -249,7 +251,7 @@ def test_interrupted_and_resumed(whole, name, tmp_path):
         saved.update(session.saved)
 
     for phase, steps in phases(whole(name)).items():
-        late = phase.endswith("/0")
+        late = phase.endswith("/0") and steps >= LONG
         with Session((phase, late_step(steps) if late else 1), interrupt) as session, pytest.raises(Interrupted):
             fit(name, runtime)
         go_on(session)
@@ -302,8 +304,8 @@ assert child(resume) == 0
 def test_killed_and_resumed_to_the_same_codes(whole, tmp_path):
     """Each method killed by SIGKILL late in its last phase, and resumed in another process."""
     ends = {name: list(phases(whole(name)).items())[-1] for name in FULL}
-    steps = {name: (phase, late_step(count)) for name, (phase, count) in ends.items()}
+    steps = {name: (phase, late_step(count)) for name, (phase, count) in ends.items() if count >= LONG}
     run_program(KILLED, tmp_path, json.dumps(steps), CHECKPOINT_STEPS)
     query = small_dataset().query
-    for name in FULL:
+    for name in steps:
         np.testing.assert_array_equal(np.load(tmp_path / f"{name}.npy"), whole(name).encode(query), err_msg=name)

@@ -48,11 +48,14 @@ class DeepRecipe(Recipe[ImageEncoder]):
             self.network = build_network(method, backbone, features)
             self.groups = variable_groups(self.network, backbone, s)
             self.encoder = ImageEncoder(method.bits, self.network, backbone, runtime)
-        # Not in the scope, which would mirror each replica's copy of the bank onto all replicas.
-        self.bank = method.bank(self.labels, runtime.strategy)
+        self.build_banks(runtime)  # not in the scope, which would mirror each replica's copy onto all replicas
         self._kernels = [v for v in self.network.trainable_variables if len(v.shape) > 1]
         self.watch = HealthWatch(ADVICE)
         self.trainer = Trainer(runtime, self.tracked, method.seed, self.spread)
+
+    def build_banks(self, runtime: Runtime) -> None:
+        """Makes what the method keeps of the training rows."""
+        self.bank = self.method.bank(self.labels, runtime.strategy)
 
     @property
     def tracked(self) -> dict[str, object]:
