@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from dseh_tf.errors import InputError
-from dseh_tf.seeding import stream_seed
+from dseh_tf.seeding import generator, stream_seed
 
 # Below this a source of the batches is one tensor; a larger memory map is read row by row.
 _TENSOR_BYTES = 2**31
@@ -109,8 +109,7 @@ class TrainingRows:
         size, begun = self.epoch_steps * self.batch_size, first // self.epoch_steps
         found: dict[str, list[np.ndarray]] = {"places": [], "mirrored": []}
         for epoch in range(begun, -(-last // self.epoch_steps)):
-            name = (self.seed, self.phase, self.round, "epoch", epoch)
-            rng = np.random.Generator(np.random.Philox(stream_seed(*name)))
+            rng = generator(self.seed, f"epochs of {self.phase}/{self.round}", epoch)
             found["places"].append(np.resize(rng.permutation(self.rows), size))
             found["mirrored"].append(rng.random(size) < 0.5)
         steps = slice(first - begun * self.epoch_steps, last - begun * self.epoch_steps)

@@ -9,7 +9,7 @@ import pytest
 
 from dseh_tf import load_run
 from dseh_tf.data import Split
-from dseh_tf.data.retrieval_dataset import FileImages
+from dseh_tf.data.images import FileImages
 from dseh_tf.errors import InputError
 from dseh_tf.retrieval import evaluate, load_codes, unpack
 from experiments import evaluation
