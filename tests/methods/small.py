@@ -64,3 +64,27 @@ def fit(name: str, runtime=None, **settings):
 
     method = METHODS[name](BITS, seed=SEED, **{**small_settings(name), **settings})
     return method.fit(small_dataset(), runtime or Runtime(progress=False))
+
+
+def values(fitted, split) -> np.ndarray:
+    """float32 [n, K], whose signs are the codes."""
+    return np.concatenate(list(fitted.encoder.values(split)))
+
+
+def assert_same(found, expected) -> None:
+    """Two fits agree in everything that a run keeps, bit for bit."""
+    query = small_dataset().query
+    np.testing.assert_array_equal(values(found, query), values(expected, query))
+    np.testing.assert_array_equal(found.encode(query), expected.encode(query))
+    assert (found.database_codes is None) == (expected.database_codes is None)
+    if found.database_codes is not None:
+        np.testing.assert_array_equal(found.database_codes, expected.database_codes)
+    assert found.results == expected.results
+    assert set(found.arrays) == set(expected.arrays)
+    for name, arrays in expected.arrays.items():
+        for key, array in arrays.items():
+            np.testing.assert_array_equal(found.arrays[name][key], array, err_msg=f"{name}: {key}")
+    traces = getattr(expected, "traces", {})
+    assert set(getattr(found, "traces", {})) == set(traces)
+    for term, trace in traces.items():
+        np.testing.assert_array_equal(found.traces[term], trace, err_msg=term)

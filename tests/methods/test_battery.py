@@ -17,7 +17,7 @@ import pytest
 from dseh_tf.errors import InputError
 from dseh_tf.methods import METHODS
 
-from .small import BITS, SEED, fit, small_dataset, small_settings
+from .small import BITS, SEED, assert_same, fit, small_dataset, small_settings, values
 
 pytestmark = pytest.mark.usefixtures("tf")
 
@@ -31,33 +31,9 @@ LEARNING = [name for name in TRAINED if not METHODS[name].learns_database]
 CHECKPOINT_STEPS, LONG = 9, 15
 
 
-def values(fitted, split) -> np.ndarray:
-    """float32 [n, K], whose signs are the codes."""
-    return np.concatenate(list(fitted.encoder.values(split)))
-
-
 def phases(fitted) -> dict[str, int]:
     """The number of steps by phase, in order."""
     return {key.removesuffix("/total"): len(trace) for key, trace in fitted.traces.items() if key.endswith("/total")}
-
-
-def assert_same(found, expected) -> None:
-    """Two fits agree in everything that a run keeps, bit for bit."""
-    query = small_dataset().query
-    np.testing.assert_array_equal(values(found, query), values(expected, query))
-    np.testing.assert_array_equal(found.encode(query), expected.encode(query))
-    assert (found.database_codes is None) == (expected.database_codes is None)
-    if found.database_codes is not None:
-        np.testing.assert_array_equal(found.database_codes, expected.database_codes)
-    assert found.results == expected.results
-    assert set(found.arrays) == set(expected.arrays)
-    for name, arrays in expected.arrays.items():
-        for key, array in arrays.items():
-            np.testing.assert_array_equal(found.arrays[name][key], array, err_msg=f"{name}: {key}")
-    traces = getattr(expected, "traces", {})
-    assert set(getattr(found, "traces", {})) == set(traces)
-    for term, trace in traces.items():
-        np.testing.assert_array_equal(found.traces[term], trace, err_msg=term)
 
 
 # Codes
