@@ -98,6 +98,8 @@ def belonging(
     reasons: dict[Path, str] = {}
     for (run, options), today in zip(asked, resolved, strict=True):
         reason = today if isinstance(today, str) else difference(run.config, today, unrecorded)
+        if not isinstance(today, str) and not reason:
+            reason = _other_training_rows(run, today["whole_database"])
         if reason:
             reasons.setdefault(run.folder, reason)
         else:
@@ -157,6 +159,14 @@ def _flags(config: Mapping[str, Any], options: Options) -> list[str]:
 def expected(commands: Sequence[Sequence[str]]) -> list[dict[str, Any] | str]:
     """What `preflight.settings` says of each; another process is asked, which loads TensorFlow."""
     return suite.asked_of_preflight("settings", commands) if commands else []
+
+
+def _other_training_rows(run: Run, whole_database: bool) -> str:
+    """What is wrong if the run and the row differ in whether all database rows train; where they do anyway, nothing."""
+    found = bool(run.config.get("whole_database"))
+    if found == whole_database or run.result.get("n_train") == run.result.get("n_database"):
+        return ""
+    return f"whole_database: found {found}, expected {whole_database}"
 
 
 def difference(config: Mapping[str, Any], today: Mapping[str, Any], unrecorded: Sequence[str] = ()) -> str:

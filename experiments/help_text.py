@@ -9,7 +9,7 @@ from absl import flags
 
 # Every flag of every program is in one group, so that a new flag is put where a reader looks for it.
 GROUPS: dict[str, tuple[str, ...]] = {
-    "What to run": ("suite", "dataset", "datasets", "method", "methods", "bits", "seed", "seeds", "validation"),
+    "What to run": ("suite", "dataset", "datasets", "method", "methods", "bits", "seed", "seeds", "validation", "whole_database"),
     "Where the data is": ("data_dir", "lists_dir", "images_root", "images", "features", "skip_bad_images", "unlabelled"),
     "How the split is drawn": (
         "split", "split_seed", "queries", "train_rows", "nus_pool", "coco_db", "imagenet_classes", "cifar10_train",

@@ -47,7 +47,10 @@ def settings() -> None:
 def _settings() -> dict[str, Any]:
     method = run._method()
     chosen = {name: getattr(method, name) for name in ("preset", "phases") if hasattr(method, name)}
-    return {"settings": dataclasses.asdict(method.settings), "data": data_flags.config(), **chosen}
+    whole = flags.FLAGS.whole_database
+    return {
+        "settings": dataclasses.asdict(method.settings), "data": data_flags.config(), "whole_database": whole, **chosen
+    }  # fmt: skip
 
 
 def _config() -> dict[str, Any]:

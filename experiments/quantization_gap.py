@@ -82,6 +82,8 @@ def _dataset(config: Mapping[str, Any], given: Any) -> RetrievalDataset:
         mirrored=False,
         progress=False,
     )
+    if config.get("whole_database"):
+        dataset = dataset.trained_on_database()
     return dataset.validation(share, config["seed"]) if share else dataset
 
 

@@ -18,13 +18,16 @@ UNKNOWN = "unknown"
 # What a row is of. Two rows never agree in all of these.
 KEY = ("data", "method", "preset", "settings", "bits", "seed")
 # What it measured; empty where a run has no such number.
-MEASURES = ("map", "map_stable_order", "map_unseen", "map_labels", "n_h")
+MEASURES = ("map", "map_stable_order", "map_unseen", "map_encoded_database", "map_labels", "n_h")
 # When and where; and the data, which is the same in all rows of one `data`.
 PROVENANCE = ("train_seconds", "commit", "hardware", "date", "lists", "backbone")
 FIELDS = (*KEY, *MEASURES, *PROVENANCE)
 
 _WHOLE = ("bits", "seed")
-_FORMATS = {**dict.fromkeys(("map", "map_stable_order", "map_unseen", "map_labels"), ".6f"), "train_seconds": ".1f"}
+_FORMATS = {
+    **dict.fromkeys(("map", "map_stable_order", "map_unseen", "map_encoded_database", "map_labels"), ".6f"),
+    "train_seconds": ".1f",
+}
 _IN_RESULT = {name: name for name in (*MEASURES, "train_seconds")} | {"n_h": "distinct_label_codes"}
 
 ResultRow = dict[str, str]

@@ -22,9 +22,10 @@ from experiments import program, result_rows, suites
 from experiments.result_rows import ResultRow
 from experiments.suites import Row, Suite
 
-DOCUMENTS = ("README.md", "docs/studies/modern.md", "docs/studies/label-side.md")
+DOCUMENTS = ("README.md", "docs/asymmetric.md", "docs/studies/modern.md", "docs/studies/label-side.md")
 NO_RUN = "-"
 TITLES = {
+    "adsh": "ADSH", "daph": "DAPH", "dsah": "DSAH",
     "dseh": "DSEH", "dseh_ss": "DSEH-SS", "dseh_l": "DSEH-L", "hashnet": "HashNet", "dhn": "DHN", "dpsh": "DPSH",
     "dnnh": "DNNH", "cnnh": "CNNH", "csq": "CSQ", "dpn": "DPN", "orthohash": "OrthoHash", "greedyhash": "GreedyHash",
     "fasth": "FastH", "ksh": "KSH", "sdh": "SDH", "itq_cca": "ITQ-CCA", "itq": "ITQ", "sh": "SH", "lsh": "LSH",
@@ -75,6 +76,15 @@ TABLES = {
         {"tiny100_chosen": ", 4,096 units"},
     ),
     "multi_digits": Layout("multi_digits", ("multi_digits",), _lengths("multi_digits"), {}),
+    "dsah": Layout(
+        "dsah",
+        ("dsah",),
+        (
+            *(Column(f"{bits} bits", "corel5k", bits) for bits in (12, 24, 32, 48)),
+            Column("32 bits, database encoded", "corel5k", 32, "map_encoded_database"),
+        ),
+        {},
+    ),
     "tiny100_labels": Layout(
         "tiny100",
         ("tiny100",),

@@ -49,6 +49,10 @@ _VALIDATION = flags.DEFINE_float(
     "Share of the training rows to hold out as queries instead of the test queries, for choosing settings.",
 )
 
+_WHOLE_DATABASE = flags.DEFINE_bool(
+    "whole_database", False, "Train on all database rows; asymmetric methods learn codes for them and need that."
+)
+
 _FEATURES = program.DEFINE_path(
     "features", None, "Folder written by experiments.extract_features: train on its features; no image is needed."
 )
@@ -255,6 +259,8 @@ def config_of(method: Any, data: Mapping[str, Any]) -> dict[str, Any]:
     }
     if _BFLOAT16.value:
         config["bfloat16"] = True
+    if _WHOLE_DATABASE.value:
+        config["whole_database"] = True
     if ":" in _METHOD.value:
         config["method_class"] = _METHOD.value
     config |= method.config()
@@ -289,7 +295,9 @@ def _dataset(method: Any, strategy: Any) -> Any:
         strategy=strategy,
         progress=_PROGRESS.value,
     )
-    if _VALIDATION.value:  # behind the features, which are the same with and without
+    if _WHOLE_DATABASE.value:
+        dataset = dataset.trained_on_database()
+    if _VALIDATION.value:  # after the features, which are the same with and without
         dataset = dataset.validation(_VALIDATION.value, _SEED.value)
     return dataset
 

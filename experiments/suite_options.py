@@ -13,7 +13,7 @@ PRESETS = ("release", "paper", "modern")
 PRESET_DATASETS = ("nus_wide", "imagenet", "ms_coco")
 PHASES = ("all", "labnet")
 
-_SKIPPED_IN_TEXT = ("preset", "phases", "lists_dir", "features", "validation", "settings")
+_SKIPPED_IN_TEXT = ("preset", "phases", "lists_dir", "features", "validation", "whole_database", "settings")
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Options:
         lists_dir: Folder of image lists. The suites of this repository leave it to `--run_flag`.
         features: Folder that `experiments.extract_features` wrote; as `lists_dir`.
         validation: Share of the training rows that serve as queries.
+        whole_database: Whether all database rows are training rows.
         settings: Values of the method's `Settings` by name, in their own types.
     """
 
@@ -42,6 +43,7 @@ class Options:
     lists_dir: str | None = None
     features: str | None = None
     validation: float | None = None
+    whole_database: bool | None = None
     settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
@@ -97,6 +99,7 @@ _FIELDS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("rounds", "labnet_epochs", "imgnet_epochs"), ("int",)),
     **dict.fromkeys(("lists_dir", "features"), ("str",)),
     "validation": ("float",),
+    "whole_database": ("bool",),
 }
 _KINDS = {
     "int": "a whole number",

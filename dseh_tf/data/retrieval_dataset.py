@@ -73,6 +73,10 @@ class RetrievalDataset:
     def replace(self, **changes: Any) -> RetrievalDataset:
         return replace(self, **changes)
 
+    def trained_on_database(self) -> RetrievalDataset:
+        """All database rows as training rows, which asymmetric methods need. Queries and database stay as they are."""
+        return self.replace(train=self.database, notes={**self.notes, "trained_on_database": True})
+
     def validation(self, fraction: float, seed: int = 0) -> RetrievalDataset:
         """A share of the training rows as queries; they leave train and database. The test queries are not touched.
 

@@ -95,6 +95,7 @@ _KINDS: dict[Callable[[Any], bool], str] = {
 _CONFIG = {
     **dict.fromkeys(("dataset", "method", "preset", "phases", "method_class", "identity"), _is_text),
     **dict.fromkeys(("bits", "seed", "format"), _is_whole),
+    "whole_database": _is_flag,
     **dict.fromkeys(
         ("settings", "settings_origin", "data", "images", "trunk", "features", "trunk_files", "versions", "machine"),
         _is_object,

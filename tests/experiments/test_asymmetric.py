@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -66,7 +67,7 @@ def test_an_encoder_without_its_database(workdir, tmp_path):
         load_run(tmp_path / "exported").encode_database(Split(np.array(["a"]), np.zeros((1, 4), np.uint8)))
 
 
-def test_a_database_of_other_rows(run, lists, tmp_path):
+def test_a_database_of_other_rows(run, lists, result, tmp_path):
     """database.txt with a row that is not trained on."""
     folder = tmp_path / "lists"
     folder.mkdir()
@@ -81,3 +82,14 @@ def test_a_database_of_other_rows(run, lists, tmp_path):
             "--dataset=image_lists", f"--lists_dir={folder}", f"--images_root={lists}", f"--data_dir={tmp_path / 'data'}",
             "--method=adsh", *SMALL, f"--workdir={tmp_path / 'run'}",
         )  # fmt: skip
+    run(
+        "--dataset=image_lists", f"--lists_dir={folder}", f"--images_root={lists}", f"--data_dir={tmp_path / 'data'}",
+        "--method=adsh", *SMALL, "--whole_database", f"--workdir={tmp_path / 'whole'}",
+    )  # fmt: skip
+    found, config = result(tmp_path / "whole"), json.loads((tmp_path / "whole" / "config.json").read_text())
+    assert found["n_train"] == found["n_database"] == 160 and config["whole_database"] is True
+    codes = load_codes(tmp_path / "whole" / "codes.npz", bits=8)
+    learned = unpack(codes.database_codes, 8)
+    assert found["map"] == pytest.approx(
+        evaluate(unpack(codes.query_codes, 8), learned, codes.query_labels, codes.database_labels).map, rel=1e-9
+    )

@@ -58,7 +58,7 @@ def today(monkeypatch):
             config = known[method]
             data = {name: value for name, value in config["data"].items() if name != "validation"}
             preset = {"preset": "modern", "phases": "all"} if method == "dseh" else {}
-            found.append({"settings": config["settings"], "data": data, **preset})
+            found.append({"settings": config["settings"], "data": data, "whole_database": False, **preset})
         return found
 
     monkeypatch.setattr(collect, "expected", expected)
@@ -83,7 +83,8 @@ def test_runs_become_rows(call, room, tmp_path, capsys):
     assert dseh == {
         "data": "multi_digits", "method": "dseh", "preset": "modern",
         "settings": "rounds=1 imgnet_epochs=3 labnet_width=32 feature_dim=4", "bits": "8", "seed": "0",
-        "map": "0.439460", "map_stable_order": "0.439697", "map_unseen": "0.438679", "map_labels": "0.821098", "n_h": "125",
+        "map": "0.439460", "map_stable_order": "0.439697", "map_unseen": "0.438679", "map_encoded_database": "",
+        "map_labels": "0.821098", "n_h": "125",
         "train_seconds": "69.2", "commit": "unknown", "hardware": "x86_64, 2 cores", "date": "2026-01-02", "lists": "",
         "backbone": "compact at 48 pixels",
     }  # fmt: skip
@@ -208,7 +209,7 @@ def test_a_file_is_the_same_whatever_the_order_of_rows(tmp_path):
 
 
 HEADER = ",".join(result_rows.FIELDS)
-LINE = "birds,itq,,,8,0,.5,.5,,,,3.0,abc,unknown,2026-01-01,,"
+LINE = "birds,itq,,,8,0,.5,.5,,,,,3.0,abc,unknown,2026-01-01,,"
 
 
 @pytest.mark.parametrize(
@@ -216,7 +217,7 @@ LINE = "birds,itq,,,8,0,.5,.5,,,,3.0,abc,unknown,2026-01-01,,"
     [
         ("", "line 1: found 'an empty file', expected data,method"),
         ("data,method\n", "line 1: found 'data,method', expected data,method,preset"),
-        (f"{HEADER}\nbirds,itq\n", "line 2: found 2 values, expected 17"),
+        (f"{HEADER}\nbirds,itq\n", "line 2: found 2 values, expected 18"),
         (f"{HEADER}\n{LINE}\n{LINE}\n", "line 3: found a second row of birds itq, 8 bits, seed 0, expected one"),
         (f"{HEADER}\n{LINE.replace(',8,', ',eight,')}\n", "line 2: bits: found 'eight', expected a number"),
         (f"{HEADER}\n{LINE.replace(',8,', ',,')}\n", "line 2: bits: found '', expected a number"),

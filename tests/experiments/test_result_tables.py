@@ -45,10 +45,11 @@ def selected(name: str, title: str, heading: str) -> list[float]:
     with (RESULTS / f"{TABLES[name].results}.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     method, _, preset = title.removesuffix(WIDE).partition(", ")
-    column = heading.partition(", unseen")[0]
-    measure = {"map_l": "map_labels", "n_h": "n_h"}.get(heading, "map_unseen" if heading != column else "map")
+    column, _, of = heading.partition(", ")
+    measures = {"unseen": "map_unseen", "database encoded": "map_encoded_database", "": "map"}
+    measure = {"map_l": "map_labels", "n_h": "n_h"}.get(heading, measures[of])
     bits = column.split()[0] if column.endswith("bits") else "32"
-    data = DATA.get(column) or {"coco_labels": "coco_lists"}.get(name, name)
+    data = DATA.get(column) or {"coco_labels": "coco_lists", "dsah": "corel5k"}.get(name, name)
     wanted = {"method": METHODS[method], "bits": bits, "data": data}
     found = [row for row in rows if all(row[key] == value for key, value in wanted.items()) and row[measure]]
     found = [row for row in found if ("feature_layer=4096" in row["settings"]) == title.endswith(WIDE)]
