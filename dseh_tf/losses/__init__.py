@@ -6,6 +6,7 @@ the rows, pairs or entries that it gets; the caller divides by the number of the
 add up to the same loss.
 """
 
+from dseh_tf.losses.affinity import Reconstruction, cosine_affinity, joint_affinity, reconstruction_losses
 from dseh_tf.losses.centres import (
     centre_likelihood,
     centre_targets,
@@ -28,6 +29,7 @@ from dseh_tf.losses.regression import code_cross_entropy, code_regression, label
 from dseh_tf.losses.triplets import sample_triplets, triplet_hinge
 
 __all__ = [
+    "Reconstruction",
     "absolute_distance",
     "bank_likelihood",
     "centre_likelihood",
@@ -35,8 +37,10 @@ __all__ = [
     "code_cross_entropy",
     "code_regression",
     "continuation",
+    "cosine_affinity",
     "cubic_distance",
     "inner_products",
+    "joint_affinity",
     "label_regression",
     "labelled_rows",
     "laplacian_distance",
@@ -44,6 +48,7 @@ __all__ = [
     "pair_likelihood",
     "piecewise_threshold",
     "polarization",
+    "reconstruction_losses",
     "sample_triplets",
     "shared_cross_entropy",
     "sign_distance",
