@@ -6,6 +6,7 @@ import importlib
 
 from dseh_tf.errors import InputError
 from dseh_tf.methods.base import Fitted, Method
+from dseh_tf.methods.cross_modal.djsrh import DJSRH
 from dseh_tf.methods.deep.cnnh import CNNH
 from dseh_tf.methods.deep.csq import CSQ
 from dseh_tf.methods.deep.dhn import DHN
@@ -29,7 +30,7 @@ METHODS: dict[str, type[Method]] = {
     method.name: method
     for method in (
         LSH, SH, ITQ, ITQCCA, KSH, SDH, FastH, CNNH, DNNH, DPSH, DHN, HashNet, GreedyHash, CSQ, DPN, OrthoHash,
-        DSEH, DSEHS, DSEHSS, DSEHL, DSEHA,
+        DSEH, DSEHS, DSEHSS, DSEHL, DSEHA, DJSRH,
     )
 }  # fmt: skip
 

@@ -8,6 +8,7 @@ are the words of the training images, sorted. Words outside the vocabulary are p
 
 from __future__ import annotations
 
+import hashlib
 import posixpath
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from dseh_tf.data.files import is_there
+from dseh_tf.data.files import expanded, is_regular, is_there, read_bytes
 from dseh_tf.data.readers.official_files import read_lines
 from dseh_tf.data.retrieval_dataset import RetrievalDataset
 from dseh_tf.data.split import Split
@@ -26,6 +27,13 @@ from dseh_tf.errors import InputError
 
 TEXTS, VOCABULARY = "texts.txt", "vocabulary.txt"
 _PARTS = ("train", "query", "database")
+
+
+def digest(folder: Path) -> str:
+    """Of the texts and the vocabulary: equal digests are equal texts. A file that is missing counts as empty."""
+    files = (expanded(folder) / name for name in (TEXTS, VOCABULARY))
+    parts = (read_bytes(file) if is_regular(file) else b"" for file in files)
+    return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:16]
 
 
 def read_image_texts(file: Path) -> dict[str, tuple[int, list[str]]]:
