@@ -2,10 +2,12 @@
 
     python -m experiments.query --workdir=runs/x photo.jpg holiday/*.png --top=10
     python -m experiments.query --workdir=runs/x --images=FOLDER --out=answers.json --out=answers.png
+    python -m experiments.query --workdir=runs/x --text="mountain sky"
 
 Prints the nearest database items of each image with their distance and, where they are known, their classes: nearest first,
 at one distance in the database's order; then how many items of the database have the last distance, some of which may be
-left out. `--out` also writes the answers as JSON, or as a picture. For runs of every method on images. The images are checked
+left out. `--text` searches with words, and `--search=text` searches the codes of the database's texts: for runs of cross-modal
+methods. `--out` also writes the answers as JSON, or as a picture. For runs of every method on images. The images are checked
 before the encoder is loaded.
 """
 
@@ -38,6 +40,10 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     program.DEFINE_path("workdir", None, "Run folder of a finished run.", required=True, **own)
     what = "An image, a folder (all images in it, at any depth), or several of them with commas."
     program.DEFINE_multi_path("images", [], what, **own)
+    words = "Words to search with, parted by blanks; may be repeated. For runs of cross-modal methods."
+    flags.DEFINE_multi_string("text", [], words, **own)
+    codes = "Which codes of the database are searched."
+    flags.DEFINE_enum("search", "image", ("image", "text"), codes, **own)
     flags.DEFINE_integer("top", 10, "The number of answers to each image.", lower_bound=1, **own)
     program.DEFINE_multi_path("out", [], f"A file to write: .json, or a picture ({', '.join(_PICTURES)}).", **own)
     where = "The run's frozen backbone, or its weights, as a file. Default: where the run had it."
@@ -50,22 +56,32 @@ def main(arguments: list[str], given: Any = flags.FLAGS) -> None:
     for out in outputs:
         if out.suffix.lower() not in (".json", *_PICTURES):
             raise InputError(f"--out: found {out}, expected a name that ends in .json, {', '.join(_PICTURES)}")
-    paths = image_files([*given.images, *arguments[1:]])
+    named = [*given.images, *arguments[1:]]
+    paths = image_files(named) if named or not given.text else []
+    if given.text and any(out.suffix.lower() != ".json" for out in outputs):
+        raise InputError("--out: found a picture for words to search with, expected a name that ends in .json")
     config, names = check_run(workdir)
     codes = load_codes(workdir / "codes.npz", bits=config.get("bits"))
     for path in paths:
         decode_file(path)
     for out in outputs:
         out.parent.mkdir(parents=True, exist_ok=True)
+    database = codes.database_codes_text if given.search == "text" else codes.database_codes
+    if database is None:
+        raise InputError(
+            f"--search: found text, but {workdir} has no codes of texts, expected a run of a cross-modal method"
+        )
     index = HammingIndex(codes.bits)
-    index.add(codes.database_codes, np.arange(len(codes.database_ids)))
-    queries = encode(workdir, paths, given.backbone)
+    index.add(database, np.arange(len(codes.database_ids)))
+    found = [encode(workdir, paths, given.backbone)] if paths else []
+    queries = np.concatenate([*found, *([encode_words(workdir, given.text)] if given.text else [])])
+    asked = [{"image": str(path)} for path in paths] + [{"text": words} for words in given.text]
     answers = []
-    for path, code, rows, distances in zip(paths, pack(queries), *index.search(queries, given.top), strict=True):
+    for query, code, rows, distances in zip(asked, pack(queries), *index.search(queries, given.top), strict=True):
         last = distances[-1]
         answers.append(
             {
-                "image": str(path),
+                **query,
                 "nearest": [
                     {
                         "id": str(codes.database_ids[row]),
@@ -76,7 +92,7 @@ def main(arguments: list[str], given: Any = flags.FLAGS) -> None:
                 ],
                 "last_distance": {
                     "distance": int(last),
-                    "items": int((hamming(code[None], codes.database_codes) == last).sum()),
+                    "items": int((hamming(code[None], database) == last).sum()),
                     "shown": int((distances == last).sum()),
                 },
             }
@@ -147,7 +163,7 @@ def _classes(labels: np.ndarray, names: Sequence[str]) -> dict[str, list[str]]:
 
 def lines(answer: dict[str, Any]) -> list[str]:
     """One image's answers, for people."""
-    shown = [answer["image"]]
+    shown = [answer["image"] if "image" in answer else f"words: {answer['text']}"]
     for item in answer["nearest"]:
         classes = f"  {', '.join(item['classes'])}" if "classes" in item else ""
         shown.append(f"  {item['distance']:3d}  {item['id']}{classes}")
@@ -159,6 +175,21 @@ def lines(answer: dict[str, Any]) -> list[str]:
 def encode(workdir: Path, paths: Sequence[Path], backbone: str | None = None) -> np.ndarray:
     """int8 ±1 [n, K] of image files by the encoder of a run."""
     return load_run(workdir, backbone, own_layers.imported()).encode(list(paths))
+
+
+def encode_words(workdir: Path, lines: Sequence[str]) -> np.ndarray:
+    """int8 ±1 [n, K] of strings of words by the text encoder of a run.
+
+    Raises InputError on a run without one, and on a word outside its vocabulary.
+    """
+    from dseh_tf.encoding.text import load_text_encoder
+
+    encoder = load_text_encoder(workdir)
+    if encoder is None:
+        raise InputError(
+            f"--text: found a run without a text encoder in {workdir}, expected one of a cross-modal method"
+        )
+    return encoder.encode_words(lines)
 
 
 if __name__ == "__main__":

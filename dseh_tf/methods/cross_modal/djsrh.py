@@ -210,7 +210,8 @@ class DJSRH(Method):
         return settings
 
     def config(self) -> dict[str, Any]:
-        return {"preset_dataset": self.preset_dataset}
+        """The row of the ablation is recorded as `preset`: tables tell runs apart by it."""
+        return {"preset_dataset": self.preset_dataset, "preset": self.settings.ablation}
 
     def recipe(self, dataset: RetrievalDataset, runtime: Runtime | None = None) -> DJSRHRecipe:
         """What `fit` runs: networks and the phase, before the first step."""

@@ -218,3 +218,27 @@ def test_settings_are_told_apart_by_trunk():
     features, compact = method.resolve(features=True), method.resolve()
     assert features.settings.feature_layer and not compact.settings.feature_layer
     assert features.origin["optimizer"] == "trunk: features" and asdict(features.settings)["beta"] == 0.6
+
+
+def test_a_stopped_run_goes_on_as_if_it_had_not_been(data, fitted, tmp_path, monkeypatch):
+    from dseh_tf.devices.runtime import Runtime
+    from dseh_tf.training.checkpoints import CheckpointStore
+
+    saved, save = [], CheckpointStore.save
+
+    def stop_after_two(self, *arguments):
+        save(self, *arguments)
+        saved.append(arguments[0])
+        if len(saved) == 2:
+            raise KeyboardInterrupt
+
+    runtime = Runtime(progress=False, checkpoints=tmp_path / "checkpoints", checkpoint_steps=4)
+    monkeypatch.setattr(CheckpointStore, "save", stop_after_two)
+    with pytest.raises(KeyboardInterrupt):
+        djsrh().fit(data, runtime)
+    monkeypatch.setattr(CheckpointStore, "save", save)
+    again = djsrh().fit(data, runtime)
+    for modality in ("image", "text"):
+        np.testing.assert_array_equal(again.encode(data.database, modality), fitted.encode(data.database, modality))
+    for name, trace in fitted.traces.items():
+        np.testing.assert_array_equal(again.traces[name], trace)
