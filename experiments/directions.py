@@ -46,6 +46,14 @@ def measured(
     return found
 
 
+def chance(query_labels: np.ndarray, database_labels: np.ndarray) -> dict[str, Any]:
+    """MAP and MAP at k of a ranking in random order, the same in every direction: the expectation if all codes are equal."""
+    equal = (np.ones((len(labels), 1), np.int8) for labels in (query_labels, database_labels))
+    report = evaluate(*equal, query_labels, database_labels)
+    at = {str(k): report.map_at(k) for k in MAP_AT if k <= len(database_labels)}
+    return {"map": report.map, "map_at": at}
+
+
 def warning(codes: Codes, numbers: Mapping[str, Mapping[str, Any]]) -> str | None:
     """One line where both directions between images and texts have one and the same MAP, which is a sign of collapse.
 
@@ -65,10 +73,11 @@ def warning(codes: Codes, numbers: Mapping[str, Mapping[str, Any]]) -> str | Non
     return f"warning: image->text and text->image have one and the same MAP ({there:.4f}); {lead}: {told}"
 
 
-def lines(numbers: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """A line a direction, for people."""
+def lines(result: Mapping[str, Any]) -> list[str]:
+    """A line for each direction of a result.json and one for random order, for people."""
     shown = []
-    for direction, values in numbers.items():
+    random = {"random order": result["random_order"]} if "random_order" in result else {}
+    for direction, values in {**result.get("directions", {}), **random}.items():
         at = "".join(f", MAP@{k} {value:.4f}" for k, value in values["map_at"].items())
         order = f", {values['map_stable_order']:.4f} (database order)" if "map_stable_order" in values else ""
         shown.append(f"  {direction:<12} MAP {values['map']:.4f} (expected over tied orders){order}{at}")

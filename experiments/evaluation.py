@@ -34,6 +34,7 @@ def print_report(workdir: Path) -> None:
         all_codes = directions.Codes(codes.query_codes, codes.database_codes, *text_codes)
         labels = codes.query_labels, codes.database_labels
         numbers["directions"] = directions.measured(all_codes, *labels, codes.bits)
+        numbers["random_order"] = directions.chance(*labels)
     measured = health.record({"database": code_health(codes.database_codes, codes.database_labels, codes.bits)})
     stored = before.get("code_health")
     numbers["code_health"] = {**stored, "database": measured["database"]} if stored else measured

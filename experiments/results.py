@@ -65,6 +65,7 @@ def write_results(
             text_codes = {part: fitted.encode(getattr(dataset, part), "text") for part in ("query", "database")}
             codes = directions.Codes(query_codes, database_codes, text_codes["query"], text_codes["database"])
             result["directions"] = directions.measured(codes, dataset.query.labels, dataset.database.labels)
+            result["random_order"] = directions.chance(dataset.query.labels, dataset.database.labels)
             measured["database_text"] = code_health(text_codes["database"], dataset.database.labels)
             told = directions.warning(codes, result["directions"])
         save_codes(
@@ -188,7 +189,7 @@ def summary(result: Mapping[str, Any]) -> str:
             lines.append(f"           {', '.join(shown)} ({TIE_RULE})")
         if result["queries_without_relevant"]:
             lines.append(f"           {result['queries_without_relevant']} queries have no relevant item and count 0")
-    lines += directions.lines(result.get("directions", {}))
+    lines += directions.lines(result)
     lines += health.lines(result.get("code_health", {}))
     timed = [
         f"{name.removesuffix('_seconds')} {value:.1f} s" for name, value in result.items() if name.endswith("_seconds")

@@ -53,7 +53,9 @@ def _table(runs: Runs, measure: str) -> tables.Table:
         rows.append(tables.Row(label, "ours", mine))
         if any(cell.text != tables.NOT_PUBLISHED for cell in printed):
             rows.append(tables.Row(label, "published", printed))
-    notes = [CELL_NOTE, TIE_NOTE, NOTE, *([f"Published: {published.DJSRH_README}."] if theirs else [])]
+    random = sorted({round(value, 4) for run in runs if (value := _chance(run, measure)) is not None})
+    told = [f"A ranking in random order: {', '.join(f'{value:.4f}' for value in random)}."] if random else []
+    notes = [CELL_NOTE, TIE_NOTE, NOTE, *told, *([f"Published: {published.DJSRH_README}."] if theirs else [])]
     headings = [f"{direction}, {bits} bits" for direction, bits in columns]
     return tables.Table(
         f"{measure} between modalities on {style.dataset_title(dataset)}", headings, rows, notes, records
@@ -62,6 +64,10 @@ def _table(runs: Runs, measure: str) -> tables.Table:
 
 def _value(run: Run, direction: str, measure: str) -> float | None:
     return MEASURES[measure](run.result["directions"][direction])
+
+
+def _chance(run: Run, measure: str) -> float | None:
+    return MEASURES[measure](run.result["random_order"]) if "random_order" in run.result else None
 
 
 def draw(runs: Runs, out: Path) -> list[Path]:

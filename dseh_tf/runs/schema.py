@@ -186,8 +186,10 @@ def read_result(folder: Path | str, needed: Iterable[str] = ()) -> dict[str, Any
             raise _error(path, name, value, "a number")
     for name in ("map_at", "precision_at"):
         _check(path, result.get(name, {}), dict.fromkeys(result.get(name, {}), _is_number), within=f"{name}.")
-    for direction, numbers in result.get("directions", {}).items():
-        within = f"directions.{direction}"
+    rankings = {f"directions.{name}": numbers for name, numbers in result.get("directions", {}).items()}
+    if "random_order" in result:
+        rankings["random_order"] = result["random_order"]
+    for within, numbers in rankings.items():
         if not isinstance(numbers, dict) or not isinstance(numbers.get("map_at", {}), dict):
             raise _error(path, within, numbers, "named values")
         _check(path, numbers, dict.fromkeys(("map", "map_stable_order"), _is_number), ("map",), f"{within}.")

@@ -58,6 +58,14 @@ def test_every_direction_is_ranked_by_its_own_codes(rows):
     assert directions.measured(packed, labels["query"], labels["database"], BITS) == found
 
 
+def test_random_order_is_the_mean_over_orders(rows):
+    _, labels = rows
+    found = directions.chance(labels["query"], labels["database"])
+    equal = np.ones((7, 3)), np.ones((60, 3)), labels["query"], labels["database"]
+    assert found["map"] == pytest.approx(naive_map(*equal), abs=0.01)
+    assert found["map_at"] == {"50": pytest.approx(naive_map(*equal, first=50), abs=0.01)}
+
+
 def test_collapsed_codes_warn_and_healthy_ones_do_not(rows):
     codes, labels = rows
     sides = labels["query"], labels["database"]
@@ -117,10 +125,12 @@ def test_evaluate_reads_the_directions_again(tmp_path, rows, capsys):
     sides = labels["query"], labels["database"]
     report, _ = reports(codes["query_image"], codes["database_image"], *sides, None)
     result = {**config, **metrics(report, 60), "directions": directions.measured(directions.Codes(**codes), *sides)}
+    result["random_order"] = directions.chance(*sides)
     result |= {"n_train": 1, "n_query": 7, "n_database": 60}
     (tmp_path / "result.json").write_text(json.dumps(result))
     print_report(tmp_path)
     shown = capsys.readouterr().out
+    assert "  random order MAP " in shown
     assert f"  image->text  MAP {result['directions']['image->text']['map']:.4f} (expected over tied orders)" in shown
     result["directions"]["text->image"]["map_at"]["50"] += 0.01
     (tmp_path / "result.json").write_text(json.dumps(result))

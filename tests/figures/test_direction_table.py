@@ -15,7 +15,15 @@ def write(folder, preset, seed, numbers, dataset="nus_wide_10", bits=64):
     write_run(folder, WORLD, "djsrh", bits, seed, dataset, preset)
     file = folder / "result.json"
     directions = {direction: {"map": at / 2, "map_at": {"50": at}} for direction, at in numbers.items()}
-    file.write_text(json.dumps({**json.loads(file.read_text()), "directions": directions}))
+    file.write_text(
+        json.dumps(
+            {
+                **json.loads(file.read_text()),
+                "directions": directions,
+                "random_order": {"map": 0.2, "map_at": {"50": 0.25}},
+            }
+        )
+    )
 
 
 @pytest.fixture
@@ -39,6 +47,7 @@ def test_each_direction_has_its_numbers(runs, tmp_path):
     assert cells["DJSRH (text_affinity)", "published"] == ["0.702", "0.606"]
     assert len(cells) == 4  # ITQ has no directions
     assert {row.kind for row in whole.rows} == {"ours"} and whole.rows[0].cells[0].text.startswith("0.3750")
+    assert "A ranking in random order: 0.2500." in at_50.notes and "A ranking in random order: 0.2000." in whole.notes
     written = direction_table.draw(runs, tmp_path / "out")
     assert [path.name for path in written] == [f"direction_table.{end}" for end in ("md", "tex", "csv")]
 
