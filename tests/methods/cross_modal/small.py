@@ -5,7 +5,15 @@ import numpy as np
 from dseh_tf.data import RetrievalDataset
 from tests.methods.toy import clusters
 
-SMALL = {"batch": 16, "epochs": 3, "text_hidden": 16, "feature_layer": 16, "dropout": 0.2}
+SMALL = {
+    "batch": 16,
+    "epochs": 3,
+    "learning_rate": 1e-3,
+    "text_learning_rate": 1e-3,
+    "text_hidden": 16,
+    "feature_layer": 16,
+    "dropout": 0.2,
+}
 
 
 def with_texts(data: RetrievalDataset, seed: int = 0) -> RetrievalDataset:
