@@ -1,10 +1,14 @@
 # One command each: `make demo`, `make test`, `make docs`. They build the project's own environment in .venv first.
 #   make demo PYTHON=python3.12        another interpreter, 3.10 to 3.13
+#   make test WORKERS=4                test files side by side, 2 GB of memory each
 
 VENV     := .venv
 PY       := $(VENV)/bin/python
 DEMO     := runs/demo
+WORKERS  ?= 2
 INSTALL  := $(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# numpy 2.2, the last one for Python 3.10, describes its types in another way than later versions.
+HAS_TYPES := import sys; sys.exit(sys.version_info < (3, 11))
 SUPPORTED := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))
 
 # TensorFlow's start-up notes say nothing about the run, and its failures come as exceptions.
@@ -25,10 +29,12 @@ demo: env ## Train DSEH on real handwritten digits, print its MAP, draw its figu
 	@echo "Training curves:     $(VENV)/bin/tensorboard --logdir $(DEMO)/tensorboard"
 
 test: lint ## Lint, then run the whole test suite
-	$(PY) -m pytest
+	$(PY) -m pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
 
-lint: test-env ## Lint
+lint: test-env ## Check style, formatting and types
 	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	@if $(PY) -c '$(HAS_TYPES)'; then echo "$(PY) -m mypy" && $(PY) -m mypy; else echo "Types are checked on Python 3.11 and later"; fi
 
 docs: docs-env ## Build the documentation; a warning is an error
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet --strict
@@ -38,7 +44,7 @@ tensorboard: env ## Open TensorBoard on the demo's run
 	$(VENV)/bin/tensorboard --logdir $(DEMO)/tensorboard
 
 clean: ## Remove .venv, build products and caches; runs/ and data/ stay
-	rm -rf $(VENV) build dist dseh_tf.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist dseh_tf.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find benchmarks dseh_tf experiments figures tests -type d -name __pycache__ -prune -exec rm -rf {} +
 
 # The stamps make the second call instant; a change of what is required installs again.

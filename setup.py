@@ -14,14 +14,14 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["dseh_tf", "dseh_tf.*"]),
-    package_data={"dseh_tf": ["data/builders/*/*.md", "data/builders/*/*.bib", "data/builders/*/*.txt"]},
+    package_data={"dseh_tf": ["py.typed", "data/builders/*/*.md", "data/builders/*/*.bib", "data/builders/*/*.txt"]},
     python_requires=">=3.10,<3.14",
     install_requires=[
         "tensorflow>=2.21",
         "tensorflow-datasets>=4.9.10",
         "importlib-resources>=6.4",  # TFDS imports it and does not name it
         "tensorboard>=2.20",
-        "numpy>=2.0",
+        "numpy>=2.2",  # before, savez stores its argument allow_pickle as an array
         "scipy>=1.13",
         "h5py>=3.11",
         "scikit-learn>=1.5",
@@ -40,7 +40,15 @@ setup(
         # mkdocstrings formats signatures with ruff.
         "docs": ["mkdocs-material>=9.7", "mkdocstrings[python]>=1.0", "ruff>=0.6"],
         # dill: tfds.testing imports it, and TFDS names it in its own test extra alone.
-        "test": ["pytest>=8", "ruff>=0.6", "hypothesis>=6.100", "dill>=0.3.8"],
+        "test": [
+            "pytest>=8",
+            "pytest-xdist>=3.6",
+            "ruff>=0.6",
+            "mypy>=2.4",
+            "hypothesis>=6.100",
+            "dill>=0.3.8",
+            "setuptools>=70.1",
+        ],
     },
     classifiers=[
         "License :: OSI Approved :: Apache Software License",

@@ -54,14 +54,16 @@ class Subject:
 def subject(name: str, trunk: Trunk, batch: int, dataset: RetrievalDataset) -> Subject:
     runtime = Runtime(progress=False)
     if name == "dseh":
-        method = DSEH(32, trunk=trunk, imgnet_batch=batch)
-        recipe = method.recipe(dataset, runtime)
+        dseh = DSEH(32, trunk=trunk, imgnet_batch=batch).recipe(dataset, runtime)
         rng = np.random.default_rng(0)
-        vectors, dim = len(recipe.distinct.vectors), recipe.settings.feature_dim
-        recipe.targets.fill(rng.standard_normal((vectors, dim)), np.sign(rng.standard_normal((vectors, 32))))
-        imgnet = recipe.imgnet
-        return Subject(imgnet.network, imgnet.groups, recipe.trainer, recipe.imgnet_phase(0), imgnet.inputs.plain)
-    recipe = METHODS[name](32, trunk=trunk, batch=batch).recipe(dataset, runtime)
+        vectors, dim = len(dseh.distinct.vectors), dseh.settings.feature_dim
+        dseh.targets.fill(rng.standard_normal((vectors, dim)), np.sign(rng.standard_normal((vectors, 32))))
+        imgnet = dseh.imgnet
+        assert imgnet
+        return Subject(imgnet.network, imgnet.groups, dseh.trainer, dseh.imgnet_phase(0), imgnet.inputs.plain)
+    method = METHODS[name](32, trunk=trunk, batch=batch)
+    assert isinstance(method, DeepMethod)
+    recipe = method.recipe(dataset, runtime)
     return Subject(recipe.network, recipe.groups, recipe.trainer, recipe.phase(), recipe.inputs.plain)
 
 
@@ -145,8 +147,10 @@ def measure(name: str, trunk: str, dataset: RetrievalDataset, batch: int, repeat
         group.optimizer.learning_rate.assign(_RATE)
     for rival in turns.rivals.values():
         rival.steps(1)
-    fields = {key: getattr(of.phase, key) for key in ("name", "round", "rows", "loss", "groups")}
-    of.trainer.run(BlockPhase(**fields, epochs=repeats + 1, learning_rate=turns.learning_rate, on_epoch=turns.on_epoch))
+    fields = {key: getattr(of.phase, key) for key in ("name", "round", "rows", "forward", "loss", "groups")}
+    of.trainer.take(
+        BlockPhase(**fields, epochs=repeats + 1, learning_rate=turns.learning_rate, on_epoch=turns.on_epoch)
+    )
     return {way: 1e3 * np.array(values[1:]) for way, values in turns.times.items()}  # the first block compiles
 
 

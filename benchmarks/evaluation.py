@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -40,11 +41,17 @@ def c_loop(folder: Path) -> Callable[..., Counts]:
     subprocess.run(command, check=True)
     function = ctypes.CDLL(str(library)).count
 
-    def run(query_codes, query_labels, database_codes, database_labels, threads):
+    def run(
+        query_codes: np.ndarray,
+        query_labels: np.ndarray,
+        database_codes: np.ndarray,
+        database_labels: np.ndarray,
+        threads: int,
+    ) -> Counts:
         total = np.empty((len(query_codes), BITS + 1), np.int64)
         relevant = np.empty_like(total)
 
-        def pointer(array):
+        def pointer(array: np.ndarray) -> Any:
             return array.ctypes.data_as(ctypes.c_void_p)
 
         function(
@@ -57,7 +64,13 @@ def c_loop(folder: Path) -> Callable[..., Counts]:
     return run
 
 
-def numpy_counts(query_codes, query_labels, database_codes, database_labels, threads) -> Counts:
+def numpy_counts(
+    query_codes: np.ndarray,
+    query_labels: np.ndarray,
+    database_codes: np.ndarray,
+    database_labels: np.ndarray,
+    threads: int,
+) -> Counts:
     """XOR, numpy's popcount and bincount, a query at a time."""
     code, columns = database_codes[:, 0].copy(), [np.ascontiguousarray(column) for column in database_labels.T]
     both = np.empty((len(query_codes), BITS + 1, 2), np.int64)
@@ -72,7 +85,9 @@ def numpy_counts(query_codes, query_labels, database_codes, database_labels, thr
     return Counts(both[..., 1].copy(), both.sum(axis=2))
 
 
-def argsort_map(query_codes, query_labels, database_codes, database_labels) -> float:
+def argsort_map(
+    query_codes: np.ndarray, query_labels: np.ndarray, database_codes: np.ndarray, database_labels: np.ndarray
+) -> float:
     """The loop of most published code (as lelan-li/DSEH:evaluate.py): float products, argsort, precision at each hit."""
     total = 0.0
     for code, label in zip(query_codes, query_labels, strict=True):
@@ -81,7 +96,7 @@ def argsort_map(query_codes, query_labels, database_codes, database_labels) -> f
         hits = hits[np.argsort(distance)]
         found = int(hits.sum())
         if found:
-            total += np.mean(np.arange(1, found + 1) / (np.flatnonzero(hits) + 1.0))
+            total += float(np.mean(np.arange(1, found + 1) / (np.flatnonzero(hits) + 1.0)))
     return total / len(query_codes)
 
 
@@ -106,7 +121,8 @@ def main() -> None:
     labels = [
         (rng.random((n, CLASSES)) < LABELS_A_ROW / CLASSES).astype(np.uint8) for n in (flags.queries, flags.items)
     ]
-    in_words = [words(packed[0]), label_words(labels[0]), words(packed[1]), label_words(labels[1])]
+    in_words = (words(packed[0]), label_words(labels[0]), words(packed[1]), label_words(labels[1]))
+    in_bytes = (packed[0], packed[1], labels[0], labels[1])
     queries, shard = Queries.of(packed[0], labels[0], BITS), Shard.of(packed[1], labels[1])
 
     sample = flags.queries if flags.full else min(flags.sample, flags.queries)
@@ -115,13 +131,16 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         plain_c = c_loop(Path(folder))
-        ways = {
+        counting: dict[str, Callable[[], Counts]] = {
             "counting kernel": lambda: count(queries, shard, threads),
             "plain C loop": lambda: plain_c(*in_words, threads),
             "numpy popcount + bincount": lambda: numpy_counts(*in_words, threads),
         }
-        counts = {name: way() for name, way in ways.items()}  # also the warm-up
-        ways["evaluate(), bytes in, MAP out"] = lambda: evaluate(*packed, *labels, bits=BITS, threads=threads).map
+        counts = {name: way() for name, way in counting.items()}  # also the warm-up
+        ways: dict[str, Callable[[], object]] = {
+            **counting,
+            "evaluate(), bytes in, MAP out": lambda: evaluate(*in_bytes, bits=BITS, threads=threads).map,
+        }
         ways["evaluate(), bytes in, MAP out"]()
         argsort_map(float_codes[:2], float_labels[:2], *float_database)
         times: dict[str, list[float]] = {name: [] for name in ways}

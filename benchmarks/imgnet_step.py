@@ -79,6 +79,8 @@ def measure(name: str, labels: np.ndarray, labnet_epochs: int, repeats: int) -> 
     dataset = RetrievalDataset.from_arrays((inputs, labels), (inputs[:1], labels[:1]))
     method = DSEH(BITS, trunk=Trunk("features.keras"), labnet_epochs=(labnet_epochs,), imgnet_epochs=(1,))
     training = method.recipe(dataset, Runtime(progress=False))
+    imgnet = training.imgnet
+    assert imgnet
     vectors, dim = len(training.distinct.vectors), training.settings.feature_dim
 
     def random_targets() -> tuple[np.ndarray, np.ndarray]:
@@ -87,7 +89,7 @@ def measure(name: str, labels: np.ndarray, labnet_epochs: int, repeats: int) -> 
 
     training.targets.fill(*random_targets())
     phase = training.imgnet_phase(0)
-    of = Subject(training.imgnet.network, training.imgnet.groups, training.trainer, phase, inputs)
+    of = Subject(imgnet.network, imgnet.groups, training.trainer, phase, inputs)
     dense = random_targets()[0][training.distinct.index]
     turns = Turns({"bare": Bare(of, BATCH, True), "rows": AllRows(of, dense, labels)}, BLOCK)
     for rival in turns.rivals.values():

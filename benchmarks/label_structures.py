@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -22,8 +23,10 @@ from dseh_tf.devices.runtime import Runtime
 from dseh_tf.methods.dseh.dseh import DSEH
 from experiments import program
 
+Draw = Callable[[np.random.Generator, int], np.ndarray]  # multi-hot labels of that many rows
 
-def one_label(classes: int, tail: float = 1.0):
+
+def one_label(classes: int, tail: float = 1.0) -> Draw:
     """One label a row; class j is `tail` ** (j / (classes - 1)) times as frequent as class 0."""
     shares = tail ** (np.arange(classes) / max(classes - 1, 1))
 
@@ -35,7 +38,7 @@ def one_label(classes: int, tail: float = 1.0):
     return draw
 
 
-def several_labels(classes: int, mean: float):
+def several_labels(classes: int, mean: float) -> Draw:
     """At least one label a row, `mean` on average, of classes with frequencies that fall as 1 / rank."""
     shares = 1.0 / np.arange(1, classes + 1)
     shares = np.minimum(shares / shares.sum() * mean, 0.9)
@@ -62,13 +65,13 @@ STRUCTURES = {
 }
 
 
-def measure(draw, bits: int, preset: str, rows: int) -> dict[str, float]:
+def measure(draw: Draw, bits: int, preset: str, rows: int) -> dict[str, object]:
     """Fits the label side of DSEH and returns what the table shows."""
     rng = np.random.default_rng(0)
-    parts = [(None, draw(rng, count)) for count in (rows, rows // 10, rows // 2)]
+    train, query, database = ((None, draw(rng, count)) for count in (rows, rows // 10, rows // 2))
     method = DSEH(bits, preset=preset, phases="labnet")
     started = time.perf_counter()
-    fitted = method.fit(RetrievalDataset.from_arrays(*parts), Runtime(progress=False))
+    fitted = method.fit(RetrievalDataset.from_arrays(train, query, database), Runtime(progress=False))
     seconds = time.perf_counter() - started
     health = fitted.health["labnet"]
     return {

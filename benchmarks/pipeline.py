@@ -105,11 +105,12 @@ def encoding(name: str, files: tuple[Path, ...], batch: int, repeats: int) -> No
     backbone = trunk.build(0)
     network = build_imgnet(32, DSEH(32, trunk=trunk).settings, 0, backbone)
     encoder = NetworkEncoder(network, trunk.image_size, Runtime(progress=False, encode_batch=batch))
-    split = Split(np.arange(len(files)).astype(str), np.ones((len(files), 1), np.uint8), FileImages(files))
-    decoded = np.concatenate(list(image_batches(split.images, trunk.image_size, batch)))
+    images = FileImages(files)
+    split = Split(np.arange(len(files)).astype(str), np.ones((len(files), 1), np.uint8), images)
+    decoded = np.concatenate(list(image_batches(images, trunk.image_size, batch)))
 
     def decode() -> None:
-        for _ in image_batches(split.images, trunk.image_size, batch):
+        for _ in image_batches(images, trunk.image_size, batch):
             pass
 
     def constant() -> Iterator[np.ndarray]:

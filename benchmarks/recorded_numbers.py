@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -23,7 +24,8 @@ import tensorflow as tf
 
 from dseh_tf.data import RetrievalDataset
 from dseh_tf.devices.runtime import Runtime
-from dseh_tf.methods import METHODS
+from dseh_tf.files import write_npz
+from dseh_tf.methods import METHODS, Method
 from dseh_tf.methods.image_encoder import Trunk
 from experiments import program
 
@@ -41,9 +43,9 @@ def dataset(images: bool) -> RetrievalDataset:
         for row in labels:
             row[rng.choice(6, rng.integers(1, 4), replace=False)] = 1
         x = labels @ directions + 0.5 * rng.standard_normal((rows, directions.shape[1]))
-        x = np.clip(128 + 30 * x, 0, 255).astype(np.uint8).reshape(rows, 24, 24, 3) if images else x.astype(np.float32)
-        parts[part] = (x, labels)
-    return RetrievalDataset.from_arrays(**parts)
+        pixels = np.clip(128 + 30 * x, 0, 255).astype(np.uint8).reshape(rows, -1, 24, 3) if images else None
+        parts[part] = (x.astype(np.float32) if pixels is None else pixels, labels)
+    return RetrievalDataset.from_arrays(parts["train"], parts["query"], parts["database"])
 
 
 def runs(only: str) -> Iterator[tuple[str, Any, RetrievalDataset]]:
@@ -55,16 +57,19 @@ def runs(only: str) -> Iterator[tuple[str, Any, RetrievalDataset]]:
                 continue
             for variant, options in _options(kind).items():
                 options |= {"trunk": Trunk(image_size=24)} if images else {}
-                yield f"{name}{variant}/{'images' if images else 'features'}", kind(BITS, SEED, **options), data
+                given = data.replace(database=data.train) if kind.learns_database else data
+                yield f"{name}{variant}/{'images' if images else 'features'}", kind(BITS, SEED, **options), given
 
 
-def _options(kind: type) -> Mapping[str, dict[str, Any]]:
+def _options(kind: type[Method]) -> Mapping[str, dict[str, Any]]:
     if "preset" in kind.OPTIONS:
         rounds = 1 if kind.name == "dseh_a" else 2  # it has no second one
         short = {"labnet_epochs": (3, 2)[:rounds], "imgnet_epochs": (2, 2)[:rounds]}
         presets = ("release", "paper", "modern") if kind.name == "dseh" else ("release",)
         return {f"-{preset}": {"preset": preset, **short} for preset in presets}
-    return {"": {"epochs": 3} if "trunk" in kind.OPTIONS else {}}
+    known = {field.name for field in fields(kind.Settings)}
+    small = {"epochs": 3, "rounds": 2, "sample": 100, "labnet_steps": 20}
+    return {"": {name: value for name, value in small.items() if name in known} if "trunk" in kind.OPTIONS else {}}
 
 
 def record(only: str) -> dict[str, np.ndarray]:
@@ -75,6 +80,8 @@ def record(only: str) -> dict[str, np.ndarray]:
         fitted = method.fit(data, Runtime(progress=False))
         for part in ROWS:
             found[f"{name}/codes/{part}"] = np.asarray(fitted.encode(getattr(data, part)))
+        if fitted.database_codes is not None:
+            found[f"{name}/codes/learned"] = fitted.database_codes
         for trace, values in getattr(fitted, "traces", {}).items():
             found[f"{name}/trace/{trace}"] = values
         for array, values in fitted.arrays.get("semantic_features", {}).items():
@@ -119,7 +126,7 @@ def main() -> None:
     given = parser.parse_args()
     tf.config.experimental.enable_op_determinism()
     found = record(given.only)
-    np.savez_compressed(given.out, **found)
+    write_npz(given.out, found)
     if given.compare:
         with np.load(given.compare, allow_pickle=False) as before:
             known = {key: before[key] for key in before.files if not given.only or key.startswith(given.only)}

@@ -36,7 +36,7 @@ def compare(bits: int, ks: list[int], items: int, queries: int, repeats: int, rn
     ours = HammingIndex(bits)
     laid_out = cpu_milliseconds(lambda: ours.add(codes, np.arange(items)))
     heap, counters = faiss.IndexBinaryFlat(bits), faiss.IndexBinaryFlat(bits)
-    counters.use_heap = False
+    counters.use_heap = False  # type: ignore[attr-defined]  # faiss types no C++ members
     for index in (heap, counters):
         index.add(codes)
     kept = 8 * -(-bits // 64)

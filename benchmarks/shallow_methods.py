@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import scipy.linalg
 
+from dseh_tf.arrays import unit_rows
 from dseh_tf.data import RetrievalDataset
-from dseh_tf.methods.shallow.base import random_stream, unit_rows
+from dseh_tf.methods.shallow.base import random_stream
 from dseh_tf.methods.shallow.itq import ITQ
 from dseh_tf.methods.shallow.kernels import choose_anchors, squared_distances
 from dseh_tf.methods.shallow.ksh import KSH, refine_projection
@@ -85,8 +87,19 @@ def naive_ksh(features: np.ndarray, labels: np.ndarray, bits: int, settings) -> 
         start *= np.sqrt(n / (start @ scatter @ start))
         better, _ = refine_projection(phi, lambda v, r=residual: r @ v, start, settings.iterations, settings.tolerance)
         candidates = [np.where(phi @ a >= 0, 1.0, -1.0) for a in (start, better)]
-        y = max(candidates, key=lambda y, r=residual: y @ r @ y)
+        y = max(candidates, key=partial(quadratic, residual))
         residual = residual - np.outer(y, y)
+
+
+def quadratic(matrix: np.ndarray, vector: np.ndarray) -> float:
+    """v^T M v."""
+    return float(vector @ matrix @ vector)
+
+
+def rows_of(dataset: RetrievalDataset) -> tuple[np.ndarray, np.ndarray]:
+    """Features and labels of the training rows."""
+    assert dataset.train.features is not None
+    return dataset.train.features, dataset.train.labels
 
 
 def in_turns(ours: Callable[[], object], rival: Callable[[], object], repeats: int) -> tuple[float, float]:
@@ -112,8 +125,8 @@ def main() -> None:
 
     data = synthetic(flags.rows, flags.columns)
     fewer = data.replace(train=data.train.take(np.arange(min(flags.pair_rows, flags.rows))))
-    x, y = data.train.features, data.train.labels
-    few_x, few_y = fewer.train.features, fewer.train.labels
+    x, y = rows_of(data)
+    few_x, few_y = rows_of(fewer)
     bits = flags.bits
     sdh, ksh = SDH(bits), KSH(bits)
     pairs = {
@@ -124,11 +137,11 @@ def main() -> None:
     print(f"{'method':8s}{'rows':>8s}{'columns':>9s}{'bits':>6s}{'ours':>9s}{'rival':>9s}  rival / ours", flush=True)
     for name, (dataset, rival_name, method, rival) in pairs.items():
         try:
-            ours, theirs = in_turns(lambda m=method, d=dataset: m.fit(d), rival, flags.repeats)
+            ours, theirs = in_turns(partial(method.fit, dataset), rival, flags.repeats)
         except ImportError:
             print(f"{name:8s}faiss is not installed: pip install 'dseh_tf[search]'")
             continue
-        rows, columns = dataset.train.features.shape
+        rows, columns = rows_of(dataset)[0].shape
         print(
             f"{name:8s}{rows:8d}{columns:9d}{bits:6d}{ours:9.2f}{theirs:9.2f}  {theirs / ours:.2f}  ({rival_name})",
             flush=True,

@@ -11,6 +11,7 @@ everywhere:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -67,7 +68,7 @@ def as_texts(values: Any, field: str) -> np.ndarray:
     """
     array = as_array(values, field)
     if array.dtype.kind == "T" or (array.dtype.kind == "O" and array.ndim):
-        items = array.ravel().tolist()
+        items: Iterable[Any] = array.ravel().tolist()
     elif array.dtype.kind == "U" and isinstance(values, (list, tuple)) and array.ndim == 1:
         items = values
     else:
@@ -112,26 +113,26 @@ def as_labels(labels: Any, field: str) -> np.ndarray:
 
     Raises InputError, naming `field`, on other shapes and kinds, a negative id, or a matrix with another value.
     """
-    labels = as_array(labels, field)
-    if labels.ndim == 2 and labels.shape[1] == 1 and labels.dtype.kind in "iu":
-        labels = labels[:, 0]
-    if labels.ndim == 2 and labels.dtype.kind in "biuf" and labels.shape[1] > 1:
-        if labels.dtype == np.uint8:  # the usual type, checked without a temporary array of its size
-            fits = not labels.size or labels.max() <= 1
+    array = as_array(labels, field)
+    if array.ndim == 2 and array.shape[1] == 1 and array.dtype.kind in "iu":
+        array = array[:, 0]
+    if array.ndim == 2 and array.dtype.kind in "biuf" and array.shape[1] > 1:
+        if array.dtype == np.uint8:  # the usual type, checked without a temporary array of its size
+            fits = not array.size or array.max() <= 1
         else:
-            fits = labels.dtype == bool or ((labels == 0) | (labels == 1)).all()
+            fits = array.dtype == bool or ((array == 0) | (array == 1)).all()
         if not fits:
-            raise InputError(f"{field}: found the value {labels[(labels != 0) & (labels != 1)][0]}, expected 0 or 1")
-        return labels.astype(np.uint8, copy=False)
-    if labels.ndim == 1 and labels.dtype.kind in "iu":
-        if len(labels) and labels.min() < 0:
-            raise InputError(f"{field}: found the class id {labels.min()}, expected 0 or above")
-        if labels.dtype == np.uint64:  # beside int64, numpy compares both as floats, which have 53 bits
-            if len(labels) and labels.max() > np.iinfo(np.int64).max:
-                raise InputError(f"{field}: found the class id {labels.max()}, expected at most 2^63 - 1")
-            labels = labels.astype(np.int64)
-        return labels
-    raise InputError(f"{field}: found {shown(labels)}, expected multi-hot [n, classes] or class ids [n]")
+            raise InputError(f"{field}: found the value {array[(array != 0) & (array != 1)][0]}, expected 0 or 1")
+        return array.astype(np.uint8, copy=False)
+    if array.ndim == 1 and array.dtype.kind in "iu":
+        if len(array) and array.min() < 0:
+            raise InputError(f"{field}: found the class id {array.min()}, expected 0 or above")
+        if array.dtype == np.uint64:  # beside int64, numpy compares both as floats, which have 53 bits
+            if len(array) and array.max() > np.iinfo(np.int64).max:
+                raise InputError(f"{field}: found the class id {array.max()}, expected at most 2^63 - 1")
+            array = array.astype(np.int64)
+        return array
+    raise InputError(f"{field}: found {shown(array)}, expected multi-hot [n, classes] or class ids [n]")
 
 
 def unit_rows(rows: np.ndarray) -> np.ndarray:
@@ -143,4 +144,5 @@ def unit_rows(rows: np.ndarray) -> np.ndarray:
     if ((largest > _SCALED_ABOVE) | (largest < _SCALED_BELOW)).any():
         rows = np.ldexp(rows, -np.frexp(largest)[1])
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / np.where(norms > 0, norms, 1)
+    unit: np.ndarray = rows / np.where(norms > 0, norms, 1)
+    return unit

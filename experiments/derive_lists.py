@@ -13,6 +13,7 @@ rows it loses stay in the database.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from absl import flags
@@ -27,7 +28,7 @@ _NAMES = ("words.txt", "classes.txt")
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     """Defines the flags when the program is run, not when it is imported: other programs have flags of these names."""
-    own = {"flag_values": values}
+    own: dict[str, Any] = {"flag_values": values}
     program.DEFINE_path("lists_dir", None, "Folder with train.txt, test.txt and database.txt.", **own)
     program.DEFINE_path("out", None, "Folder to write the new lists into.", **own)
     flags.DEFINE_integer("classes", None, "Keep this many classes, the first ones.", lower_bound=2, **own)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from dseh_tf.errors import InputError
 from dseh_tf.retrieval import code_health
@@ -27,7 +28,7 @@ def print_report(workdir: Path) -> None:
         codes.bits,
     )
     sizes = {"n_query": len(codes.query_ids), "n_database": len(codes.database_ids)}
-    known = {name: config[name] for name in ("dataset", "method", "preset", "seed") if name in config}
+    known: dict[str, Any] = {name: config[name] for name in ("dataset", "method", "preset", "seed") if name in config}
     numbers = metrics(found, sizes["n_database"], unseen)
     text_codes = codes.query_codes_text, codes.database_codes_text
     if text_codes[0] is not None:

@@ -10,6 +10,8 @@ same command goes on with the splits that were not finished; a finished folder i
 
 from __future__ import annotations
 
+from typing import Any
+
 from absl import flags
 
 from dseh_tf.data.files import expanded
@@ -19,7 +21,7 @@ from experiments import backbone_flags, data_flags, program
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     """Defined when the program is run, not when it is imported: other programs have flags of these names."""
-    own = {"flag_values": values}
+    own: dict[str, Any] = {"flag_values": values}
     program.DEFINE_path("out", None, "The folder to write.", **own)
     flags.DEFINE_bool("mirrored", None, "Of mirrored training images too. Default: yes, but for multi_digits.", **own)
     flags.DEFINE_integer("seed", 0, "Of weights that are drawn (--backbone_weights=random).", **own)

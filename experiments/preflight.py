@@ -94,8 +94,9 @@ def _once(key: Any, check: Callable[[], None]) -> None:
             _seen[key] = None
         except InputError as error:
             _seen[key] = error
-    if _seen[key] is not None:
-        raise _seen[key]
+    failed = _seen[key]
+    if failed is not None:
+        raise failed
 
 
 def check_files() -> None:

@@ -218,7 +218,7 @@ class ArgumentParser(argparse.ArgumentParser):
     def __init__(self, doc: str | None) -> None:
         super().__init__(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
 
-    def error(self, message: str) -> None:
+    def error(self, message: str) -> NoReturn:
         _end(f"error: {' '.join(message.split())}", 2)
 
 

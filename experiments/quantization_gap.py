@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     """Defined when the program is run, not when it is imported: other programs have flags of these names."""
-    own = {"flag_values": values}
+    own: dict[str, Any] = {"flag_values": values}
     program.DEFINE_path("workdir", None, "Run folder of a finished run.", **own)
     program.DEFINE_path("features", None, "The folder of extracted features that the run trained on.", **own)
     run_data.define_places(values)

@@ -2,13 +2,15 @@
 
     python -m experiments.query --workdir=runs/x photo.jpg holiday/*.png --top=10
     python -m experiments.query --workdir=runs/x --images=FOLDER --out=answers.json --out=answers.png
+    python -m experiments.query --workdir=runs/x photo.jpg --add=NEW_FOLDER
     python -m experiments.query --workdir=runs/x --text="mountain sky"
 
 Prints the nearest database items of each image with their distance and, where they are known, their classes: nearest first,
 at one distance in the database's order; then how many items of the database have the last distance, some of which may be
-left out. `--text` searches with words, and `--search=text` searches the codes of the database's texts: for runs of cross-modal
-methods. `--out` also writes the answers as JSON, or as a picture. For runs of every method on images. The images are checked
-before the encoder is loaded.
+left out. `--add` names images that came after training. They are searched too: with the encoder's codes, beside the codes of
+the run's database, which an asymmetric method has learned. `--text` searches with words, and `--search=text` searches the codes
+of the database's texts: for runs of cross-modal methods. `--out` also writes the answers as JSON, or as a picture. For runs of
+every method on images. The images are checked before the encoder is loaded.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from dseh_tf.data.files import list_below
 from dseh_tf.encoding.run_encoder import encoder_file, load_run
 from dseh_tf.errors import InputError
 from dseh_tf.files import write_json
-from dseh_tf.retrieval import HammingIndex, hamming, load_codes, pack
+from dseh_tf.retrieval import CodesFile, HammingIndex, hamming, load_codes, pack
 from dseh_tf.runs import read_config, read_result
 from experiments import own_layers, program, run_data
 
@@ -36,10 +38,12 @@ _PICTURES = (".png", ".jpg", ".jpeg", ".pdf", ".svg")
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     """Defined when the program is run, not when it is imported: other programs have flags of these names."""
-    own = {"flag_values": values}
+    own: dict[str, Any] = {"flag_values": values}
     program.DEFINE_path("workdir", None, "Run folder of a finished run.", required=True, **own)
     what = "An image, a folder (all images in it, at any depth), or several of them with commas."
     program.DEFINE_multi_path("images", [], what, **own)
+    later = "Images to search besides the run's database: files or folders, as --images. They have no classes."
+    program.DEFINE_multi_path("add", [], later, **own)
     words = "Words to search with, parted by blanks; may be repeated. For runs of cross-modal methods."
     flags.DEFINE_multi_string("text", [], words, **own)
     codes = "Which codes of the database are searched."
@@ -58,11 +62,14 @@ def main(arguments: list[str], given: Any = flags.FLAGS) -> None:
             raise InputError(f"--out: found {out}, expected a name that ends in .json, {', '.join(_PICTURES)}")
     named = [*given.images, *arguments[1:]]
     paths = image_files(named) if named or not given.text else []
+    added = image_files(given.add, "add") if given.add else []
     if given.text and any(out.suffix.lower() != ".json" for out in outputs):
         raise InputError("--out: found a picture for words to search with, expected a name that ends in .json")
+    if added and given.search == "text":
+        raise InputError("--add: found images, but --search=text searches texts, expected --search=image")
     config, names = check_run(workdir)
     codes = load_codes(workdir / "codes.npz", bits=config.get("bits"))
-    for path in paths:
+    for path in [*paths, *added]:
         decode_file(path)
     for out in outputs:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -71,11 +78,17 @@ def main(arguments: list[str], given: Any = flags.FLAGS) -> None:
         raise InputError(
             f"--search: found text, but {workdir} has no codes of texts, expected a run of a cross-modal method"
         )
-    index = HammingIndex(codes.bits)
-    index.add(database, np.arange(len(codes.database_ids)))
-    found = [encode(workdir, paths, given.backbone)] if paths else []
-    queries = np.concatenate([*found, *([encode_words(workdir, given.text)] if given.text else [])])
+    encoded = (
+        encode(workdir, [*paths, *added], given.backbone) if paths or added else np.empty((0, codes.bits), np.int8)
+    )
+    queries = encoded[: len(paths)]
+    if added:
+        database = np.concatenate([database, pack(encoded[len(paths) :])])
+    if given.text:
+        queries = np.concatenate([queries, encode_words(workdir, given.text)])
     asked = [{"image": str(path)} for path in paths] + [{"text": words} for words in given.text]
+    index = HammingIndex(codes.bits)
+    index.add(database, np.arange(len(database)))
     answers = []
     for query, code, rows, distances in zip(asked, pack(queries), *index.search(queries, given.top), strict=True):
         last = distances[-1]
@@ -83,11 +96,7 @@ def main(arguments: list[str], given: Any = flags.FLAGS) -> None:
             {
                 **query,
                 "nearest": [
-                    {
-                        "id": str(codes.database_ids[row]),
-                        "distance": int(distance),
-                        **_classes(codes.database_labels[row], names),
-                    }
+                    {**_item(codes, names, added, int(row)), "distance": int(distance)}
                     for row, distance in zip(rows, distances, strict=True)
                 ],
                 "last_distance": {
@@ -108,10 +117,10 @@ def main(arguments: list[str], given: Any = flags.FLAGS) -> None:
         print(f"answers in {out}")
 
 
-def image_files(named: Sequence[str]) -> list[Path]:
+def image_files(named: Sequence[str], flag: str = "images") -> list[Path]:
     """The image files of the given names: a file, a folder, or several of them with commas.
 
-    A name that exists is taken as it is, commas and all.
+    A name that exists is taken as it is, commas and all. `flag` is named in errors.
 
     Raises:
         InputError: On a name that is none of these, and where there is no image at all.
@@ -121,24 +130,24 @@ def image_files(named: Sequence[str]) -> list[Path]:
         parts = [name] if Path(name).exists() else [program.expanded(part) for part in name.split(",") if part.strip()]
         for path in map(Path, parts):
             if path.is_dir():
-                found += _in_folder(path)
+                found += _in_folder(path, flag)
             elif path.is_file():
                 found.append(path)
             else:
                 what = "found no file with pixels" if path.exists() else "found no such file"
-                raise InputError(f"images: {path}: {what}, expected an image file or a folder of them")
+                raise InputError(f"{flag}: {path}: {what}, expected an image file or a folder of them")
     if not found:
         raise InputError("images: found none, expected image files or folders (--images=FILE, or as arguments)")
     return list(dict.fromkeys(found))
 
 
-def _in_folder(folder: Path) -> list[Path]:
+def _in_folder(folder: Path, flag: str) -> list[Path]:
     """The images below a folder by their suffix, in alphabetical order; hidden names are passed over."""
     suffixes = readable_suffixes()
     found = list_below(folder, lambda name: Path(name).suffix.lower() in suffixes)
     if not found.files:
         others = f" but {found.passed_over()}" if found.passed_over() else ""
-        raise InputError(f"images: {folder}: found no image{others}, expected some (.jpg, .png, ...)")
+        raise InputError(f"{flag}: {folder}: found no image{others}, expected some (.jpg, .png, ...)")
     if found.passed_over():
         print(f"note: {folder}: passed over {found.passed_over()}", file=sys.stderr)
     return found.files
@@ -156,9 +165,17 @@ def check_run(workdir: Path) -> tuple[dict[str, Any], list[str]]:
     return config, read_result(workdir).get("class_names", []) if finished else []
 
 
+def _item(codes: CodesFile, names: Sequence[str], added: Sequence[Path], row: int) -> dict[str, Any]:
+    """The id and the classes of a database row; rows after the run's database are added images."""
+    rows = len(codes.database_ids)
+    if row >= rows:
+        return {"id": str(added[row - rows]), "added": True}
+    return {"id": str(codes.database_ids[row]), **_classes(codes.database_labels[row], names)}
+
+
 def _classes(labels: np.ndarray, names: Sequence[str]) -> dict[str, list[str]]:
     """{"classes": [...]} of a multi-hot row; empty where the names are not known."""
-    return {"classes": [names[k] for k in np.flatnonzero(labels)]} if len(names) == len(labels) else {}
+    return {"classes": [names[k] for k in np.flatnonzero(labels).tolist()]} if len(names) == len(labels) else {}
 
 
 def lines(answer: dict[str, Any]) -> list[str]:
@@ -166,7 +183,7 @@ def lines(answer: dict[str, Any]) -> list[str]:
     shown = [answer["image"] if "image" in answer else f"words: {answer['text']}"]
     for item in answer["nearest"]:
         classes = f"  {', '.join(item['classes'])}" if "classes" in item else ""
-        shown.append(f"  {item['distance']:3d}  {item['id']}{classes}")
+        shown.append(f"  {item['distance']:3d}  {item['id']}{classes}{'  (added)' if 'added' in item else ''}")
     last = answer["last_distance"]
     items = f"{last['items']} item{'' if last['items'] == 1 else 's'}"
     return [*shown, f"  {items} at distance {last['distance']}, {last['shown']} shown; ties in the database's order"]

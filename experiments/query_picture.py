@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
@@ -32,8 +33,8 @@ def source(config: Mapping[str, Any], given: Any) -> Source:
     except InputError as error:
         print(f"note: the picture has no database images: {error}", file=sys.stderr)
         return lambda name: None
-    rows = {str(name): row for row, name in enumerate(database.ids)}
-    return lambda name: _picture(lambda: database.images.read(rows[name])) if name in rows else None
+    images, rows = database.images, {str(name): row for row, name in enumerate(database.ids)}
+    return lambda name: _picture(lambda: images.read(rows[name])) if images and name in rows else None
 
 
 def _picture(read: Callable[[], np.ndarray]) -> np.ndarray | None:
@@ -54,16 +55,19 @@ def save(path: Path, answers: Sequence[Mapping[str, Any]], read: Source) -> None
     if len(shown) < len(answers):
         print(f"note: {path}: holds the first {ROWS} of {len(answers)} images", file=sys.stderr)
     columns = 1 + min(COLUMNS, max(len(answer["nearest"]) for answer in shown))
-    size = {"figsize": (1.5 * columns, 2.05 * len(shown)), "squeeze": False, "layout": "constrained"}
-    figure, grid = plt.subplots(len(shown), columns, **size)
+    figure, grid = plt.subplots(
+        len(shown), columns, figsize=(1.5 * columns, 2.05 * len(shown)), squeeze=False, layout="constrained"
+    )
     for axes in grid.flat:
         axes.set_axis_off()
     for row, answer in zip(grid, shown, strict=True):
-        own = _picture(lambda file=answer["image"]: decode_file(Path(file)))
+        own = _picture(functools.partial(decode_file, Path(answer["image"])))
         _draw(row[0], own, "query", Path(answer["image"]).name)
         for axes, item in zip(row[1:], answer["nearest"], strict=False):
             told = ", ".join(item["classes"]) if "classes" in item else item["id"]
-            _draw(axes, read(item["id"]), f"distance {item['distance']}", told, item["id"])
+            added = functools.partial(decode_file, Path(item["id"]))
+            pixels = _picture(added) if "added" in item else read(item["id"])
+            _draw(axes, pixels, f"distance {item['distance']}", told, item["id"])
     partial = path.with_name(f".partial-{path.name}")
     figure.savefig(partial, format=path.suffix[1:].lower(), dpi=110)
     plt.close(figure)

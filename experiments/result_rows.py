@@ -157,7 +157,7 @@ def _check_one_data(rows: Iterable[ResultRow]) -> None:
                 )
 
 
-def _order(row: ResultRow) -> tuple:
+def _order(row: Mapping[str, str]) -> tuple[Any, ...]:
     return (row["data"], row["method"], row["preset"], row["settings"], int(row["bits"]), int(row["seed"]))
 
 

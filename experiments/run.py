@@ -173,7 +173,7 @@ def _trunk() -> Any:
     return backbone_flags.trunk_of_features(read_summary(Path(_FEATURES.value)), _FEATURES.value)
 
 
-def _settings(kind: type) -> dict[str, Any]:
+def _settings(kind: Any) -> dict[str, Any]:
     """Settings given on the command line, in the types of the method's own."""
     hints = get_type_hints(kind.Settings)
     types = {f.name: hints[f.name] for f in dataclasses.fields(kind.Settings)}

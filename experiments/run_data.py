@@ -29,7 +29,7 @@ READ_BY = {option: catalog.readers_of(option) for option in catalog.own_options(
 def load(
     name: str,
     options: catalog.DataOptions,
-    trunk: Trunk,
+    trunk: Trunk | None,
     features: Path | None = None,
     *,
     seed: int = 0,
@@ -40,7 +40,8 @@ def load(
     """The data set `name`: with features of the folder `features`, or, above a frozen trunk, extracted or from the cache.
 
     With that folder no image is needed, and none with `options.labels_only`, where there are no features. mirrored: of
-    mirrored training images too, where they are extracted. seed: of trunks whose weights are drawn. Raises InputError
+    mirrored training images too, where they are extracted. seed: of trunks whose weights are drawn. trunk: None only with
+    `features` or `options.labels_only`. Raises InputError
     where the folder holds another data set's features, and as `catalog.load`.
     """
     from dseh_tf.encoding.features import SUMMARY, read_features, read_summary, with_features
@@ -53,7 +54,7 @@ def load(
             raise InputError(f"{features / SUMMARY}: dataset: found {extracted_from!r}, expected {name!r}")
         return read_features(dataset, features, missing_ok=options.skip_bad_images)
     # The backbone first: what is wrong with it is said before the data is read.
-    backbone = trunk.build(seed) if trunk.kind == "features" and not options.labels_only else None
+    backbone = trunk.build(seed) if trunk and trunk.kind == "features" and not options.labels_only else None
     dataset = catalog.load(name, options)
     if backbone is None:
         return dataset

@@ -39,7 +39,7 @@ _OWN = ("dataset", "method", "bits", "seed", "workdir", "flagfile")
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     """Defined when the program is run, not when it is imported: other programs have flags of these names."""
-    own = {"flag_values": values}
+    own: dict[str, Any] = {"flag_values": values}
     flags.DEFINE_string("suite", "quick", "Suite, by the name of its file in experiments/suites.", **own)
     flags.DEFINE_list("datasets", [], "Data sets. Default: the suite's.", **own)
     flags.DEFINE_list(
@@ -245,7 +245,7 @@ def read_by(dataset: str, given: Sequence[str]) -> list[str]:
 
 def _check_read(given: Sequence[str], datasets: Collection[str]) -> None:
     for flag in given:
-        readers = run_data.READ_BY.get(_name(flag), datasets)
+        readers = run_data.READ_BY.get(_name(flag), tuple(datasets))
         if not set(readers) & set(datasets):
             raise InputError(
                 f"--run_flag: found {flag!r}, which none of {', '.join(datasets)} reads, expected {readers[0]}"

@@ -37,7 +37,7 @@ class Runner:
         why there is none. A finished run is counted only if its config.json is of this configuration.
     """
 
-    arguments: Mapping[SuiteRun, tuple[str, ...]]
+    arguments: Mapping[SuiteRun, Sequence[str]]
     folder: Path
     jobs: int
     table: Table

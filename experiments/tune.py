@@ -14,6 +14,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 
@@ -31,7 +32,7 @@ _FREE = ("data_dir", "images_root", "workdir", "strategy", "replicas", "progress
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     """Defined when the program is run, not when it is imported: other programs have flags of these names."""
-    own = {"flag_values": values}
+    own: dict[str, Any] = {"flag_values": values}
     flags.DEFINE_string("dataset", "multi_digits", "Data set.", **own)
     flags.DEFINE_list("methods", [], "Methods, or package.module:Class. Default: all that have trials.", **own)
     flags.DEFINE_integer("bits", 32, "Code length.", lower_bound=1, **own)
@@ -123,6 +124,7 @@ def choose(folder: Path, runs: list[SuiteRun], every: Mapping[str, Sequence[Tria
         score = read_map(folder / run.name)
         if score is None:
             raise InputError(f"{folder / run.name / 'result.json'}: map: found none, expected a number")
+        assert run.trial is not None
         settings = setting_texts(every[run.method][run.trial])
         trials.setdefault(run.method, []).append({"settings": settings, "map": score})
     return {name: {**max(tried, key=lambda trial: trial["map"]), "trials": tried} for name, tried in trials.items()}

@@ -39,8 +39,8 @@ def draw_curves(
             here = ranked.of(dataset=dataset, bits=bits)
             groups = {(method, preset): here.of(method=method, preset=preset) for method, preset in here.variants}
             # Runs with databases of different sizes cannot be pooled; `runs.differences` tells of them.
-            lines = {v: points(pooled_report(group)) for v, group in groups.items() if _one_size(group)}
-            lines = {variant: line for variant, line in lines.items() if line is not None}
+            drawn = {v: points(pooled_report(group)) for v, group in groups.items() if _one_size(group)}
+            lines = {variant: line for variant, line in drawn.items() if line is not None}
             if not lines:
                 continue
             titles = [here.title(*variant) for variant in lines]

@@ -38,7 +38,7 @@ def draw(runs: Runs, out: Path) -> list[Path]:
             if not queries:
                 continue
             figure = plt.figure(figsize=(10, 3.7))
-            left, right = figure.subfigures(1, 2, width_ratios=(1.35, 1))
+            left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=(1.35, 1))[0]
             _images(left, queries, f"Nearest images by {bits}-bit code")
             _curves(right.subplots(), here)
             with style.formats("png"), plt.rc_context({"savefig.dpi": DPI}):
@@ -66,8 +66,9 @@ def _rows(runs: Runs) -> list[tuple[top_ten.Picture, list[top_ten.Answer]]]:
             if query.item.source and all(answer.item.source for answer in shown):
                 found.append((query.item, shown))
                 break
-    seen: set[tuple] = set()
-    new, again = [], []
+    seen: set[tuple[str | int, ...]] = set()
+    new: list[tuple[top_ten.Picture, list[top_ten.Answer]]] = []
+    again: list[tuple[top_ten.Picture, list[top_ten.Answer]]] = []
     for row in found:
         (again if row[0].classes in seen else new).append(row)
         seen.add(row[0].classes)

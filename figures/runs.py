@@ -92,7 +92,9 @@ def read_runs(root: Path, needs: tuple[str, ...] = ()) -> Runs:
     """
     if not root.is_dir():
         raise InputError(f"--runs: found no folder {root}, expected a folder of run folders")
-    found, problems, taken = [], [], {}
+    found: list[Run] = []
+    problems: list[Problem] = []
+    taken: dict[tuple[Any, ...], Path] = {}
     folders = run_folders(root)
     if not folders:
         raise InputError(f"--runs: found no run folder in {root}, expected folders with config.json and result.json")

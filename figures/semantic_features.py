@@ -63,7 +63,7 @@ def draw_run(run: Run, out: Path, title: str) -> list[Path]:
     """Draws one run. Raises InputError where the features are not [n_train, d]."""
     stored = contents.semantic_features(run)
     ids, present = stored.get("train_ids"), {name: stored[name] for name in NETWORKS if name in stored}
-    if not present:
+    if ids is None or not present:
         return []
     labels = training_labels(run, ids)
     rows = sample_rows(len(ids), labels)

@@ -27,7 +27,7 @@ class Picture:
     """
 
     name: str
-    classes: tuple[str, ...] | tuple[int, ...]
+    classes: tuple[str | int, ...]
     source: str
 
     @property

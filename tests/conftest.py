@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import socket
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,6 +27,26 @@ def tf():
     import tensorflow
 
     return tensorflow
+
+
+@pytest.fixture(scope="session")
+def digits_dir(tmp_path_factory) -> Path:
+    """A data folder that holds multi_digits, made once, also where pytest-xdist runs several workers."""
+    from dseh_tf.data import catalog
+
+    root = tmp_path_factory.getbasetemp()
+    folder = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "digits"
+    folder.mkdir(exist_ok=True)
+
+    def no_network(*_, **__):
+        raise AssertionError("the embedded data set asked for the network")
+
+    with (folder / "lock").open("w") as lock, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket, "getaddrinfo", no_network)
+        patch.setattr(socket.socket, "connect", no_network)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        catalog.load("multi_digits", catalog.DataOptions(data_dir=folder))
+    return folder
 
 
 @pytest.fixture

@@ -1,13 +1,18 @@
 """What a stranger's clone must hold: light imports, pinned requirements, small files, no path of anyone's machine."""
 
+import json
 import re
 import shlex
+import shutil
+import site
 import subprocess
 import sys
 import tokenize
+import zipfile
 from pathlib import Path
 from unittest import mock
 
+import numpy as np
 import pytest
 import setuptools
 from packaging.requirements import Requirement
@@ -15,10 +20,15 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from tests.retrieval import naive
+
 ROOT = Path(__file__).parents[1]
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 PINNED = ("test", "search", "docs")
 MAX_BYTES = 1_000_000
+
+MAX_LINES = 300
+# Still above it; no file is added here.
 
 # Spelt in two halves, so that this file does not hold what it looks for.
 HALVES = [("wo", "rk/"), ("ro", "ot/"), ("tm", "p/"), ("far", "m/"), ("Use", "rs/")]
@@ -93,6 +103,13 @@ def test_tracked_files_are_small():
     assert large == {}
 
 
+def test_files_of_the_library_are_short():
+    library = ROOT / "dseh_tf"
+    lines = {str(path.relative_to(library)): len(path.read_bytes().splitlines()) for path in library.rglob("*.py")}
+    long = {name for name, count in lines.items() if count > MAX_LINES}
+    assert long == set(), f"split these: at most {MAX_LINES} lines a file"
+
+
 def test_no_path_of_a_machine_in_tracked_text():
     found = []
     for path in tracked_files():
@@ -132,3 +149,85 @@ def test_readme_make_targets_exist():
     targets = set(re.findall(r"^([a-z-]+):(?!=)", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
     named = set(re.findall(r"`?\bmake ([a-z-]+)`", readme.read_text(encoding="utf-8")))
     assert named <= targets
+
+
+# The library as `pip install` gives it.
+
+IN_A_FRESH_PROCESS = """
+import importlib.util, json, sys
+import dseh_tf
+from dseh_tf.retrieval import evaluate
+report = evaluate(*(json.loads(part) for part in sys.argv[1:]))
+print(json.dumps({
+    "map": report.map, "map_stable_order": report.map_stable_order, "from": dseh_tf.__file__,
+    "heavy": [name for name in ("tensorflow", "keras") if name in sys.modules],
+    "others": [name for name in ("experiments", "figures") if importlib.util.find_spec(name)],
+}))
+"""
+
+
+def run_quietly(*command: object, cwd: Path) -> str:
+    command = [str(part) for part in command]
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    """A wheel built from a copy of the checkout: setuptools takes files of an earlier build from build/ as well."""
+    folder = tmp_path_factory.mktemp("wheel")
+    left_out = shutil.ignore_patterns(".*", "build", "dist", "runs", "data", "*.egg-info", "__pycache__")
+    source = folder / "source"
+    shutil.copytree(ROOT, source, ignore=lambda at, names: left_out(at, names) if Path(at) == ROOT else ["__pycache__"])
+    options = ("--no-deps", "--no-build-isolation", "--no-index", "--quiet", "--disable-pip-version-check")
+    run_quietly(sys.executable, "-m", "pip", "wheel", *options, "--wheel-dir", folder, source, cwd=folder)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory) -> Path:
+    """The interpreter of a fresh environment with the wheel; what it requires is seen through a path file."""
+    folder = tmp_path_factory.mktemp("environment")
+    run_quietly(sys.executable, "-m", "venv", "--without-pip", folder, cwd=folder)
+    python = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+    options = ("--no-deps", "--no-index", "--quiet", "--disable-pip-version-check")
+    run_quietly(sys.executable, "-m", "pip", "--python", python, "install", *options, wheel, cwd=folder)
+    (packages,) = {path.parent for path in folder.rglob("dseh_tf") if path.parent.name == "site-packages"}
+    # A path file within these folders is not read, so an editable installation of the checkout is not seen.
+    (packages / "dependencies.pth").write_text("\n".join(site.getsitepackages()), encoding="utf-8")
+    return python
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_the_library_alone(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        names = {Path(name) for name in archive.namelist()}
+    (information,) = {name.parts[0] for name in names} - {"dseh_tf"}
+    assert re.fullmatch(r"dseh_tf-[0-9.]+\.dist-info", information)
+    library = ROOT / "dseh_tf"
+    modules = {path.relative_to(ROOT) for path in library.rglob("*.py")}
+    texts = {path.relative_to(ROOT) for path in (library / "data" / "builders").glob("*/*.*") if path.suffix != ".py"}
+    assert {path.name for path in texts} == {"CITATIONS.bib", "README.md", "TAGS.txt"}
+    held = {name for name in names if name.parts[0] == "dseh_tf"}
+    assert modules | texts | {Path("dseh_tf", "py.typed")} <= held
+    assert {name.suffix for name in held} == {".py", ".md", ".bib", ".txt", ".typed"}
+
+
+@pytest.mark.slow
+def test_an_installed_library_evaluates_without_tensorflow(installed, rng):
+    query, database, query_labels, database_labels = naive.random_case(rng, 3, 7, 3, 4, density=0.4)
+    parts = [json.dumps(part.tolist()) for part in (query, database, query_labels, database_labels)]
+    found = json.loads(run_quietly(installed, "-I", "-c", IN_A_FRESH_PROCESS, *parts, cwd=installed.parent))
+    assert Path(found["from"]).is_relative_to(installed.parents[1])
+    assert (found["heavy"], found["others"]) == ([], [])
+    far, alike = naive.distances(query, database), naive.relevance(query_labels, database_labels)
+    tied = [
+        np.mean([naive.average_precision(a[order]) for order in naive.orders(d)])
+        for d, a in zip(far, alike, strict=True)
+    ]
+    stable = [naive.average_precision(a[np.argsort(d, kind="stable")]) for d, a in zip(far, alike, strict=True)]
+    assert found["map"] == pytest.approx(np.mean(tied), abs=1e-12)
+    assert found["map_stable_order"] == pytest.approx(np.mean(stable), abs=1e-12)
+    assert np.mean(tied) != np.mean(stable) and 0 < np.mean(tied) < 1

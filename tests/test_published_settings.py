@@ -69,7 +69,28 @@ FIRE = {
 GREEDYHASH = {
     "optimizer": "sgd", "momentum": 0.9, "learning_rate": 1e-3, "decay": 0.1, "weight_decay": 5e-4, "batch": 64, "epochs": 200,
 }  # fmt: skip
+# jiangqy/ADSH-AAAI2018:ADSH_matlab, CNN-F: logspace(-4, -6, 150), NUS-WIDE logspace(-4.5, -6, 150).
+ADSH = {
+    "dropout": 0.0, "optimizer": "sgd", "learning_rate": 1e-4, "decay": 10 ** (-2 / 149), "decay_epochs": 1,
+    "weight_decay": 5e-4, "batch": 64, "epochs": 3, "rounds": 50, "sample": 2000, "gamma": 200.0,
+}  # fmt: skip
+ADSH_NUS_WIDE = {**ADSH, "learning_rate": 10**-4.5, "decay": 10 ** (-1.5 / 149)}
+# Ours: the poster has none.
+DSAH = {
+    "mu1": 0.01, "mu2": 0.05, "feature_dim": 512, "label_codes": "solved", "labnet_steps": 1000, "labnet_batch": 128,
+    "labnet_learning_rate": 1e-3,
+}  # fmt: skip
 RIVALS = {
+    ("adsh", "nus_wide"): ADSH_NUS_WIDE,
+    ("adsh", "imagenet"): ADSH,
+    ("adsh", "ms_coco"): ADSH,
+    ("dsah", "nus_wide"): {**ADSH_NUS_WIDE, **DSAH},
+    ("dsah", "imagenet"): {**ADSH, **DSAH},
+    ("dsah", "ms_coco"): {**ADSH, **DSAH},
+    ("daph", "nus_wide"): {
+        "learning_rate": 1e-4, "weight_decay": 1e-5, "epochs": 150, "alpha": 10.0, "gamma": 3.0, "decorrelation": 0.01,
+        "balance": 0.01,
+    },
     ("hashnet", "nus_wide"): {**HASHNET, "class_num": 5.0},
     ("hashnet", "ms_coco"): {**HASHNET, "class_num": 1.0},
     ("hashnet", "imagenet"): {**HASHNET, "class_num": 100.0},

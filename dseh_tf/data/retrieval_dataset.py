@@ -117,9 +117,9 @@ class RetrievalDataset:
     @classmethod
     def from_arrays(
         cls,
-        train: tuple[np.ndarray, np.ndarray],
-        query: tuple[np.ndarray, np.ndarray],
-        database: tuple[np.ndarray, np.ndarray] | None = None,
+        train: tuple[Any, Any],
+        query: tuple[Any, Any],
+        database: tuple[Any, Any] | None = None,
         name: str = "arrays",
         class_names: Sequence[str] = (),
         texts: Mapping[str, Any] | None = None,

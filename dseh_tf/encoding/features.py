@@ -136,7 +136,7 @@ def read_summary(folder: Path) -> dict[str, Any]:
     found = read_json(file, "a folder that extract_features has finished")
     for name, kind in (("backbone", str), ("image_size", int), ("dim", int), ("mirrored", bool)):
         value = found.get(name)
-        if not isinstance(value, kind) or (kind is int and (isinstance(value, bool) or value < 1)):
+        if not isinstance(value, kind) or (kind is int and (isinstance(value, bool) or int(value) < 1)):
             raise InputError(f"{file}: {name}: found {value!r}, expected {kind.__name__}")
     return found
 
@@ -229,14 +229,16 @@ def _extract_all(
     files: dict[str, Path] = {}
     forward: TrunkFeatures | None = None
     for part, split, mirror in jobs:
-        file = file_of(part, split.images, mirror)
+        images = split.images
+        assert images is not None  # checked above
+        file = file_of(part, images, mirror)
         files[f"{part}_mirrored" if mirror else part] = file
         if file.is_file():
             logging.info("features of %s: reusing %s", part, file)
             continue
         title = f"features of {part}{', mirrored' if mirror else ''}"
         forward = forward or TrunkFeatures(backbone, strategy)
-        blocks = forward(split.images, mirror, title, progress)
+        blocks = forward(images, mirror, title, progress)
         _write_rows(file, _finite(blocks, split.ids, f"{title} by {backbone.name}"), (len(split), backbone.dim))
     return files
 

@@ -32,7 +32,9 @@ def load_network(path: Path) -> keras.Model:
     Raises:
         InputError: The file cannot be read, or has layers whose classes nothing has registered (see `keras_file`).
     """
-    from dseh_tf.models.backbones import cnn_f  # noqa: F401  their layers are known to Keras once imported
+    # Their layers are known to Keras once imported.
+    from dseh_tf.models import layers  # noqa: F401
+    from dseh_tf.models.backbones import applications, backbone, cnn_f  # noqa: F401
 
     with naming(path):
         network = keras_file.load(path)

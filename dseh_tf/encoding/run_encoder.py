@@ -20,10 +20,11 @@ from dseh_tf.data import Split
 from dseh_tf.data.files import expanded
 from dseh_tf.encoding import saved, shallow
 from dseh_tf.encoding.inputs import ResizedImages, split_of
+from dseh_tf.encoding.known_codes import with_known_codes
 from dseh_tf.encoding.trunk import Trunk, check_trunk_files, frozen_trunk, moved_trunk, trunk_of
 from dseh_tf.errors import InputError
 from dseh_tf.files import replacing, write_text
-from dseh_tf.retrieval import sign
+from dseh_tf.retrieval import load_codes, sign, unpack
 from dseh_tf.runs import read_config
 
 if TYPE_CHECKING:
@@ -61,11 +62,20 @@ class RunEncoder:
         trunk: The network below the method's own part.
         encoder: The method's own part.
         held: The file of a frozen backbone in the run folder; None where config.json says where it is.
+        codes_file: The codes of the run's query and database.
         texts: The text encoder of a cross-modal method; None elsewhere.
     """
 
-    def __init__(self, config: Mapping[str, Any], trunk: Trunk, encoder: Encoder, held: Path | None = None) -> None:
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        trunk: Trunk,
+        encoder: Encoder,
+        held: Path | None = None,
+        codes_file: Path | None = None,
+    ) -> None:
         self.config, self.trunk, self.encoder, self.held = config, trunk, encoder, held
+        self.codes_file = codes_file
         self.bits: int = config["bits"]
         self._features: TrunkFeatures | None = None
         self.texts: TextEncoder | None = None
@@ -97,6 +107,32 @@ class RunEncoder:
                 is not where it was, or is another one.
         """
         return np.concatenate([sign(values) for values in self._values(items)])
+
+    def encode_database(self, split: Split) -> np.ndarray:
+        """int8 ±1 [n, K] of database rows: the run's codes of rows that it has, by id, and those of `encode` for others.
+
+        The run of an asymmetric method has learned the codes of its database. Rows that came later have none.
+
+        Args:
+            split: The rows, with images or features where not all of them are the run's.
+
+        Raises:
+            InputError: The run has no codes.npz, or a row of its database now has other labels; also as `encode` does.
+        """
+        if self.codes_file is None:
+            raise InputError(
+                "encode_database: found a run without codes.npz, expected one with the codes of its database"
+            )
+        stored = load_codes(self.codes_file, self.bits)
+        if split.classes == stored.database_labels.shape[1]:
+            of_id = dict(zip(stored.database_ids.tolist(), stored.database_labels, strict=True))
+            for name, labels in zip(split.ids.tolist(), split.labels, strict=True):
+                if name in of_id and not np.array_equal(of_id[name], labels):
+                    raise InputError(
+                        f"{self.codes_file}: found other labels of {name} than in the database, expected those that its "
+                        "code was learned from"
+                    )
+        return with_known_codes(split, stored.database_ids, unpack(stored.database_codes, self.bits), self.encode)
 
     def outputs(self, items: Any) -> np.ndarray:
         """The real values [n, K] whose signs are the codes. Takes and raises what `encode` does."""
@@ -160,6 +196,7 @@ class RunEncoder:
             self._features = TrunkFeatures(self._backbone())
         for start in range(0, len(split), _BLOCK_ROWS):
             rows = split.take(np.arange(start, min(start + _BLOCK_ROWS, len(split))))
+            assert rows.images is not None
             yield replace(rows, images=None, features=np.concatenate(list(self._features(rows.images))))
 
 
@@ -214,8 +251,14 @@ def load_run(folder: Path | str, backbone: Path | str | None = None, import_modu
     encoder = load_encoder(file)
     if encoder.bits != config["bits"]:
         raise InputError(f"{file}: found {encoder.bits} bits, expected {config['bits']} as in config.json")
-    held = folder / BACKBONE
-    found = RunEncoder(config, trunk, encoder, held if backbone is None and held.is_file() else None)
+    held, codes = folder / BACKBONE, folder / "codes.npz"
+    found = RunEncoder(
+        config,
+        trunk,
+        encoder,
+        held if backbone is None and held.is_file() else None,
+        codes if codes.is_file() else None,
+    )
     if file.name == NETWORK:
         from dseh_tf.encoding.text import load_text_encoder
 

@@ -63,11 +63,14 @@ def trunk_of(config: Mapping[str, Any]) -> Trunk:
 
     Raises InputError where the config has no such trunk.
     """
-    found = config.get("trunk")
+    found: Any = config.get("trunk")
     try:
         given = {name: value for name, value in found.items() if name != "import_modules"}
         scaling = given.pop("scaling")
-        trunk = Trunk(**given, scaling=None if scaling is None else tuple(map(float, scaling)))
+        if scaling is not None:
+            factor, shift = map(float, scaling)
+            scaling = factor, shift
+        trunk = Trunk(**given, scaling=scaling)
     except (AttributeError, KeyError, TypeError, ValueError):
         trunk = None
     if trunk is None or not isinstance(trunk.backbone, str) or type(trunk.image_size) is not int:
@@ -121,7 +124,7 @@ def trunk_digests(trunk: Trunk) -> dict[str, str]:
         if path and Path(path).is_file():
             digest = hashlib.sha256()
             with Path(path).open("rb") as file:
-                for block in iter(lambda file=file: file.read(1 << 20), b""):
+                while block := file.read(1 << 20):
                     digest.update(block)
             digests[name] = digest.hexdigest()[:16]
     return digests

@@ -7,6 +7,7 @@ add up to the same loss.
 """
 
 from dseh_tf.losses.affinity import Reconstruction, cosine_affinity, joint_affinity, reconstruction_losses
+from dseh_tf.losses.asymmetric import bit_balance, bit_correlation, database_pairs
 from dseh_tf.losses.centres import (
     centre_likelihood,
     centre_targets,
@@ -32,6 +33,8 @@ __all__ = [
     "Reconstruction",
     "absolute_distance",
     "bank_likelihood",
+    "bit_balance",
+    "bit_correlation",
     "centre_likelihood",
     "centre_targets",
     "code_cross_entropy",
@@ -39,6 +42,7 @@ __all__ = [
     "continuation",
     "cosine_affinity",
     "cubic_distance",
+    "database_pairs",
     "inner_products",
     "joint_affinity",
     "label_regression",

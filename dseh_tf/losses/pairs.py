@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import tensorflow as tf
 
 # Of the bank's rows that `bank_likelihood` works on at a time.
@@ -65,7 +68,8 @@ def bank_likelihood(
     rows = range(bank.shape[0]) if rows is None else rows
     scaled = tf.transpose(scale * tf.stop_gradient(outputs))  # [d, b]; the product is faster than with transpose_b
     block = max(1, _BLOCK_BYTES // ((bank.shape[1] or _USUAL_WIDTH) * bank.dtype.size))
-    values, gradients = [], []
+    values: list[tf.Tensor] = []
+    gradients: list[tf.Tensor] = []
     for start in range(rows.start, rows.stop, block):
         stop = min(start + block, rows.stop)
         with tf.control_dependencies(gradients[-2:-1]):  # no more than two blocks at a time
@@ -95,8 +99,8 @@ def _log_product(x: tf.Tensor) -> tf.Tensor:
     return tf.add_n([tf.math.log(product) for product in products])
 
 
-@tf.custom_gradient
-def _with_gradient(x: tf.Tensor, value: tf.Tensor, gradient: tf.Tensor) -> tuple:
+@tf.custom_gradient  # type: ignore[untyped-decorator]  # TensorFlow has no types
+def _with_gradient(x: tf.Tensor, value: tf.Tensor, gradient: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
     """`value` as a function of x whose gradient is known."""
     return tf.identity(value), lambda upstream: (upstream * gradient, None, None)
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import importlib
 
 from dseh_tf.errors import InputError
+from dseh_tf.methods.asymmetric.adsh import ADSH
+from dseh_tf.methods.asymmetric.daph import DAPH
+from dseh_tf.methods.asymmetric.dsah import DSAH
 from dseh_tf.methods.base import Fitted, Method
 from dseh_tf.methods.cross_modal.djsrh import DJSRH
 from dseh_tf.methods.deep.cnnh import CNNH
@@ -30,7 +33,7 @@ METHODS: dict[str, type[Method]] = {
     method.name: method
     for method in (
         LSH, SH, ITQ, ITQCCA, KSH, SDH, FastH, CNNH, DNNH, DPSH, DHN, HashNet, GreedyHash, CSQ, DPN, OrthoHash,
-        DSEH, DSEHS, DSEHSS, DSEHL, DSEHA, DJSRH,
+        ADSH, DAPH, DSAH, DSEH, DSEHS, DSEHSS, DSEHL, DSEHA, DJSRH,
     )
 }  # fmt: skip
 

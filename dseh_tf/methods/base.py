@@ -12,6 +12,7 @@ import numpy as np
 
 from dseh_tf.data import RetrievalDataset, Split
 from dseh_tf.encoding.inputs import check_features, input_matrix
+from dseh_tf.encoding.known_codes import with_known_codes
 from dseh_tf.errors import InputError, positive, whole
 from dseh_tf.methods.settings import GIVEN, Layer, Resolved, check_choices, check_names, check_numbers, resolve
 from dseh_tf.retrieval.health import CodeHealth
@@ -32,6 +33,7 @@ class Fitted(abc.ABC):
     """A fitted method: turns the rows of any split into codes.
 
     database_codes: int8 ±1 [n_database, K] of asymmetric methods, which learn them directly; None elsewhere.
+    database_ids: of those rows.
     train_seconds: what training took where the method knows better than the clock around `fit`: over several sessions.
     results: what the method adds to result.json. arrays: what it adds to the run folder, by file and array name.
     health: how well codes use their bits: "labnet" of a network of labels, "train" of the training images. advice: what
@@ -40,6 +42,7 @@ class Fitted(abc.ABC):
     """
 
     database_codes: np.ndarray | None = None
+    database_ids: np.ndarray | None = None
     train_seconds: float | None = None
     advice: str = ""
     encoder_file: ClassVar[str] = ""
@@ -58,6 +61,15 @@ class Fitted(abc.ABC):
         `modality="text"` is for cross-modal methods only.
         """
 
+    def encode_database(self, split: Split) -> np.ndarray:
+        """int8 ±1 [n, K] of database rows: learned codes where there are any, known by id; those of `encode` elsewhere.
+
+        Rows that came after training have no learned code. A method that learns no codes encodes all rows.
+        """
+        if self.database_codes is None or self.database_ids is None:
+            return self.encode(split)
+        return with_known_codes(split, self.database_ids, self.database_codes, self.encode)
+
     def save(self, path: Path) -> None:
         """Writes the encoder to one file. Raises InputError where the method's encoder cannot be saved."""
         raise InputError(
@@ -75,6 +87,7 @@ class Method(abc.ABC):
             a network. A program passes the options that a method has.
         CHOICES: The values that a setting can have, by name.
         LEAST, POSITIVE: Ranges of numbers, as in `check_numbers`.
+        learns_database: Whether `fit` learns a code for each database row. The training rows then have to be the database.
         needs_texts: Whether `fit` reads texts too.
     """
 
@@ -84,6 +97,7 @@ class Method(abc.ABC):
     CHOICES: ClassVar[Mapping[str, Sequence[str]]] = {}
     LEAST: ClassVar[Mapping[str, float]] = {}
     POSITIVE: ClassVar[Sequence[str]] = ()
+    learns_database: ClassVar[bool] = False
     needs_texts: ClassVar[bool] = False
 
     def __init__(self, bits: int, seed: int = 0, **settings: Any) -> None:

@@ -2,7 +2,7 @@
 
 from dseh_tf.retrieval.codes import CodesFile, hamming, load_codes, pack, save_codes, sign, unpack
 from dseh_tf.retrieval.cosine import cosine_average_precision
-from dseh_tf.retrieval.counting import Counts, load_counts, save_counts
+from dseh_tf.retrieval.counts import Counts, load_counts, save_counts
 from dseh_tf.retrieval.evaluation import Report, evaluate, evaluate_shards, evaluate_unseen
 from dseh_tf.retrieval.health import CodeHealth, code_health
 from dseh_tf.retrieval.index import HammingIndex

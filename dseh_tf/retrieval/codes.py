@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -60,7 +61,7 @@ def unpack(packed: np.ndarray, bits: int) -> np.ndarray:
     return 2 * ones - np.int8(1)
 
 
-def _bytes(values: list | tuple) -> np.ndarray:
+def _bytes(values: list[Any] | tuple[Any, ...]) -> np.ndarray:
     """uint8 of lists of whole numbers 0 to 255; numpy alone would cut fractions."""
     try:
         array = as_array(values, "codes")
@@ -220,7 +221,7 @@ def load_codes(path: Path | str, bits: int | None = None) -> CodesFile:
             raise InputError(f"bits: found {shown(found)}, expected one whole number")
         if bits is not None and found != bits:
             raise InputError(f"bits: found codes of {found} bits, expected {bits}")
-        return CodesFile(**{**arrays, "bits": int(found)})
+        return CodesFile(**{name: array for name, array in arrays.items() if name != "bits"}, bits=int(found))
 
 
 @contextmanager

@@ -93,11 +93,9 @@ def _bit_findings(health: CodeHealth, sampled: bool) -> Iterable[Finding]:
 
 
 def _unit_findings(health: CodeHealth) -> Iterable[Finding]:
-    if health.units and health.dead_units > DEAD_SHARE * health.units:
-        alive = health.units - health.dead_units
-        if alive < health.classes:
-            text = f"{health.dead_units} of {health.units} semantic units dead for {health.classes} classes"
-            yield Finding("units", "units", health.dead_units, text)
+    units, dead = health.units, health.dead_units
+    if units and dead is not None and dead > DEAD_SHARE * units and units - dead < health.classes:
+        yield Finding("units", "units", dead, f"{dead} of {units} semantic units dead for {health.classes} classes")
 
 
 def warning(found: Iterable[tuple[str, list[Finding]]], advice: str = "") -> str | None:

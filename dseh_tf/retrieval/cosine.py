@@ -35,11 +35,11 @@ def cosine_average_precision(
     block = max(1, _SCORES // len(database))
     found = np.zeros(len(query))
     for first in range(0, len(query), block):
-        rows = slice(first, first + block)
-        order = np.argsort(-(query[rows] @ database.T), axis=1, kind="stable")
-        relevant = np.take_along_axis(labels.shared(rows, held), order, axis=1)
+        part = slice(first, first + block)
+        order = np.argsort(-(query[part] @ database.T), axis=1, kind="stable")
+        relevant = np.take_along_axis(labels.shared(part, held), order, axis=1)
         precision = np.cumsum(relevant, axis=1) / ranks
-        found[rows] = (precision * relevant).sum(axis=1) / np.maximum(relevant.sum(axis=1), 1)
+        found[part] = (precision * relevant).sum(axis=1) / np.maximum(relevant.sum(axis=1), 1)
     return found
 
 

@@ -11,73 +11,17 @@ database stay in the first-level cache while a share of the queries passes over 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from dseh_tf.arrays import as_array, shown
-from dseh_tf.errors import InputError
-from dseh_tf.files import read_npz, write_npz
-from dseh_tf.retrieval.codes import naming, words
+from dseh_tf.retrieval.codes import words
+from dseh_tf.retrieval.counts import Counts
 from dseh_tf.retrieval.kernels import kernel, over_queries, popcount, trailing_zeros
 
 BLOCK = 2048  # rows; 16 KB of one-word codes, half a first-level cache; a multiple of 64
 LAYOUT_VALUES = 2**22  # label values laid out at a time: what a layout needs beside its result
 ONE = np.uint64(1)
 NO_CLASS = np.uint32(2**32 - 1)  # the class id of an item that shares its class with no query
-
-
-@dataclass(frozen=True)
-class Counts:
-    """What a ranking by Hamming distance knows.
-
-    relevant, total: int64 [queries, K + 1]; column d counts the database items at distance d.
-
-    Example: codes of 2 bits, one query, database at distances 0, 1, 1 of which the first and the last are relevant:
-    total = [[1, 2, 0]], relevant = [[1, 1, 0]].
-    """
-
-    relevant: np.ndarray
-    total: np.ndarray
-
-    def __post_init__(self) -> None:
-        for name in ("relevant", "total"):
-            array = as_array(getattr(self, name), name)
-            object.__setattr__(self, name, array)
-            if array.dtype != np.int64 or array.ndim != 2 or array.shape[1] < 2 or not len(array):
-                raise InputError(f"{name}: found {shown(array)}, expected int64 [queries, bits + 1]")
-        if self.relevant.shape != self.total.shape:
-            raise InputError(f"relevant: found {list(self.relevant.shape)}, expected {list(self.total.shape)} as total")
-        if len(set(self.total.sum(axis=1).tolist())) > 1:
-            raise InputError("total: found rows of different sums, expected the size of the database in each")
-        if (self.relevant < 0).any() or (self.relevant > self.total).any():
-            raise InputError("relevant: found a count below 0 or above the total, expected between the two")
-
-    def __add__(self, other: Counts) -> Counts:
-        """The counts of two shards of a database together, for the same queries."""
-        if self.total.shape != other.total.shape:
-            raise InputError(f"counts: found {list(other.total.shape)}, expected {list(self.total.shape)} as before")
-        return Counts(self.relevant + other.relevant, self.total + other.total)
-
-    @property
-    def bits(self) -> int:
-        return self.total.shape[1] - 1
-
-    @property
-    def queries(self) -> int:
-        return self.total.shape[0]
-
-
-def save_counts(path: Path | str, counts: Counts) -> None:
-    """Writes `counts.npz`, whole or not at all."""
-    write_npz(path, {"relevant": counts.relevant, "total": counts.total})
-
-
-def load_counts(path: Path | str) -> Counts:
-    """Reads and checks `counts.npz`. Raises InputError naming the file, the field, what was found and expected."""
-    arrays = read_npz(path, ["relevant", "total"])
-    with naming(path):
-        return Counts(**arrays)
 
 
 @dataclass(frozen=True)
@@ -136,7 +80,7 @@ class Shard:
         return cls(code_columns(packed), bitmaps, read_only(ids))
 
     def __len__(self) -> int:
-        return self.codes.shape[1]
+        return int(self.codes.shape[1])
 
 
 def read_only(array: np.ndarray) -> np.ndarray:
@@ -190,7 +134,7 @@ def count(queries: Queries, shard: Shard, threads: int | None = None) -> Counts:
 
 
 @kernel
-def _relevant_items(classes, bitmaps, ids, begin, items):
+def _relevant_items(classes: np.ndarray, bitmaps: np.ndarray, ids: np.ndarray, begin: int, items: np.ndarray) -> None:
     """items <- bitmap of the items begin, begin + 1, ... that have one of the classes; begin: a multiple of 64."""
     items[:] = 0
     for c in classes:
@@ -208,7 +152,7 @@ def _relevant_items(classes, bitmaps, ids, begin, items):
 
 
 @kernel
-def block_distances(code, database, begin, distances):
+def block_distances(code: np.ndarray, database: np.ndarray, begin: int, distances: np.ndarray) -> None:
     """distances <- Hamming distances of a code [words] to the items begin, begin + 1, ... of a database [words, n]."""
     distances[:] = 0
     for w in range(len(code)):
@@ -219,7 +163,16 @@ def block_distances(code, database, begin, distances):
 
 
 @kernel
-def _count_one_word(codes, starts, classes, database, bitmaps, ids, relevant, total):
+def _count_one_word(
+    codes: np.ndarray,
+    starts: np.ndarray,
+    classes: np.ndarray,
+    database: np.ndarray,
+    bitmaps: np.ndarray,
+    ids: np.ndarray,
+    relevant: np.ndarray,
+    total: np.ndarray,
+) -> None:
     n = len(database)
     buffer = np.empty(BLOCK // 64, np.uint64)
     for begin in range(0, n, BLOCK):
@@ -240,7 +193,16 @@ def _count_one_word(codes, starts, classes, database, bitmaps, ids, relevant, to
 
 
 @kernel
-def _count(codes, starts, classes, database, bitmaps, ids, relevant, total):
+def _count(
+    codes: np.ndarray,
+    starts: np.ndarray,
+    classes: np.ndarray,
+    database: np.ndarray,
+    bitmaps: np.ndarray,
+    ids: np.ndarray,
+    relevant: np.ndarray,
+    total: np.ndarray,
+) -> None:
     n = database.shape[1]
     buffer = np.empty(BLOCK // 64, np.uint64)
     distance_buffer = np.empty(BLOCK, np.uint32)
@@ -287,11 +249,22 @@ class StableOrder:
 
     def average_precision(self) -> np.ndarray:
         """float64 [queries]; 0 for a query without a relevant item."""
-        return self._sum / np.maximum(self._relevant, 1)
+        precision: np.ndarray = self._sum / np.maximum(self._relevant, 1)
+        return precision
 
 
 @kernel
-def _stable_order(codes, starts, classes, database, bitmaps, ids, rank, hits, precision_sum):
+def _stable_order(
+    codes: np.ndarray,
+    starts: np.ndarray,
+    classes: np.ndarray,
+    database: np.ndarray,
+    bitmaps: np.ndarray,
+    ids: np.ndarray,
+    rank: np.ndarray,
+    hits: np.ndarray,
+    precision_sum: np.ndarray,
+) -> None:
     n = database.shape[1]
     buffer = np.empty(BLOCK // 64, np.uint64)
     distance_buffer = np.empty(BLOCK, np.uint32)

@@ -11,7 +11,8 @@ import numpy as np
 from dseh_tf.arrays import as_array, as_labels, as_packed, shown
 from dseh_tf.errors import InputError, brief, positive
 from dseh_tf.retrieval import metrics
-from dseh_tf.retrieval.counting import NO_CLASS, Counts, Queries, Shard, StableOrder, count
+from dseh_tf.retrieval.counting import NO_CLASS, Queries, Shard, StableOrder, count
+from dseh_tf.retrieval.counts import Counts
 
 PIECE = 2**22  # label values of a database that `evaluate_unseen` copies at a time
 
@@ -268,8 +269,10 @@ class Labels:
     def shared(self, rows: slice, database: np.ndarray) -> np.ndarray:
         """bool [rows, n]: whether these queries share a label with each row of what `database` returned; all pairs."""
         if self.classes is None:
-            return self.queries[rows, None] == database
-        return self.queries[rows].astype(np.float32) @ database[:, self.classes].astype(np.float32).T > 0
+            same: np.ndarray = self.queries[rows, None] == database
+            return same
+        common: np.ndarray = self.queries[rows].astype(np.float32) @ database[:, self.classes].astype(np.float32).T
+        return common > 0
 
     def _as_uint32(self, ids: np.ndarray) -> np.ndarray:
         """Class ids as uint32 [n], equal where the ids are; NO_CLASS where no query can have it."""
@@ -278,5 +281,7 @@ class Labels:
             numbers = np.minimum(np.searchsorted(self._large_ids, ids), len(self._large_ids) - 1)
             return np.where(self._large_ids[numbers] == ids, numbers, NO_CLASS).astype(np.uint32)
         if ids.dtype.itemsize > NO_CLASS.itemsize:
-            return np.minimum(ids, NO_CLASS, out=np.empty(len(ids), np.uint32), casting="unsafe")
+            cut = np.empty(len(ids), np.uint32)
+            np.minimum(ids, NO_CLASS, out=cut, casting="unsafe")
+            return cut
         return ids.astype(np.uint32, copy=False)

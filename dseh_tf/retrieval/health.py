@@ -79,8 +79,8 @@ class CodeHealth:
 
     def scalars(self) -> dict[str, float]:
         """What a training curve can show: `record` without the facts of the data."""
-        facts = ("rows", "bits", "classes", "single_label", "label_vectors", "top_label_share", "compared_vectors")
-        facts += ("correlated_rows", "units")
+        facts = {"rows", "bits", "classes", "single_label", "label_vectors", "top_label_share", "compared_vectors"}
+        facts |= {"correlated_rows", "units"}
         return {name: float(value) for name, value in self.record().items() if name not in facts}
 
 

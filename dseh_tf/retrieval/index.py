@@ -111,7 +111,7 @@ class HammingIndex:
 
 
 @kernel
-def _nearest(codes, database, bits, rows, nearest):
+def _nearest(codes: np.ndarray, database: np.ndarray, bits: int, rows: np.ndarray, nearest: np.ndarray) -> None:
     """rows, nearest <- database rows and distances of the nearest of each code, in one pass over the database.
 
     An item is a candidate if fewer than k items before it are as near as it. After the first few blocks hardly any item
@@ -151,7 +151,9 @@ def _nearest(codes, database, bits, rows, nearest):
 
 
 @kernel
-def _first_by_distance(candidates, distances, bits, rows, nearest):
+def _first_by_distance(
+    candidates: np.ndarray, distances: np.ndarray, bits: int, rows: np.ndarray, nearest: np.ndarray
+) -> None:
     """rows, nearest <- the first candidates by distance; at one distance in the order given. A counting sort."""
     places = np.zeros(bits + 2, np.int64)
     for d in distances:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numba
 from numba import types
@@ -17,32 +17,39 @@ from numba.extending import intrinsic
 
 QUERIES_A_TASK = 64
 
+Function = TypeVar("Function", bound=Callable[..., Any])
 
-@intrinsic
-def popcount(typing_context, word):
+
+def _instruction(definition: Callable[[Any, Any], Any]) -> Callable[[Any], Any]:
+    """numba's `intrinsic`, with the type that its callers see: they do not pass the typing context."""
+    return cast(Callable[[Any], Any], intrinsic(definition))
+
+
+@_instruction
+def popcount(typing_context: Any, word: Any) -> Any:
     """The number of ones in a uint64, one machine instruction."""
     return types.uint64(types.uint64), lambda context, builder, signature, args: builder.ctpop(args[0])
 
 
-@intrinsic
-def trailing_zeros(typing_context, word):
+@_instruction
+def trailing_zeros(typing_context: Any, word: Any) -> Any:
     """The position of the lowest one in a uint64 that is not zero."""
 
-    def generate(context, builder, signature, args):
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.cttz(args[0], context.get_constant(types.boolean, True))
 
     return types.uint64(types.uint64), generate
 
 
-def kernel(function: Callable, **options: Any) -> Callable:
+def kernel(function: Function, **options: Any) -> Function:
     """Compiles on first use, and keeps the machine code on disk where some folder can be written.
 
     options: further ones of numba.njit.
     """
     try:
-        return numba.njit(nogil=True, cache=True, **options)(function)
+        return cast(Function, numba.njit(nogil=True, cache=True, **options)(function))
     except RuntimeError:  # numba finds neither a writable package folder nor a writable home
-        return numba.njit(nogil=True, **options)(function)
+        return cast(Function, numba.njit(nogil=True, **options)(function))
 
 
 def default_threads() -> int:

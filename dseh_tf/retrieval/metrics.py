@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import digamma
 
 from dseh_tf.errors import InputError, brief, positive, whole
-from dseh_tf.retrieval.counting import Counts
+from dseh_tf.retrieval.counts import Counts
 from dseh_tf.retrieval.kernels import kernel
 
 
@@ -27,7 +27,8 @@ def average_precision(counts: Counts) -> np.ndarray:
     """
     relevant, total = counts.relevant, counts.total
     sums = _block_sums(_before(total), _before(relevant), total, relevant, total).sum(axis=1)
-    return sums / np.maximum(relevant.sum(axis=1), 1)
+    precision: np.ndarray = sums / np.maximum(relevant.sum(axis=1), 1)
+    return precision
 
 
 def average_precision_at(counts: Counts, k: int, norm: str = "hits") -> np.ndarray:
@@ -55,7 +56,8 @@ def average_precision_at(counts: Counts, k: int, norm: str = "hits") -> np.ndarr
     taken = np.clip(k - before, 0, total)  # of each block, how many items are within the first k
     sums = _block_sums(before, hits_before, total, relevant, taken)
     if norm == "relevant":
-        return sums.sum(axis=1) / np.maximum(relevant.sum(axis=1), 1)
+        precision: np.ndarray = sums.sum(axis=1) / np.maximum(relevant.sum(axis=1), 1)
+        return precision
     rows = np.arange(len(total))
     cut = (before + total >= k).argmax(axis=1)  # the block that holds item k
     whole = np.where(np.arange(total.shape[1]) < cut[:, None], sums, 0).sum(axis=1)
@@ -78,7 +80,8 @@ def precision_at(counts: Counts, n: int) -> np.ndarray:
     if not 1 <= n <= size:
         raise InputError(f"n: found {n}, expected 1 to {size}, the size of the database")
     taken = np.clip(n - _before(counts.total), 0, counts.total)
-    return (counts.relevant * (taken / np.maximum(counts.total, 1))).sum(axis=1) / n
+    precision: np.ndarray = (counts.relevant * (taken / np.maximum(counts.total, 1))).sum(axis=1) / n
+    return precision
 
 
 def precision_recall(counts: Counts, mode: str = "micro") -> tuple[np.ndarray, np.ndarray]:
@@ -113,17 +116,21 @@ def lookup_precision(counts: Counts, radius: int = 2) -> np.ndarray:
     """
     radius = whole(radius, "radius", 0, counts.bits)
     hits, retrieved = (array[:, : radius + 1].sum(axis=1) for array in (counts.relevant, counts.total))
-    return hits / np.maximum(retrieved, 1)
+    precision: np.ndarray = hits / np.maximum(retrieved, 1)
+    return precision
 
 
 def _before(counts: np.ndarray) -> np.ndarray:
     """How many lie nearer than each distance."""
-    return np.cumsum(counts, axis=1) - counts
+    nearer: np.ndarray = np.cumsum(counts, axis=1) - counts
+    return nearer
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """part / whole, NaN where whole is 0."""
-    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
+    ratio = np.full(part.shape, np.nan)
+    np.divide(part, whole, out=ratio, where=whole > 0)
+    return ratio
 
 
 def _mean_of_known(values: np.ndarray) -> np.ndarray:
@@ -156,13 +163,17 @@ def _harmonic(start: np.ndarray, m: np.ndarray) -> np.ndarray:
     low, high = 1 / (start + 0.5) ** 2, 1 / (start + m + 0.5) ** 2
 
     def tail(x: np.ndarray) -> np.ndarray:
-        return x * (1 / 24 - x * (7 / 960 - x * (31 / 8064)))
+        terms: np.ndarray = x * (1 / 24 - x * (7 / 960 - x * (31 / 8064)))
+        return terms
 
-    return np.where(start < 64, near, np.log1p(m / (start + 0.5)) + tail(high) - tail(low))
+    harmonic: np.ndarray = np.where(start < 64, near, np.log1p(m / (start + 0.5)) + tail(high) - tail(low))
+    return harmonic
 
 
 @kernel
-def _given_cut_hits(x, whole, hits_before, m, harmonic, rising):
+def _given_cut_hits(
+    x: int, whole: np.float64, hits_before: np.int64, m: np.int64, harmonic: np.float64, rising: np.float64
+) -> float:
     """Expected average precision where the block at the cut gives x hits among its m items within k."""
     if hits_before + x == 0:
         return 0.0
@@ -171,7 +182,15 @@ def _given_cut_hits(x, whole, hits_before, m, harmonic, rising):
 
 
 @kernel
-def _expected_over_cut(whole, hits_before, total, relevant, m, harmonic, rising):
+def _expected_over_cut(
+    whole: np.ndarray,
+    hits_before: np.ndarray,
+    total: np.ndarray,
+    relevant: np.ndarray,
+    m: np.ndarray,
+    harmonic: np.ndarray,
+    rising: np.ndarray,
+) -> np.ndarray:
     """Expected (sum of hits/rank within k) / (hits within k); the block at the cut gives its first m of `total` items.
 
     whole: the expected sum of the blocks before, which is independent of the cut. rising: sum of (i - 1)/(N + i).

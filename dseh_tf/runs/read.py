@@ -56,7 +56,7 @@ class Run:
     @property
     def dataset(self) -> str:
         """The data set's name; image lists and folders also by the name of their folder, and by `mark`."""
-        name = self._value("dataset")
+        name = str(self._value("dataset"))
         folder = self.config.get("folder") or self.config.get("images", {}).get("root")
         place = {"image_lists": self.config.get("lists_dir"), "image_folder": folder}.get(name)
         return name + (f":{Path(place).name}" if place else "") + self.mark
@@ -73,20 +73,20 @@ class Run:
 
     @property
     def method(self) -> str:
-        return self._value("method")
+        return str(self._value("method"))
 
     @property
     def bits(self) -> int:
-        return self._value("bits")
+        return int(self._value("bits"))
 
     @property
     def preset(self) -> str:
         """Empty for a method that has no preset."""
-        return (self.result or self.config).get("preset", "")
+        return str((self.result or self.config).get("preset", ""))
 
     @property
     def seed(self) -> int:
-        return self._value("seed")
+        return int(self._value("seed"))
 
     @property
     def has_ranking(self) -> bool:

@@ -109,7 +109,7 @@ _RESULT = {
          "distinct_label_vectors"),
         _is_count,
     ),
-    **dict.fromkeys(("map", "map_stable_order", "map_labels", "map_unseen"), _is_number),
+    **dict.fromkeys(("map", "map_stable_order", "map_labels", "map_unseen", "map_encoded_database"), _is_number),
     **dict.fromkeys(("map_at", "precision_at", "code_health", "directions"), _is_object),
     "class_names": _is_texts,
 }  # fmt: skip

@@ -50,7 +50,7 @@ class CheckpointStore:
             with writing(target):
                 partial.mkdir()
                 tracked.write(str(partial / "state"))
-                np.savez(partial / "traces.npz", **traces)
+                np.savez(partial / "traces.npz", allow_pickle=False, **traces)
                 (partial / "progress.json").write_text(json.dumps(progress, indent=1))
                 files = {f.name: [f.stat().st_size, _crc(f)] for f in sorted(partial.iterdir())}
                 (partial / "manifest.json").write_text(json.dumps(files, indent=1))

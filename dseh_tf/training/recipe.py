@@ -41,6 +41,8 @@ class Phase:
         learning_rate: From an epoch to its base rate.
         on_epoch: Called after each epoch with the number of finished epochs.
         private: Entries of a batch that `forward` alone reads. They do not travel between replicas.
+        saved: Whether a checkpoint is written at its end. A recipe of many short phases does without; a checkpoint is then
+            written after `Runtime.checkpoint_steps` steps of any phases.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Phase:
     learning_rate: Callable[[int], float]
     on_epoch: Callable[[int], None] | None = None
     private: Sequence[str] = ("inputs",)
+    saved: bool = True
 
     @property
     def key(self) -> str:
@@ -60,7 +63,7 @@ class Phase:
 
     @property
     def epoch_steps(self) -> int:
-        return max(1, self.rows.rows // self.rows.batch_size)
+        return self.rows.epoch_steps
 
     @property
     def steps(self) -> int:
@@ -91,13 +94,15 @@ class Work:
         round: From 0.
         run: Does it.
         derived: Its result follows from what checkpoints hold, and they do not hold it: a resumed run does it again where
-            a later stage needs it. Other work is done once; a checkpoint is written after it.
+            a later stage needs it. Other work is done once.
+        saved: Whether a checkpoint is written after it, as in a phase.
     """
 
     name: str
     round: int
     run: Callable[[], None]
     derived: bool = False
+    saved: bool = True
 
     @property
     def key(self) -> str:

@@ -65,7 +65,7 @@ class Summaries:
 
         TensorFlow's writer drops an event that is larger than its buffer, a picture or a histogram, and reports nothing.
         """
-        if self._folder is None:
+        if self._folder is None or self._writer is None:
             return
         with writing(self._folder):
             self._writer.flush()

@@ -54,6 +54,7 @@ class Trainer:
         self._tracked = tf.train.Checkpoint(**tracked)
         self._loops: dict[str, Callable] = {}
         self._done: dict[str, int] = {}
+        self._unsaved = 0  # steps since the last checkpoint
         self.notes: dict = {"seconds": 0.0}
         self._began = time.perf_counter()
         restored = self._store.restore(self._tracked, _progress_fault)
@@ -87,6 +88,7 @@ class Trainer:
         number = sum(self._done.values()) + len(self._done)  # every save is after a step or a finished stage
         notes = {**self.notes, "seconds": self.seconds}
         self._store.save(number, self._tracked, {"done": self._done, "notes": notes}, self.traces)
+        self._unsaved = 0
 
     def run(self, recipe: Recipe[Result]) -> Result:
         """Walks the stages of a recipe that are not finished yet, and returns the fitted method."""
@@ -102,7 +104,8 @@ class Trainer:
             elif index > begun:
                 stage.run()
                 self._done[stage.key] = 0
-                self.save()
+                if stage.saved:
+                    self.save()
         return recipe.fitted()
 
     def _finished(self, stage: Stage) -> bool:
@@ -126,7 +129,7 @@ class Trainer:
             total=phase.steps, initial=first, desc=f"round {phase.round} {phase.name}", unit="step",
             disable=not self.runtime.progress, mininterval=0.5, dynamic_ncols=True,
         )  # fmt: skip
-        step, saved = first, first
+        step = first
         with bar:
             while step < phase.steps:
                 epoch = step // phase.epoch_steps
@@ -139,15 +142,15 @@ class Trainer:
                 terms = dict(zip(self._names[phase.name], values.numpy().T, strict=True))
                 step += count
                 self._done[key] = step
+                self._unsaved += count
                 self._record(phase, step, terms, rate, count / (time.perf_counter() - started))
                 bar.update(count)
                 bar.set_postfix(loss=f"{terms['total'].mean():.4f}", refresh=False)
                 epoch_ends = step % phase.epoch_steps == 0
                 if epoch_ends and phase.on_epoch:
                     phase.on_epoch(step // phase.epoch_steps)
-                if step - saved >= self.runtime.checkpoint_steps or step == phase.steps:
+                if self._unsaved >= self.runtime.checkpoint_steps or (step == phase.steps and phase.saved):
                     self.save()
-                    saved = step
 
     def _record(self, phase: Phase, step: int, terms: dict[str, np.ndarray], rate: float, speed: float) -> None:
         before = sum(n for k, n in self._done.items() if k.startswith(f"{phase.name}/") and k != phase.key)
@@ -198,7 +201,7 @@ class Trainer:
                 )
 
         @tf.function
-        def loop(iterator: object, seed: tf.Tensor, first: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+        def loop(iterator: Iterator[Any], seed: tf.Tensor, first: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
             trace = tf.TensorArray(tf.float32, size=count)
             for index in tf.range(count):
                 step = first + tf.cast(index, tf.int64)

@@ -12,8 +12,8 @@ from dseh_tf.errors import InputError
 
 
 @pytest.fixture(scope="module")
-def multi_digits(embedded_dir):
-    return catalog.load("multi_digits", DataOptions(data_dir=embedded_dir))
+def multi_digits(digits_dir):
+    return catalog.load("multi_digits", DataOptions(data_dir=digits_dir))
 
 
 def test_unknown_name():
@@ -49,9 +49,9 @@ def test_multi_digits_rows_belong_together(multi_digits):
     assert multi_digits.vocabulary == compose.VOCABULARY
 
 
-def test_multi_digits_is_built_once(multi_digits, embedded_dir, monkeypatch):
+def test_multi_digits_is_built_once(multi_digits, digits_dir, monkeypatch):
     monkeypatch.setattr(compose, "compose", None)
-    again = catalog.load("multi_digits", DataOptions(data_dir=embedded_dir, labels_only=True))
+    again = catalog.load("multi_digits", DataOptions(data_dir=digits_dir, labels_only=True))
     assert not again.has_images
     np.testing.assert_array_equal(again.query.labels, multi_digits.query.labels)
 

@@ -16,8 +16,9 @@ def draw(rng, count: int, classes: int = 5, share: float = 0.3) -> np.ndarray:
     return (rng.random((count, classes)) < share).astype(np.uint8)
 
 
-def test_vectors_index_and_counts(rng):
-    labels = draw(rng, 60)
+@pytest.mark.parametrize(("classes", "share"), [(5, 0.3), (8, 0.1), (19, 0.03)])
+def test_vectors_index_and_counts(rng, classes, share):
+    labels = draw(rng, 60, classes, share)
     rows = distinct_rows(labels)
     known = sorted({tuple(row) for row in labels.tolist()})
     assert [tuple(vector) for vector in rows.vectors.tolist()] == known and rows.vectors.dtype == np.uint8
@@ -30,6 +31,19 @@ def test_vectors_index_and_counts(rng):
 def test_one_vector(rng):
     rows = distinct_rows(np.ones((4, 2), np.uint8))
     assert rows.vectors.tolist() == [[1, 1]] and rows.index.tolist() == [0] * 4 and rows.counts.tolist() == [4]
+
+
+@pytest.mark.parametrize("cells", [1, 70, 1 << 20])
+def test_similar_sums(rng, monkeypatch, cells):
+    monkeypatch.setattr(label_vectors, "_BLOCK_CELLS", cells)
+    vectors, others, values = draw(rng, 9), draw(rng, 30), rng.standard_normal((30, 3))
+    found = label_vectors.similar_sums(vectors, others, values)
+    for vector, row in zip(vectors, found, strict=True):
+        expected = np.zeros(3)
+        for other, value in zip(others, values, strict=True):
+            if any(x and y for x, y in zip(vector, other, strict=True)):
+                expected += value
+        np.testing.assert_allclose(row, expected, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("block", [1, 7, 1024])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dseh_tf.data import RetrievalDataset
-from dseh_tf.devices.replicas import gather, make_strategy, replica_id
+from dseh_tf.devices.replicas import gather, make_strategy, own_rows, replica_id, split_sum
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +82,21 @@ def test_gather_passes_the_gradient(tf):
 
     gradients = [float(g[0]) for g in strategy.experimental_local_results(run())]
     assert gradients == [2.0, 4.0]
+
+
+@pytest.mark.parametrize("replicas", [1, 2, 4])
+def test_parts_of_a_bank_add_up(tf, replicas):
+    """Every row is in one part, in order; a replica's equal share of all terms gives the sum over the bank once."""
+    strategy = make_strategy("mirrored", replicas) if replicas > 1 else tf.distribute.get_strategy()
+    bank, parts = np.arange(1.0, 8.0, dtype=np.float32), {}
+
+    def part():
+        parts[replica_id()] = rows = own_rows(len(bank))
+        return split_sum(tf.reduce_sum(tf.constant(bank)[rows.start : rows.stop])) / replicas
+
+    shares = strategy.experimental_local_results(strategy.run(part))
+    assert [row for _, rows in sorted(parts.items()) for row in rows] == list(range(7))
+    assert float(sum(shares)) == bank.sum()
 
 
 def test_batch_must_divide(tf, dataset):

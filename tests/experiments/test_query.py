@@ -74,6 +74,26 @@ def test_answers_and_what_is_left_out(ask, tmp_path, capsys):
     assert "  1 item at distance 0, 1 shown;" in capsys.readouterr().out
 
 
+def test_images_that_came_later_are_searched_too(ask, workdir, tmp_path, capsys):
+    """One query at distance 0 of b; of two added images the first is at distance 3, the second at distance 0."""
+    config = {"bits": 3, "method": "dseh", "images": {"kind": "files", "root": str(tmp_path)}}
+    (workdir / "config.json").write_text(json.dumps(config))
+    image, later = picture(tmp_path / "x.png"), [picture(tmp_path / "new" / name) for name in ("u.png", "v.png")]
+    out = tmp_path / "answers.json"
+    ask(image, f"--add={tmp_path / 'new'}", "--top=3", f"--out={out}", f"--out={tmp_path / 'answers.png'}")
+    assert capsys.readouterr().out.splitlines()[:5] == [
+        str(image), "    0  b", f"    0  {later[1]}  (added)", "    1  a",
+        "  3 items at distance 1, 1 shown; ties in the database's order",
+    ]  # fmt: skip
+    (answer,) = json.loads(out.read_text())["answers"]
+    assert answer["nearest"][1] == {"id": str(later[1]), "distance": 0, "added": True}
+    pixels = np.asarray(Image.open(tmp_path / "answers.png").convert("RGB")).astype(int)
+    columns = np.flatnonzero((np.abs(pixels - (200, 30, 30)).max(axis=2) < 10).sum(axis=0) > 50)
+    assert len(columns) > pixels.shape[1] / 3  # the query and the added image, of four pictures
+    with pytest.raises(InputError, match=r"^add: .*gone: found no such file, expected an image file or a folder"):
+        ask(image, f"--add={tmp_path / 'gone'}")
+
+
 def test_which_images_are_taken(tmp_path, capsys):
     """Files, folders at any depth, names with commas, several with commas; each image once, hidden ones not at all."""
     for name in ("f/b.png", "f/deep/a.jpg", "f/.hidden.png", "f/.thumbs/c.png", "f/__MACOSX/d.png", "g,h.png", "i.png"):

@@ -16,6 +16,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dseh_tf.errors import InputError
+
 ROOT = Path(__file__).parents[2]
 COMMAND = [
     sys.executable, "-m", "experiments.run", "--dataset=image_lists", "--preset=release", "--bits=16", "--image_size=16",
@@ -86,7 +88,7 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.slow
-def test_killed_runs_end_with_the_same_codes(lists, tmp_path):
+def test_killed_runs_end_with_the_same_codes(lists, run, tmp_path, capsys):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     _finish(lists, whole)
     for phase in PHASES:  # one run, killed in every phase in turn
@@ -102,12 +104,10 @@ def test_killed_runs_end_with_the_same_codes(lists, tmp_path):
 
     # Finished: said, nothing done again. Another configuration: an error, nothing overwritten.
     before = (whole / "result.json").stat().st_mtime_ns
-    assert "finished" in _finish(lists, whole)
-    other = subprocess.run(
-        [*COMMAND, f"--lists_dir={lists}", f"--workdir={whole}", "--seed=1"], cwd=ROOT, capture_output=True, text=True
-    )
-    assert other.returncode == 2
-    assert other.stderr.strip().splitlines()[-1] == (
-        f"error: {whole / 'config.json'}: seed: found 0, expected 1; choose another --workdir"
-    )
+    arguments = [*COMMAND[3:], f"--lists_dir={lists}", f"--workdir={whole}", f"--data_dir={tmp_path / 'data'}"]
+    run(*arguments)
+    assert "finished" in capsys.readouterr().out
+    with pytest.raises(InputError) as error:
+        run(*arguments, "--seed=1")
+    assert str(error.value) == f"{whole / 'config.json'}: seed: found 0, expected 1; choose another --workdir"
     assert (whole / "result.json").stat().st_mtime_ns == before

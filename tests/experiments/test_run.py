@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import dseh_tf
 from dseh_tf.errors import InputError
 from dseh_tf.retrieval import evaluate, load_codes, load_counts, pack
 from tests.data import miniatures
@@ -40,10 +43,10 @@ def test_labels_alone(run, label_lists, tmp_path, result):
 
 
 @pytest.mark.slow
-def test_whole_run_on_the_embedded_data_set(run, tmp_path, result, capsys):
+def test_whole_run_on_the_embedded_data_set(run, digits_dir, tmp_path, result, capsys):
     """Every file of the run folder, and its numbers against an evaluation of its own codes."""
     workdir = tmp_path / "run"
-    arguments = [f"--workdir={workdir}", f"--data_dir={tmp_path / 'data'}", "--imgnet_epochs=1", *SMALL]
+    arguments = [f"--workdir={workdir}", f"--data_dir={digits_dir}", "--imgnet_epochs=1", *SMALL]
     run(*arguments)
     found = result(workdir)
     codes = load_codes(workdir / "codes.npz", bits=8)
@@ -65,7 +68,7 @@ def test_whole_run_on_the_embedded_data_set(run, tmp_path, result, capsys):
         rows = shown["query_rows"][:3]
     from dseh_tf.data import catalog
 
-    dataset = catalog.load("multi_digits", catalog.DataOptions(data_dir=tmp_path / "data"))
+    dataset = catalog.load("multi_digits", catalog.DataOptions(data_dir=digits_dir))
     for row in rows:
         Image.fromarray(dataset.query.images.read(int(row))).save(tmp_path / f"{row}.png")
     found_codes = encode(workdir, tuple(tmp_path / f"{row}.png" for row in rows))
@@ -136,9 +139,9 @@ def test_whole_run_on_the_embedded_data_set(run, tmp_path, result, capsys):
         (["--backbone=nope.keras", "--dataset=multi_digits"], "nope.keras: found no such file"),
     ],
 )
-def test_bad_flags(run, tmp_path, arguments, line):
+def test_bad_flags(run, digits_dir, tmp_path, arguments, line):
     with pytest.raises(InputError) as error:
-        run(f"--workdir={tmp_path / 'run'}", f"--data_dir={tmp_path / 'data'}", *arguments)
+        run(f"--workdir={tmp_path / 'run'}", f"--data_dir={digits_dir}", *arguments)
     assert line in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -246,13 +249,17 @@ def test_a_saved_network_is_read_in_a_fresh_process(tf, tmp_path):
     network = tf.keras.Model(inputs, Preprocessing("resnet50")(x))
     network.save(tmp_path / "imgnet.keras")
     program = (
-        "import pathlib, sys; from dseh_tf.methods.image_encoder import load_network; "
-        "print(len(load_network(pathlib.Path(sys.argv[1])).layers))"
+        "import keras, pathlib, sys; from dseh_tf.encoding.network import load_network; "
+        "print(len(load_network(pathlib.Path(sys.argv[1])).layers), *keras.saving.get_custom_objects())"
     )
     found = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path / "imgnet.keras")], capture_output=True, text=True, check=True
     )
-    assert found.stdout.split()[-1] == str(len(network.layers))
+    count, *known = found.stdout.splitlines()[-1].split()
+    assert count == str(len(network.layers))
+    registered = re.compile(r'register_keras_serializable\("dseh_tf"\)\nclass (\w+)')
+    sources = [path.read_text() for path in Path(dseh_tf.__file__).parent.rglob("*.py")]
+    assert set(known) >= {f"dseh_tf>{name}" for text in sources for name in registered.findall(text)} > set()
     (tmp_path / "imgnet.keras").write_bytes((tmp_path / "imgnet.keras").read_bytes()[:500])
     from dseh_tf.methods.image_encoder import load_network
 

@@ -391,13 +391,10 @@ def fit(dataset: RetrievalDataset, runtime=None, **settings):
     return method.fit(dataset, runtime or Runtime(progress=False))
 
 
-DATA = {"features": features_and_labels, "images": pictures}
-
-
 @pytest.fixture(scope="module")
 def whole():
-    """One undisturbed run of two rounds on each kind of data."""
-    return {kind: fit(make()) for kind, make in DATA.items()}
+    """One undisturbed run of two rounds on images; `tests/methods/test_battery.py` has features."""
+    return fit(pictures())
 
 
 def assert_same(found, expected, query) -> None:
@@ -411,24 +408,16 @@ def assert_same(found, expected, query) -> None:
 
 
 def test_two_rounds(whole):
-    for kind, fitted in whole.items():
-        phases = {f"{phase}/{round_}" for phase in ("labnet", "imgnet") for round_ in (0, 1)}
-        assert {trace.rsplit("/", 1)[0] for trace in fitted.traces} == phases
-        assert all(len(values) == 24 and np.isfinite(values).all() for values in fitted.traces.values())
-        assert {trace.rsplit("/", 1)[1] for trace in fitted.traces} == {
-            "total",
-            "target",
-            "quantization",
-            "label",
-            "code",
-        }
-        assert [report["round"] for report in fitted.results["rounds"]] == [0, 1]
-        for report in fitted.results["rounds"]:
-            assert (
-                report["distinct_label_codes"] > 0.8 * report["distinct_label_vectors"]
-            )  # similar ones may share a code
-        codes = fitted.encode(DATA[kind]().query)
-        assert codes.dtype == np.int8 and codes.shape == (20, BITS) and set(np.unique(codes)) <= {-1, 1}
+    phases = {f"{phase}/{round_}" for phase in ("labnet", "imgnet") for round_ in (0, 1)}
+    assert {trace.rsplit("/", 1)[0] for trace in whole.traces} == phases
+    assert all(len(values) == 24 and np.isfinite(values).all() for values in whole.traces.values())
+    terms = {"total", "target", "quantization", "label", "code"}
+    assert {trace.rsplit("/", 1)[1] for trace in whole.traces} == terms
+    assert [report["round"] for report in whole.results["rounds"]] == [0, 1]
+    for report in whole.results["rounds"]:  # similar label vectors may share a code
+        assert report["distinct_label_codes"] > 0.8 * report["distinct_label_vectors"]
+    codes = whole.encode(pictures().query)
+    assert codes.dtype == np.int8 and codes.shape == (20, BITS) and set(np.unique(codes)) <= {-1, 1}
 
 
 def test_defaults_of_a_user_learn():
@@ -466,34 +455,24 @@ def cut_in(monkeypatch, phase: str, round_: int, step: int) -> None:
     monkeypatch.setattr(Trainer, "_record", cut)
 
 
-@pytest.mark.parametrize(
-    ("kind", "phase", "round_", "step"),
-    [
-        ("features", "labnet", 0, 18),  # after the checkpoint of step 12
-        ("features", "labnet", 1, 3),  # before the first checkpoint of the phase
-        ("features", "labnet", 1, 18),
-        ("features", "imgnet", 1, 18),
-        ("images", "labnet", 1, 18),
-        ("images", "imgnet", 1, 18),
-    ],
-)
-def test_interrupted_and_resumed(tmp_path, monkeypatch, whole, solutions, kind, phase, round_, step):
+@pytest.mark.parametrize("phase", ["labnet", "imgnet"])
+def test_interrupted_and_resumed(tmp_path, monkeypatch, whole, solutions, phase):
     """The codes are those of the checkpoint; they are not solved again."""
     from dseh_tf.devices.runtime import Runtime
     from dseh_tf.training.trainer import Trainer
 
     runtime = Runtime(progress=False, checkpoints=tmp_path, checkpoint_steps=10)
     with monkeypatch.context() as patched:
-        cut_in(patched, phase, round_, step)
+        cut_in(patched, phase, 1, 18)
         with pytest.raises(Interrupted):
-            fit(DATA[kind](), runtime)
+            fit(pictures(), runtime)
     assert len(solutions) == 1
     record, steps = Trainer._record, []
     monkeypatch.setattr(Trainer, "_record", lambda *given: (steps.append((given[1].name, given[2])), record(*given)))
-    resumed = fit(DATA[kind](), runtime)
+    resumed = fit(pictures(), runtime)
     assert len(solutions) == 1
-    assert steps[0] == (phase, 6 if step == 3 else 18)  # six steps at a time
-    assert_same(resumed, whole[kind], DATA[kind]().query)
+    assert steps[0] == (phase, 18)  # six steps at a time, after the checkpoint of step 12
+    assert_same(resumed, whole, pictures().query)
 
 
 def test_interrupted_on_two_replicas(tmp_path, monkeypatch):
@@ -513,19 +492,18 @@ def test_interrupted_on_two_replicas(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", DATA)
 @pytest.mark.parametrize("replicas", [2, 4])
-def test_loss_trace_is_that_of_one_replica(whole, kind, replicas):
+def test_loss_trace_is_that_of_one_replica(whole, replicas):
     from dseh_tf.devices.replicas import make_strategy
     from dseh_tf.devices.runtime import Runtime
 
-    several = fit(DATA[kind](), Runtime(make_strategy("mirrored", replicas), progress=False))
-    assert set(several.traces) == set(whole[kind].traces)
-    for term, values in whole[kind].traces.items():
+    several = fit(pictures(), Runtime(make_strategy("mirrored", replicas), progress=False))
+    assert set(several.traces) == set(whole.traces)
+    for term, values in whole.traces.items():
         np.testing.assert_allclose(several.traces[term], values, rtol=1e-4, err_msg=term)
 
 
-def test_config_names_every_setting(whole):
+def test_config_names_every_setting():
     """What a run folder keeps of the preset: plain values."""
     from dseh_tf.methods import METHODS
 

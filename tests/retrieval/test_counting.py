@@ -142,10 +142,12 @@ def test_import_loads_no_tensorflow():
 
 
 def test_runs_where_no_folder_can_be_written(tmp_path):
-    room = tmp_path / "dseh_tf" / "retrieval"
-    shutil.copytree(Path(dseh_tf.__file__).parent / "retrieval", room, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("__init__.py", "arrays.py", "errors.py", "files.py"):
-        shutil.copy(Path(dseh_tf.__file__).parent / name, tmp_path / "dseh_tf")
+    library, copy = Path(dseh_tf.__file__).parent, tmp_path / "dseh_tf"
+    room = copy / "retrieval"
+    for name in ("files", "retrieval"):
+        shutil.copytree(library / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("__init__.py", "arrays.py", "errors.py"):
+        shutil.copy(library / name, copy)
     (room / "__pycache__").write_text("a file stands where the folder would be made")
     code = "from dseh_tf.retrieval import evaluate; print(evaluate([[1, 1]], [[1, 1], [1, -1]], [3], [5, 3]).map)"
     nowhere = str(room / "__pycache__" / "home")

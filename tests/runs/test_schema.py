@@ -46,7 +46,7 @@ def test_identity_before_and_after_the_file(tmp_path):
 @pytest.mark.parametrize(
     "name",
     [
-        "format", "identity", "strategy", "replicas", "lists_dir", "data_dir", "images", "folder",
+        "format", "identity", "settings_origin", "strategy", "replicas", "lists_dir", "data_dir", "images", "folder",
         "python", "versions", "git_commit", "machine",
     ],
 )  # fmt: skip

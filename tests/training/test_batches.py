@@ -59,6 +59,45 @@ def test_streams_differ_by_seed_phase_and_round(tf):
     assert len({first(), first(seed=2), first(phase="labnet"), first(round=1)}) == 4
 
 
+def test_a_permutation_visits_each_row_once_an_epoch(tf):
+    """40 rows in batches of 12: the last batch of an epoch has 4 new rows, and 8 of the first that do not count."""
+    rows = _rows(batch_size=12, permuted=True, flipped={"inputs": None})
+    assert rows.epoch_steps == 4 and _rows(batch_size=12).epoch_steps == 3 and _rows(permuted=True).epoch_steps == 5
+    batches = _batches(tf, rows, 0, 12)
+    orders = [np.concatenate([b["rows"] for b in batches[first : first + 4]]) for first in (0, 4, 8)]
+    for order in orders:
+        assert sorted(order[:40]) == list(range(40))
+        np.testing.assert_array_equal(order[40:], order[:8])
+    assert len({tuple(order) for order in orders}) == 3
+    counted = np.concatenate([b["counted"] for b in batches]).reshape(3, 48)
+    assert (counted[:, :40] == 1).all() and (counted[:, 40:] == 0).all()
+    for late, early in zip(_batches(tf, rows, 5, 9), batches[5:9], strict=True):
+        for name in early:
+            np.testing.assert_array_equal(late[name], early[name])
+    shares = _batches(tf, rows, 0, 4, replicas=4)
+    for name in batches[3]:
+        np.testing.assert_array_equal(np.concatenate([part[name] for part in shares[12:]]), batches[3][name])
+
+
+@pytest.mark.parametrize("permuted", [False, True])
+def test_batches_of_a_subset(tf, permuted):
+    from dseh_tf.training.batches import resident
+
+    subset = np.array([31, 2, 17, 8, 39, 0, 5, 22, 11, 12])
+    whole = _rows()
+    shared = {name: resident(array) for name, array in whole.arrays.items()}
+    rows = _rows(arrays=shared, subset=subset, permuted=permuted, batch_size=5)
+    assert rows.rows == 10 and rows.epoch_steps == 2
+    batches = _batches(tf, rows, 0, 40)
+    for batch in batches:
+        np.testing.assert_array_equal(subset[batch["places"]], batch["rows"])
+        np.testing.assert_array_equal(batch["inputs"], whole.arrays["inputs"][batch["rows"]])
+        assert len(set(batch["rows"])) == 5
+    assert {row for batch in batches for row in batch["rows"]} == set(subset)
+    with pytest.raises(InputError, match="imgnet batch: found 11, expected at most the 10 training rows"):
+        _rows(subset=subset, batch_size=11)
+
+
 def test_mirrors_about_half_of_the_images(tf):
     rows = _rows(flipped={"inputs": None})
     mirrored = 0

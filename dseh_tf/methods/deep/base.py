@@ -89,7 +89,7 @@ class DeepMethod(Method):
 
     # The parts of a method
 
-    def check(self, settings: DeepSettings) -> None:
+    def check(self, settings: Any) -> None:
         """Raises InputError for settings that are not valid together."""
 
     def prepare(self, labels: np.ndarray) -> None:
@@ -111,7 +111,7 @@ class DeepMethod(Method):
         """Fills the bank before the first step; a resumed run has it from its checkpoint."""
 
     @abc.abstractmethod
-    def loss(self, outputs: Tensors, batch: Tensors, bank: CodeBank | None) -> Terms:
+    def loss(self, outputs: Tensors, batch: Tensors, bank: Any) -> Terms:
         """The loss of the global batch, as if there were one device.
 
         Args:

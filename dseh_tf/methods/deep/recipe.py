@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 import keras
@@ -43,15 +44,18 @@ class DeepRecipe(Recipe[ImageEncoder]):
         method.prepare(self.labels)
         with runtime.networks():
             backbone = None if dataset.has_features else method.trunk.build(method.seed, s.dropout)
-            features = dataset.train.features.shape[1] if dataset.has_features else None
+            features = None if dataset.train.features is None else dataset.train.features.shape[1]
             self.network = build_network(method, backbone, features)
             self.groups = variable_groups(self.network, backbone, s)
             self.encoder = ImageEncoder(method.bits, self.network, backbone, runtime)
-        # Not in the scope, which would mirror each replica's copy of the bank onto all replicas.
-        self.bank = method.bank(self.labels, runtime.strategy)
+        self.build_banks(runtime)  # not in the scope, which would mirror each replica's copy onto all replicas
         self._kernels = [v for v in self.network.trainable_variables if len(v.shape) > 1]
         self.watch = HealthWatch(ADVICE)
         self.trainer = Trainer(runtime, self.tracked, method.seed, self.spread)
+
+    def build_banks(self, runtime: Runtime) -> None:
+        """Makes what the method keeps of the training rows."""
+        self.bank = self.method.bank(self.labels, runtime.strategy)
 
     @property
     def tracked(self) -> dict[str, object]:
@@ -64,7 +68,7 @@ class DeepRecipe(Recipe[ImageEncoder]):
 
     def stages(self) -> Iterator[Stage]:
         if self.bank:
-            yield Work("bank", 0, lambda: self.method.fill(self.bank, self.labels))
+            yield Work("bank", 0, partial(self.method.fill, self.bank, self.labels))
         self._last = self.phase()
         yield self._last
 

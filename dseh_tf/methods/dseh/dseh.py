@@ -42,7 +42,7 @@ class DSEHRecipe(Recipe[ImageEncoder]):
         self.distinct = distinct_rows(dataset.train.labels)
         check_similarities(self.distinct)
         self.labnet = LabNet(dataset.classes, self.bits, s, self.seed, runtime)
-        self.imgnet = None
+        self.imgnet: ImgNet | None = None
         if method.needs_images:
             self.imgnet = ImgNet(dataset, self.bits, s, self.seed, method.trunk, runtime)
         # Not in the strategy's scope, which would mirror each replica's copy of the banks onto all replicas.
@@ -70,11 +70,13 @@ class DSEHRecipe(Recipe[ImageEncoder]):
         if s.reads_banks and (round_ == 0 or s.bank_reinit == "random"):
             self.memory.fill_normal(bank_seed(self.seed, round_))
         elif s.reads_banks and s.bank_reinit == "imgnet":
+            assert self.imgnet
             images = self.imgnet.outputs(keep_mean=not s.bank_reinit_mean_subtract)
             self.memory.fill(images.features, images.signs)
         if s.label_codes == "solved" and round_ == 0:
-            if self.imgnet and self.dataset.has_features:
-                embedded = LabelEmbedding(self.dataset.train.features, self.dataset.train.labels)(self.distinct.vectors)
+            train = self.dataset.train
+            if self.imgnet and train.features is not None:
+                embedded = LabelEmbedding(train.features, train.labels)(self.distinct.vectors)
             else:  # no image is known before training: near are vectors with many labels in common
                 embedded = unit_rows(self.distinct.vectors)
             wanted = CodeTargets(s.code_similarity, s.code_affinity, s.code_distance, s.code_class_balance)
@@ -101,6 +103,7 @@ class DSEHRecipe(Recipe[ImageEncoder]):
         self.targets.fill(learnt.features, learnt.signs)
 
     def imgnet_phase(self, round_: int) -> Phase:
+        assert self.imgnet
         s, steps = self.settings, max(1, len(self.labels) // self.settings.imgnet_batch)
         epochs = s.imgnet_epochs[round_] and max(s.imgnet_epochs[round_], math.ceil(s.imgnet_least_steps / steps))
 

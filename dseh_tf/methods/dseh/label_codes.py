@@ -81,7 +81,9 @@ class LabelEmbedding:
         scale = _SHRINKAGE * np.trace(covariance) / len(covariance)
         covariance[np.diag_indices_from(covariance)] += scale if scale > 0 else 1.0
         whitened = np.linalg.solve(np.linalg.cholesky(covariance), weights.T).T
-        self.weights = np.linalg.qr(whitened.T, mode="r").T  # the same inner products in at most c dimensions
+        self.weights = np.asarray(
+            np.linalg.qr(whitened.T, mode="r")
+        ).T  # the same inner products in at most c dimensions
 
     def __call__(self, labels: np.ndarray) -> np.ndarray:
         """Unit vectors float32 [n, min(c, d)] of label vectors [n, c]; zero for a vector without direction."""

@@ -14,13 +14,13 @@ from dseh_tf.training.recipe import Tensors, Terms
 
 
 def labnet_loss(
-    settings: DSEHSettings, memory: SemanticMemory, targets: LabelTargets, outputs: Tensors, batch: Tensors
+    settings: DSEHSettings, memory: SemanticMemory | None, targets: LabelTargets, outputs: Tensors, batch: Tensors
 ) -> Terms:
     """alpha J1 + J2 + beta J3 + gamma J4 (eq. 11), and the regression to solved label codes.
 
     Args:
         settings: Weights and scales.
-        memory: LabNet's banks; the batch's rows are written to those that a term reads.
+        memory: LabNet's banks; the batch's rows are written to those that a term reads. None where no term does.
         targets: The solved codes.
         outputs: "feature" [B, d], "code" [B, K] and "label" [B, c] of LabNet.
         batch: "rows" int32 [B], "labels" float32 [B, c].
@@ -49,7 +49,7 @@ def labnet_loss(
 
 
 def _labnet_pairs(
-    s: DSEHSettings, memory: SemanticMemory, outputs: Tensors, batch: Tensors
+    s: DSEHSettings, memory: SemanticMemory | None, outputs: Tensors, batch: Tensors
 ) -> Callable[[str, float], tf.Tensor]:
     """J1 ("feature") and J2 ("code"), means over their pairs, by output and what multiplies S."""
     labels, size = batch["labels"], s.labnet_batch
@@ -61,6 +61,7 @@ def _labnet_pairs(
             return 1.0 / (size * size) * losses.pair_likelihood(theta, similarity * same)
 
         return within
+    assert memory
     read = [name for name in ("feature", "code") if getattr(s, f"labnet_{name}_weight")]
     memory.write(batch["rows"], {name: outputs[name] for name in read})
     similar = memory.similar(labels)

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from dseh_tf.data import RetrievalDataset
 from dseh_tf.devices.replicas import RowStream, joined
@@ -22,6 +20,7 @@ from dseh_tf.models.trunks import split_variables
 from dseh_tf.retrieval import sign
 from dseh_tf.training.batches import TrainingRows, array_batches
 from dseh_tf.training.optimizers import VariableGroup, build_optimizer
+from dseh_tf.training.recipe import Tensors
 
 _LABEL_ROWS = 1024  # of a clean pass of LabNet
 
@@ -89,7 +88,7 @@ class ImgNet:
                     "bank_reinit_mean_subtract: found False, but this trunk subtracts no mean image from what trains, "
                     "expected True, or cnn_f fine-tuned on images"
                 )
-            width = dataset.train.features.shape[1] if dataset.has_features else None
+            width = None if dataset.train.features is None else dataset.train.features.shape[1]
             self.network = build_imgnet(bits, s, seed, backbone, width)
             pretrained, new = split_variables(self.network, backbone)
             self.groups = [
@@ -110,7 +109,7 @@ class ImgNet:
         arrays = {"inputs": self.inputs.plain, "labels": labels}
         return TrainingRows(arrays, batch, seed, "imgnet", round_, flipped)
 
-    def forward(self, batch: dict[str, tf.Tensor]) -> dict[str, keras.KerasTensor]:
+    def forward(self, batch: Tensors) -> Tensors:
         return self.network(batch["inputs"], training=True)
 
     def outputs(self, keep_mean: bool = False) -> Outputs:

@@ -171,7 +171,8 @@ def trunk_changes(settings: DSEHSettings, trunk: str) -> dict[str, Any]:
     Returns:
         Changed settings by name.
     """
-    solved, changes = settings.label_codes == "solved", {}
+    solved = settings.label_codes == "solved"
+    changes: dict[str, Any] = {}
     if trunk == "features":
         changes = {"feature_layer": 2048, "dropout": 0.3}
         if solved:  # features exist from the start, so one round is enough

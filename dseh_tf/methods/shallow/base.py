@@ -68,6 +68,8 @@ class Preparation(Rows):
 class ShallowFitted(Fitted):
     """A fitted shallow method: its encoder, and what was found out of the ordinary.
 
+    `learned` has the arrays of a method's own algorithm by name, for study: ITQ's rotation, SDH's training codes.
+
     Rows are read, checked and encoded in blocks, so a database need not fit in memory once per step.
     """
 
@@ -76,6 +78,7 @@ class ShallowFitted(Fitted):
     def __init__(self, encoder: ShallowEncoder) -> None:
         super().__init__(encoder.bits)
         self.encoder = encoder
+        self.learned: dict[str, Any] = {}
 
     def encode(self, split: Split, modality: str = "image") -> np.ndarray:
         """int8 ±1 [n, K] of a split, or of an array of features [n, d] or images uint8 [n, height, width, 3].

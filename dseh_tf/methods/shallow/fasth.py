@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse.linalg
@@ -120,7 +120,7 @@ class FastH(Method):
         if n < len(train):
             fitted.note(f"{n} of {len(train)} training rows, drawn at random, are learnt from")
         fitted.results.update(objective=objective, tree_accuracy=accuracy, blocks_exact=float(np.mean(exact)))
-        fitted.inferred = np.stack(inferred, axis=1)
+        fitted.learned["inferred"] = np.stack(inferred, axis=1)
         return fitted
 
 
@@ -144,9 +144,12 @@ def tree_arrays(trees: Sequence[HistGradientBoostingClassifier | float]) -> dict
     """
     counts, baseline, nodes = [], [], []
     for tree in trees:
-        constant = isinstance(tree, float)
-        baseline.append(tree if constant else tree._baseline_prediction.item())
-        predictors = [] if constant else [predictor for (predictor,) in tree._predictors]
+        predictors: list[Any] = []
+        if isinstance(tree, float):
+            baseline.append(tree)
+        else:
+            baseline.append(tree._baseline_prediction.item())
+            predictors = [predictor for (predictor,) in tree._predictors]
         counts.append(len(predictors))
         nodes += [predictor.nodes for predictor in predictors]
     roots = np.cumsum([0, *map(len, nodes)])

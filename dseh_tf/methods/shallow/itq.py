@@ -68,7 +68,7 @@ def fit_rotated(
     fitted = shallow_fitted(split, preparation, Projection, weights=directions @ rotation)
     if values.shape[1] < method.bits:
         fitted.note(f"{method.bits} bits from {source}, all there are: rotated as a tight frame over all bits")
-    fitted.directions, fitted.rotation = directions, rotation
+    fitted.learned = {"directions": directions, "rotation": rotation}
     fitted.results["quantisation_error"] = errors
     return fitted
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,7 +43,11 @@ class ITQCCA(Method):
 
     def fit(self, dataset: RetrievalDataset, runtime=None) -> ShallowFitted:
         """Reads training features and labels. `results["correlations"]`: the canonical correlations that were kept."""
-        scalings = {"sqrt": lambda r: r, "linear": lambda r: r**2, "none": np.ones_like}
+        scalings: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+            "sqrt": lambda r: r,
+            "linear": lambda r: r**2,
+            "none": np.ones_like,
+        }
         if self.settings.scaling not in scalings:
             raise InputError(f"itq_cca: found scaling {self.settings.scaling!r}, expected one of {', '.join(scalings)}")
         train = training_rows(dataset)
@@ -53,7 +58,7 @@ class ITQCCA(Method):
         source = f"the {len(correlations)} canonical directions of {dataset.classes} classes"
         fitted = fit_rotated(self, dataset.train, train, preparation, scaled, source)
         fitted.results["correlations"] = correlations.tolist()
-        fitted.canonical = directions
+        fitted.learned["canonical"] = directions
         return fitted
 
 

@@ -32,5 +32,5 @@ class LSH(Method):
         preparation = Preparation(training_rows(dataset), self.settings.normalise)
         directions = random_stream(self.seed).standard_normal((preparation.width, self.bits))
         fitted = shallow_fitted(dataset.train, preparation, Projection, weights=directions)
-        fitted.directions = directions
+        fitted.learned["directions"] = directions
         return fitted

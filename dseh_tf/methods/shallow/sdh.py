@@ -85,8 +85,12 @@ class SDH(Method):
         arrays = {"anchors": anchors, "divisor": divisor, "weights": kernel_weights}
         fitted = shallow_fitted(dataset.train, preparation, BiasedKernel, **arrays)
         fitted.results["objective"] = trace
-        fitted.codes, fitted.label_weights, fitted.kernel_weights = codes.astype(np.int8), label_weights, kernel_weights
-        fitted.phi = phi
+        fitted.learned = {
+            "codes": codes.astype(np.int8),
+            "label_weights": label_weights,
+            "kernel_weights": kernel_weights,
+            "phi": phi,
+        }
         return fitted
 
 

@@ -45,7 +45,7 @@ class SH(Method):
                 f"{self.bits} bits from {directions.shape[1]} principal directions, all the training rows have: "
                 "higher frequencies along them fill the code"
             )
-        fitted.modes, fitted.span = modes, span
+        fitted.learned = {"modes": modes, "span": span}
         return fitted
 
 

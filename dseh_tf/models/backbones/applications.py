@@ -56,18 +56,20 @@ def application(name: str, image_size: int, train: bool = False, seed: int = 0, 
 
 def _network(name: str, image_size: int, seed: int, weights: str) -> keras.Model:
     """The network with ImageNet's weights, or with initial ones that `seed` alone decides."""
-    constructor = getattr(keras.applications, APPLICATIONS[name][1])
+    module, constructor = APPLICATIONS[name]
+    # EfficientNetV2 looks its blocks up by the model's name.
+    named = {} if module == "efficientnet_v2" else {"name": name}
     download = weights == "imagenet"
     # Initializers without a seed, as Keras's networks have them, draw theirs from Python's generator.
     before = random.getstate()
     random.seed(seed)
     try:
-        return constructor(
+        return getattr(keras.applications, constructor)(
             include_top=False,
             weights="imagenet" if download else None,
             input_shape=(image_size, image_size, 3),
             pooling="avg",
-            name=name,
+            **named,
         )
     except Exception as error:  # Keras reports a failed download as a plain Exception
         reason = (str(error).splitlines() or [type(error).__name__])[0][:300]

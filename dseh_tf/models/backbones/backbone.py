@@ -40,7 +40,7 @@ class Backbone:
         """Of the architecture and the weights: equal where features are equal."""
         digest = hashlib.sha256(_without_names(self.model.to_json()).encode())
         for weight in self.model.weights:
-            digest.update(np.ascontiguousarray(weight.numpy()))
+            digest.update(np.ascontiguousarray(weight.numpy()).data)
         return digest.hexdigest()
 
 

@@ -242,3 +242,30 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(data, fitted, tmp_path, mon
         np.testing.assert_array_equal(again.encode(data.database, modality), fitted.encode(data.database, modality))
     for name, trace in fitted.traces.items():
         np.testing.assert_array_equal(again.traces[name], trace)
+
+
+def test_a_run_has_both_encoders(data, fitted, tmp_path):
+    """What `save` writes is loaded as a run, and from the folder that `RunEncoder.save` makes of it."""
+    import json
+
+    from dseh_tf import load_run
+
+    (tmp_path / "run").mkdir()
+    fitted.save(tmp_path / "run" / fitted.encoder_file)
+    trunk = {"backbone": "compact", "image_size": 48, "train": False, "scaling": None}
+    config = {"method": "djsrh", "bits": 8, "seed": 3, "trunk": trunk}
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config))
+    words = np.zeros((2, 14), np.float32)
+    words[0, [0, 3]] = words[1, 8] = 1
+    run = load_run(tmp_path / "run")
+    run.save(tmp_path / "moved")
+    for found in (run, load_run(tmp_path / "moved")):
+        np.testing.assert_array_equal(found.encode(data.database.features), fitted.encode(data.database))
+        np.testing.assert_array_equal(found.encode_texts(data.database.texts), fitted.encode(data.database, "text"))
+        np.testing.assert_array_equal(found.encode_texts(["word3 word0", "word8"]), fitted.encode(words, "text"))
+    (tmp_path / "run" / "txtnet.keras").unlink()
+    with pytest.raises(InputError, match="text: found a run of djsrh, expected one of a cross-modal method"):
+        load_run(tmp_path / "run").encode_texts(["word0"])
+    (tmp_path / "moved" / "vocabulary.txt").write_text("word0\n")
+    with pytest.raises(InputError, match=r"vocabulary\.txt: vocabulary: found 1 words, expected 14"):
+        load_run(tmp_path / "moved")

@@ -1,76 +1,21 @@
-"""The deep rivals on the shared machinery: replicas, settings, networks, resume."""
+"""The deep rivals on the shared machinery: settings, networks, normalised outputs, health. The battery trains each of them."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from dseh_tf.data import RetrievalDataset
 from dseh_tf.errors import InputError
+from dseh_tf.methods import METHODS
+from tests.methods.small import fit, small_dataset, small_settings
 
 pytestmark = pytest.mark.usefixtures("tf")
 
-NAMES = ("cnnh", "dnnh", "dpsh", "dhn", "hashnet", "greedyhash", "csq", "dpn", "orthohash")
-ROOT = Path(__file__).parents[3]
-# Features of 96 rows: 3 steps an epoch. Dropout and mirrored twins are on.
-SMALL = {"batch": 32, "epochs": 10, "feature_layer": 24}
-OWN = {"hashnet": {"continuation_every": 5}}  # sharpens several times in 30 steps, and not where a resumed run begins
 
-
-def small_dataset(seed: int = 0) -> RetrievalDataset:
-    rng = np.random.default_rng(seed)
-    centres = rng.standard_normal((4, 12))
-
-    def draw(count: int) -> tuple[np.ndarray, np.ndarray]:
-        labels = (rng.random((count, 4)) < 0.2).astype(np.uint8)
-        labels[np.arange(count), rng.integers(4, size=count)] = 1
-        return (labels @ centres + 0.3 * rng.standard_normal((count, 12))).astype(np.float32), labels
-
-    dataset = RetrievalDataset.from_arrays(draw(96), draw(24))
-    train = dataset.train.with_features(dataset.train.features, dataset.train.features + np.float32(0.1))
-    return dataset.replace(train=train, database=train)
-
-
-def fit(name: str, runtime=None, **settings):
-    from dseh_tf.devices.runtime import Runtime
-    from dseh_tf.methods import METHODS
-
-    method = METHODS[name](8, seed=3, **{**SMALL, **OWN.get(name, {}), **settings})
-    return method.fit(small_dataset(), runtime or Runtime(progress=False))
-
-
-@pytest.fixture(scope="module")
-def whole():
-    return {name: fit(name) for name in NAMES}
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_the_loss_falls_and_the_codes_are_codes(whole, name):
-    fitted, dataset = whole[name], small_dataset()
-    total = fitted.traces[f"{name}/0/total"]
-    assert len(total) == 30 and np.isfinite(total).all()
-    assert total[-6:].mean() < total[:6].mean()
-    codes = fitted.encode(dataset.query)
-    assert codes.dtype == np.int8 and codes.shape == (24, 8) and set(np.unique(codes)) <= {-1, 1}
-    np.testing.assert_array_equal(codes, np.where(fitted.outputs(dataset.query)["logits"] >= 0, 1, -1))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("replicas", [2, 4])
-def test_loss_trace_is_that_of_one_replica(tf, whole, name, replicas):
-    from dseh_tf.devices.replicas import make_strategy
-    from dseh_tf.devices.runtime import Runtime
-
-    several = fit(name, Runtime(strategy=make_strategy("mirrored", replicas), progress=False))
-    assert set(several.traces) == set(whole[name].traces)
-    for term, values in whole[name].traces.items():
-        np.testing.assert_allclose(several.traces[term], values, rtol=1e-4, err_msg=term)
+RIVALS = [name for name, kind in METHODS.items() if kind.__module__.startswith("dseh_tf.methods.deep.")]
 
 
 @pytest.mark.slow
@@ -79,7 +24,6 @@ def test_normalized_outputs_are_those_of_the_whole_batch(tf, name):
     """Every bit has mean 0 and variance 1 while training, over the rows of all replicas; encoding has running statistics."""
     from dseh_tf.devices.replicas import make_strategy
     from dseh_tf.devices.runtime import Runtime
-    from dseh_tf.methods import METHODS
     from dseh_tf.methods.deep.recipe import build_network
 
     features = small_dataset().train.features
@@ -101,115 +45,10 @@ def test_normalized_outputs_are_those_of_the_whole_batch(tf, name):
         np.testing.assert_allclose(several.traces[term], values, rtol=1e-2, err_msg=term)
 
 
-class Interrupted(Exception):
-    """Stands for a power cut, in the process of the test."""
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_interrupted_and_resumed_to_the_same_codes(tmp_path, monkeypatch, whole, name):
-    from dseh_tf.devices.runtime import Runtime
-    from dseh_tf.training.trainer import Trainer
-
-    runtime = Runtime(progress=False, checkpoints=tmp_path, checkpoint_steps=9)
-    record, calls = Trainer._record, []
-
-    def cut(self, *arguments) -> None:
-        calls.append(1)
-        if len(calls) == 7:  # behind step 21; the last checkpoint holds 18
-            raise Interrupted
-        record(self, *arguments)
-
-    monkeypatch.setattr(Trainer, "_record", cut)
-    with pytest.raises(Interrupted):
-        fit(name, runtime)
-    monkeypatch.setattr(Trainer, "_record", record)
-    if name == "cnnh":  # its first stage is in the checkpoint, and is not computed again
-        monkeypatch.setattr("dseh_tf.methods.deep.cnnh.similarity_codes", lambda *_: pytest.fail("computed again"))
-    steps = []
-    monkeypatch.setattr(Trainer, "_record", lambda *given: (steps.append(given[2]), record(*given)))
-    resumed = fit(name, runtime)
-    assert steps == [21, 24, 27, 30]  # three steps at a time, behind the 18 that the checkpoint holds
-    np.testing.assert_array_equal(resumed.traces[f"{name}/0/total"], whole[name].traces[f"{name}/0/total"])
-    query = small_dataset().query
-    np.testing.assert_array_equal(resumed.outputs(query)["logits"], whole[name].outputs(query)["logits"])
-
-
-# TensorFlow is imported once and forked before its first use: a kill costs a training, not a start as well.
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-import numpy as np
-import tensorflow as tf
-sys.path.insert(0, {root!r})
-from dseh_tf.methods import METHODS
-from dseh_tf.devices.runtime import Runtime
-from dseh_tf.training.trainer import Trainer
-from tests.methods.deep.test_base import NAMES, fit, small_dataset
-
-room = Path(sys.argv[1])
-
-def train(name, folder):
-    tf.config.experimental.enable_op_determinism()
-    (room / folder).mkdir(exist_ok=True)
-    runtime = Runtime(progress=False, checkpoints=room / folder / name, checkpoint_steps=9)
-    np.save(room / folder / name, fit(name, runtime).encode(small_dataset().query))
-
-def first_step(folder, name):
-    record = Trainer._record
-    def note(self, phase, step, *others):
-        path = room / folder / f"{{name}}_first.npy"
-        if not path.exists():
-            np.save(path, step)
-        record(self, phase, step, *others)
-    Trainer._record = note
-    try:
-        train(name, folder)
-    finally:
-        Trainer._record = record
-
-def killed_at_21(name):
-    record = Trainer._record
-    def count(self, phase, step, *others):
-        if step >= 21:
-            os.kill(os.getpid(), signal.SIGKILL)
-        record(self, phase, step, *others)
-    Trainer._record = count
-    train(name, "killed")
-
-def child(work):
-    pid = os.fork()
-    if not pid:
-        work()
-        os._exit(0)
-    return os.waitpid(pid, 0)[1]
-
-for name in NAMES:
-    status = child(lambda: killed_at_21(name))
-    assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL, (name, status)
-assert not list((room / "killed").glob("*.npy"))
-assert child(lambda: [first_step(folder, name) for folder in ("killed", "alone") for name in NAMES]) == 0
-"""
-
-
-@pytest.mark.slow
-def test_killed_and_resumed_to_the_same_codes(tmp_path):
-    """Each method killed by SIGKILL behind step 21 of 30, the last checkpoint holding 18; resumed, and once undisturbed."""
-    program = tmp_path / "train.py"
-    program.write_text(KILLED.format(root=str(ROOT)))
-    done = subprocess.run([sys.executable, str(program), str(tmp_path)], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    for name in NAMES:
-        codes = [np.load(tmp_path / folder / f"{name}.npy") for folder in ("killed", "alone")]
-        np.testing.assert_array_equal(*codes, err_msg=name)
-        # Three steps at a time: the killed run went on behind step 18.
-        assert [int(np.load(tmp_path / folder / f"{name}_first.npy")) for folder in ("killed", "alone")] == [21, 3]
-
-
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", RIVALS)
 def test_the_rate_falls(tf, name):
     """The first rate, and that of two later epochs, through `phase` itself."""
     from dseh_tf.devices.runtime import Runtime
-    from dseh_tf.methods import METHODS
 
     dataset = small_dataset()
     method = METHODS[name](8, learning_rate=0.25, decay=0.5, decay_epochs=3, batch=16, epochs=7)
@@ -222,10 +61,9 @@ def test_the_rate_falls(tf, name):
 
 
 def test_settings_follow_the_trunk():
-    from dseh_tf.methods import METHODS
     from dseh_tf.methods.image_encoder import Trunk
 
-    for name in NAMES:
+    for name in RIVALS:
         kind = METHODS[name]
         published = kind(16, trunk=Trunk("cnn_f", train=True)).settings
         assert published == kind.PUBLISHED["nus_wide"]
@@ -250,7 +88,6 @@ def test_settings_follow_the_trunk():
         ("dpsh", {"optimizer": "nope"}, "optimizer: found 'nope', expected one of adam, rmsprop, sgd"),
         ("dhn", {"pair_set": "nope"}, "pair_set: found 'nope', expected one of bank, batch"),
         ("hashnet", {"batch": 33}, "batch: found 33, expected an even number"),
-        ("cnnh", {"nope": 1}, "cnnh: found setting 'nope'"),
         ("csq", {"centres": "nope"}, "centres: found 'nope', expected one of hadamard_or_search, random, dpn"),
         ("dpn", {"margin": 0.0}, "margin: found 0.0, expected a positive number"),
         ("orthohash", {"normalize_outputs": True}, "normalize_outputs: found True, expected False"),
@@ -258,7 +95,6 @@ def test_settings_follow_the_trunk():
     ],
 )
 def test_bad_settings(name, given, line):
-    from dseh_tf.methods import METHODS
 
     with pytest.raises(InputError) as error:
         METHODS[name](16, **given)
@@ -268,7 +104,6 @@ def test_bad_settings(name, given, line):
 @pytest.mark.parametrize("optimizer", ["adam", "rmsprop", "sgd"])
 def test_each_group_has_its_rate(tf, optimizer):
     """Pretrained layers at a tenth, biases at twice their kernels' rate, under every optimiser."""
-    from dseh_tf.methods import METHODS
     from dseh_tf.methods.deep.recipe import build_network, variable_groups
     from dseh_tf.models.backbones import build_backbone
 
@@ -297,9 +132,9 @@ def test_rmsprop_is_torchs(tf, rng):
     np.testing.assert_allclose(variable.numpy(), w, rtol=1e-3)
 
 
-def test_weight_decay_is_of_all_kernels(tf, whole):
+def test_weight_decay_is_of_all_kernels(tf):
     """The first step's loss has half the weights' squares times the decay on top."""
-    plain, decayed = whole["dpsh"], fit("dpsh", weight_decay=0.5, epochs=1)
+    plain, decayed = fit("dpsh", epochs=1), fit("dpsh", weight_decay=0.5, epochs=1)
     assert decayed.traces["dpsh/0/pairs"][0] == pytest.approx(plain.traces["dpsh/0/pairs"][0], rel=1e-6)
     initial = fit("dpsh", epochs=0)
     squares = sum(float((w.numpy() ** 2).sum()) for w in initial.network.trainable_variables if len(w.shape) > 1)
@@ -308,7 +143,6 @@ def test_weight_decay_is_of_all_kernels(tf, whole):
 
 
 def test_dnnh_encodes_each_bit_from_its_slice(tf, rng):
-    from dseh_tf.methods import METHODS
     from dseh_tf.methods.deep.recipe import build_network
 
     network = build_network(METHODS["dnnh"](6, slice_width=5, dropout=0.0, normalize_outputs=False), None, 7)
@@ -322,7 +156,6 @@ def test_dnnh_encodes_each_bit_from_its_slice(tf, rng):
 
 def test_greedyhash_classifies_signs(tf, rng, tmp_path):
     """Its classifier reads signs, of normalised outputs where they are normalised, and passes its gradient to them as it is."""
-    from dseh_tf.methods import METHODS
     from dseh_tf.methods.deep.recipe import build_network
     from dseh_tf.methods.image_encoder import load_network
 
@@ -350,7 +183,6 @@ def test_greedyhash_classifies_signs(tf, rng, tmp_path):
 
 def test_orthohash_normalises_over_the_batch(tf, rng):
     """No bias, then mean 0 and variance 1 of every bit while training, a scale and a shift that are learnt."""
-    from dseh_tf.methods import METHODS
     from dseh_tf.methods.deep.recipe import build_network
 
     network = build_network(METHODS["orthohash"](6, dropout=0.0, feature_layer=0), None, 7)
@@ -365,7 +197,6 @@ def test_orthohash_normalises_over_the_batch(tf, rng):
 
 
 def test_centres_are_a_function_of_the_seed(tf):
-    from dseh_tf.methods import METHODS
     from dseh_tf.methods.deep.centres import class_centres
 
     labels = np.zeros((3, 5), np.float32)
@@ -381,7 +212,6 @@ def test_centres_are_a_function_of_the_seed(tf):
 
 def test_more_classes_than_codes(tf):
     from dseh_tf.devices.runtime import Runtime
-    from dseh_tf.methods import METHODS
 
     with pytest.raises(InputError, match="bits: found 1, expected at least 2 for 4 classes"):
         METHODS["csq"](1, batch=32).fit(small_dataset(), Runtime(progress=False))
@@ -391,7 +221,6 @@ def test_images_through_the_compact_trunk(tf):
     """From pixels, batch normalisation and mirroring included, the same on two replicas."""
     from dseh_tf.devices.replicas import make_strategy
     from dseh_tf.devices.runtime import Runtime
-    from dseh_tf.methods import METHODS
     from dseh_tf.methods.image_encoder import Trunk
 
     rng = np.random.default_rng(1)
@@ -408,7 +237,7 @@ def test_images_through_the_compact_trunk(tf):
 
 
 @pytest.mark.slow
-def test_a_network_from_scratch_leaves_the_constant_code(tf, tmp_path):
+def test_a_network_from_scratch_leaves_the_constant_code(tf, digits_dir):
     """multi_digits: the loss of pairs falls from the first epochs on.
 
     The first outputs of `compact` hardly differ from row to row. Normalised to a variance of 1 they would be noise, whose
@@ -416,10 +245,9 @@ def test_a_network_from_scratch_leaves_the_constant_code(tf, tmp_path):
     """
     from dseh_tf.data import catalog
     from dseh_tf.devices.runtime import Runtime
-    from dseh_tf.methods import METHODS
     from dseh_tf.methods.image_encoder import Trunk
 
-    dataset = catalog.load("multi_digits", catalog.DataOptions(data_dir=tmp_path))
+    dataset = catalog.load("multi_digits", catalog.DataOptions(data_dir=digits_dir))
     method = METHODS["dpsh"](32, trunk=Trunk("compact", 32), epochs=4)
     total = method.fit(dataset, Runtime(progress=False)).traces["dpsh/0/total"]
     assert total[:31].mean() < 0.9  # noise has 1.4
@@ -462,7 +290,6 @@ def test_looking_at_codes_changes_no_step(monkeypatch):
 def test_a_collapse_is_said_while_it_trains(tf, monkeypatch, caplog):
     """Every output is pushed to +1: one code for all rows."""
     from dseh_tf.devices.runtime import Runtime
-    from dseh_tf.methods import METHODS
     from dseh_tf.methods.deep import recipe as deep
     from dseh_tf.training import health_watch
 
@@ -472,7 +299,7 @@ def test_a_collapse_is_said_while_it_trains(tf, monkeypatch, caplog):
 
     monkeypatch.setattr(deep, "_WATCHED_COST", 1.0)
     monkeypatch.setattr(health_watch, "_FIRST_STEPS", 3)
-    method = Constant(8, seed=3, **{**SMALL, "learning_rate": 0.05})
+    method = Constant(8, seed=3, **{**small_settings("dpsh"), "learning_rate": 0.05})
     fitted = method.fit(small_dataset(), Runtime(progress=False, encode_batch=16))
     lines = [r.getMessage() for r in caplog.records if "collapsed" in r.getMessage()]
     assert len(lines) == 1 and "1 distinct code for" in lines[0] and "try a smaller learning_rate" in lines[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 
 import numpy as np
@@ -38,22 +39,17 @@ def test_each_changes_one_part(preset, row):
     ("name", "absent"),
     [("dseh_s", {"imgnet/feature"}), ("dseh_ss", {"labnet/feature", "imgnet/feature"}), ("dseh_l", {"labnet/label"})],
 )
-def test_terms_that_are_left_out_have_no_trace(rng, name, absent):
+def test_terms_that_are_left_out_have_no_trace(whole, name, absent):
     """And a layer that only they read stays as it was."""
-    from dseh_tf.data import RetrievalDataset
-    from dseh_tf.devices.runtime import Runtime
     from dseh_tf.methods import METHODS
     from dseh_tf.models.labnet import build_labnet
+    from tests.methods.small import BITS, SEED, small_settings
 
-    labels = (rng.random((24, 4)) < 0.4).astype(np.uint8)
-    x = rng.standard_normal((24, 6)).astype(np.float32)
-    small = {"labnet_batch": 8, "imgnet_batch": 8, "labnet_width": 16, "feature_dim": 8, "feature_layer": 8}
-    method = METHODS[name](8, labnet_epochs=(2,), imgnet_epochs=(2,), **small)
-    fitted = method.fit(RetrievalDataset.from_arrays((x, labels), (x[:4], labels[:4])), Runtime(progress=False))
+    fitted, settings = whole(name), METHODS[name](BITS, SEED, **small_settings(name)).resolve(features=True).settings
     terms = {f"labnet/{term}" for term in ("total", "feature", "code", "quantization", "label")}
     terms |= {f"imgnet/{term}" for term in ("total", "feature", "code")}
-    assert {trace.replace("/0/", "/") for trace in fitted.traces} == terms - absent
-    first = build_labnet(4, 8, method.settings).get_layer("label").kernel.numpy()
+    assert {re.sub("/[01]/", "/", trace) for trace in fitted.traces} == terms - absent
+    first = build_labnet(4, BITS, settings, SEED).get_layer("label").kernel.numpy()
     assert np.array_equal(fitted.labnet.get_layer("label").kernel, first) == (name == "dseh_l")
 
 

@@ -15,11 +15,11 @@ def test_inferred_codes_beat_random_ones_and_trees_fit_them(several):
     data = clusters(several=several)
     fitted = FastH(bits=8, rounds=60).fit(data)
     similarity = LabelSimilarity(data.train.labels)
-    random = np.random.default_rng(0).choice([-1, 1], fitted.inferred.shape)
-    assert ksh_loss(similarity, fitted.inferred) < 0.7 * ksh_loss(similarity, random)
+    random = np.random.default_rng(0).choice([-1, 1], fitted.learned["inferred"].shape)
+    assert ksh_loss(similarity, fitted.learned["inferred"]) < 0.7 * ksh_loss(similarity, random)
     assert min(fitted.results["tree_accuracy"]) > 0.95
     trained = fitted.encode(data.train)
-    np.testing.assert_allclose(np.mean(trained == fitted.inferred, axis=0), fitted.results["tree_accuracy"])
+    np.testing.assert_allclose(np.mean(trained == fitted.learned["inferred"], axis=0), fitted.results["tree_accuracy"])
 
 
 def test_objective_falls_and_is_that_of_the_codes():

@@ -10,8 +10,8 @@ def test_error_falls_at_every_step_and_the_rotation_stays_orthogonal():
     fitted = ITQ(bits=8).fit(clusters())
     errors = np.array(fitted.results["quantisation_error"])
     assert len(errors) == 51 and (np.diff(errors) <= 1e-12).all() and errors[-1] < 0.95 * errors[0]
-    np.testing.assert_allclose(fitted.rotation @ fitted.rotation.T, np.eye(8), atol=1e-10)
-    np.testing.assert_allclose(fitted.directions.T @ fitted.directions, np.eye(8), atol=1e-6)
+    np.testing.assert_allclose(fitted.learned["rotation"] @ fitted.learned["rotation"].T, np.eye(8), atol=1e-10)
+    np.testing.assert_allclose(fitted.learned["directions"].T @ fitted.learned["directions"], np.eye(8), atol=1e-6)
 
 
 def test_each_step_is_the_procrustes_solution():

@@ -19,7 +19,7 @@ def test_correlations_are_those_of_qr_and_svd(several):
     found = fitted.results["correlations"]
     assert len(found) == len(expected) == (4 if several else 3)  # single labels sum to one: rank c - 1
     np.testing.assert_allclose(found, expected, atol=1e-5)
-    scores = x @ fitted.canonical
+    scores = x @ fitted.learned["canonical"]
     np.testing.assert_allclose(scores.T @ scores / len(x), np.eye(len(found)), atol=1e-5)
 
 
@@ -43,8 +43,8 @@ def test_scaling_multiplies_directions_by_the_correlation():
     data = clusters()
     fits = {s: ITQCCA(bits=3, scaling=s).fit(data) for s in ("none", "sqrt", "linear")}
     r = np.array(fits["none"].results["correlations"])
-    np.testing.assert_allclose(fits["sqrt"].directions, fits["none"].directions * r)
-    np.testing.assert_allclose(fits["linear"].directions, fits["none"].directions * r**2)
+    np.testing.assert_allclose(fits["sqrt"].learned["directions"], fits["none"].learned["directions"] * r)
+    np.testing.assert_allclose(fits["linear"].learned["directions"], fits["none"].learned["directions"] * r**2)
     assert (np.diff(fits["sqrt"].results["quantisation_error"]) <= 1e-12).all()
 
 

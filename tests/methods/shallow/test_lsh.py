@@ -18,6 +18,6 @@ def test_share_of_differing_bits_is_the_angle():
 
 def test_directions_come_from_the_seed_alone():
     first, same, other = (LSH(bits=8, seed=s).fit(clusters(seed=d)) for s, d in ((3, 0), (3, 1), (4, 0)))
-    np.testing.assert_array_equal(first.directions, same.directions)
-    assert not np.allclose(first.directions, other.directions)
-    assert abs(LSH(bits=2000).fit(clusters()).directions.std() - 1) < 0.02
+    np.testing.assert_array_equal(first.learned["directions"], same.learned["directions"])
+    assert not np.allclose(first.learned["directions"], other.learned["directions"])
+    assert abs(LSH(bits=2000).fit(clusters()).learned["directions"].std() - 1) < 0.02

@@ -16,9 +16,14 @@ def test_objective_falls_and_is_that_of_the_final_blocks(fit):
     data, cfg, fitted = fit
     trace = fitted.results["objective"]
     assert len(trace) == 6 and (np.diff(trace) <= 1e-9).all() and trace[-1] < 0.9 * trace[0]
-    y, b, w, p = data.train.labels, fitted.codes, fitted.label_weights, fitted.kernel_weights
+    y, b, w, p = (
+        data.train.labels,
+        fitted.learned["codes"],
+        fitted.learned["label_weights"],
+        fitted.learned["kernel_weights"],
+    )
     naive = sum(np.sum((y[i] - b[i] @ w) ** 2) for i in range(len(y))) + cfg.label_ridge * np.sum(w**2)
-    code_error = sum(np.sum((b[i] - fitted.phi[i] @ p) ** 2) for i in range(len(y)))
+    code_error = sum(np.sum((b[i] - fitted.learned["phi"][i] @ p) ** 2) for i in range(len(y)))
     naive += cfg.code_penalty * (code_error + cfg.kernel_ridge * np.sum(p**2))
     assert abs(trace[-1] - naive) < 1e-6 * naive
 
@@ -26,10 +31,10 @@ def test_objective_falls_and_is_that_of_the_final_blocks(fit):
 def test_weights_solve_their_own_problems(fit):
     """Stacked least squares, another way to the ridge solutions of both W and P."""
     data, cfg, fitted = fit
-    b, y = fitted.codes.astype(float), data.train.labels.astype(float)
+    b, y = fitted.learned["codes"].astype(float), data.train.labels.astype(float)
     for inputs, targets, ridge, found in (
-        (b, y, cfg.label_ridge, fitted.label_weights),
-        (fitted.phi, b, cfg.kernel_ridge, fitted.kernel_weights),
+        (b, y, cfg.label_ridge, fitted.learned["label_weights"]),
+        (fitted.learned["phi"], b, cfg.kernel_ridge, fitted.learned["kernel_weights"]),
     ):
         stacked = np.vstack([inputs, np.sqrt(ridge) * np.eye(inputs.shape[1])])
         padded = np.vstack([targets, np.zeros((inputs.shape[1], targets.shape[1]))])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -232,6 +234,13 @@ def test_a_reader_that_dies_is_one_line(tmp_path, layers, mean, monkeypatch, pro
         str(error.value)
         == f"{file}: found a damaged file that its reader fails on ({how}), expected a MATLAB .mat file"
     )
+
+
+def test_the_child_loads_no_tensorflow():
+    code = "import sys, dseh_tf.models.backbones.matconvnet; print('tensorflow' in sys.modules, 'keras' in sys.modules)"
+    root = Path(__file__).parents[3]
+    found = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["False", "False"]
 
 
 def test_a_named_pipe_is_told_as_one(tmp_path):

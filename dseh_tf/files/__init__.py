@@ -1,0 +1,26 @@
+"""Files that one program writes and another reads: whole or absent, and read without trust. No TensorFlow here.
+
+Readers raise `InputError` on anything but a whole file of plain arrays or of JSON, whatever its bytes are: nothing is
+unpickled, no header is evaluated, and no more memory is taken than the file can fill.
+"""
+
+from dseh_tf.files.npz import Header, mapped, npz_headers, read_npz
+from dseh_tf.files.read import check_regular, irregular, read_json
+from dseh_tf.files.write import PARTIAL, json_text, replacing, write_json, write_npz, write_text, writing
+
+__all__ = [
+    "PARTIAL",
+    "Header",
+    "check_regular",
+    "irregular",
+    "json_text",
+    "mapped",
+    "npz_headers",
+    "read_json",
+    "read_npz",
+    "replacing",
+    "write_json",
+    "write_npz",
+    "write_text",
+    "writing",
+]

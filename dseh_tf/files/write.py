@@ -1,0 +1,85 @@
+"""Writing files whole or not at all: under a temporary name first, then renamed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dseh_tf.errors import disk_errno
+
+PARTIAL = ".partial-"  # how the name of a file begins until it is whole
+
+
+@contextmanager
+def writing(path: Path | str) -> Iterator[None]:
+    """Gives an error of the disk inside the block the name of what was being written.
+
+    Errors of a full disk come without a file's name from zipfile, numpy and Pillow, without a number from `numpy.save`,
+    and as `tf.errors.OpError` from TensorFlow. All leave the block as an OSError with both, which programs print as one
+    line (`dseh_tf.errors.refusal`).
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, OSError) and error.filename is not None:
+            raise
+        number = disk_errno(error)
+        if number is None:
+            raise
+        raise OSError(number, os.strerror(number), str(path)) from error
+
+
+@contextmanager
+def replacing(path: Path | str) -> Iterator[Path]:
+    """A name beside `path` to write to. The file gets the name `path` if the block ends without an error, else it goes.
+
+    What had the name before stays until then. The temporary name ends like `path`.
+    """
+    path = Path(path)
+    temporary = path.with_name(f"{PARTIAL}{os.getpid()}-{path.name}")
+    with writing(path):
+        try:
+            yield temporary
+            temporary.replace(path)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Writes UTF-8 text, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path | str, value: Mapping[str, Any]) -> None:
+    """Writes an object as JSON, whole or not at all."""
+    write_text(path, json_text(value) + "\n")
+
+
+def json_text(value: Any, indent: int | None = 1) -> str:
+    """JSON of plain values, numpy scalars, paths, tuples and sets (both lists in JSON, sets sorted)."""
+    return json.dumps(value, indent=indent, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, (set, frozenset)):
+        return sorted(value)
+    raise TypeError(f"{type(value).__name__} is no JSON value")
+
+
+def write_npz(path: Path | str, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes arrays to a compressed npz file, whole or not at all."""
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
