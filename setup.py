@@ -23,6 +23,7 @@ setup(
         "tensorboard>=2.20",
         "numpy>=2.2",  # before, savez stores its argument allow_pickle as an array
         "scipy>=1.13",
+        "h5py>=3.11",
         "scikit-learn>=1.5",
         "numba>=0.61",
         "matplotlib>=3.9",

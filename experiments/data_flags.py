@@ -28,6 +28,9 @@ _UNLABELLED = flags.DEFINE_enum(
     "image_lists, lines without a label: refuse them, keep them as distractors in the database (they do not train; as "
     "queries they count 0), or leave_out.",
 )
+_SKIP_UNPAIRED = flags.DEFINE_bool(
+    "skip_unpaired", False, "Leave out images without text and texts without image, and count them."
+)
 _SPLIT_SEED = flags.DEFINE_integer("split_seed", 0, "Seed of the draw, apart from the run's: seeds share one split.")
 _SPLIT = flags.DEFINE_enum("split", "sequential-class", SPLITS, "How images are drawn class by class.")
 _QUERIES = flags.DEFINE_integer("queries", None, "Another number of queries than the protocol's, counted as it counts.")
@@ -62,6 +65,7 @@ def options(labels_only: bool) -> catalog.DataOptions:
         labels_only=labels_only,
         skip_bad_images=SKIP_BAD.value,
         unlabelled=_UNLABELLED.value,
+        skip_unpaired=_SKIP_UNPAIRED.value,
         seed=_SPLIT_SEED.value,
         split=_SPLIT.value,
         queries=_QUERIES.value,
@@ -76,12 +80,15 @@ def options(labels_only: bool) -> catalog.DataOptions:
 def config() -> dict[str, Any]:
     """What of them decides the rows, for config.json; where the data lies does not.
 
-    `unlabelled` is recorded where it is given: runs from before this flag resume, and refused such lines.
+    `unlabelled` and `skip_unpaired` are recorded where they are given: runs from before these flags resume, and refused
+    such lines.
     """
     places = ("data_dir", "lists_dir", "images_root", "labels_only")
     found = {name: value for name, value in dataclasses.asdict(options(False)).items() if name not in places}
     if found["unlabelled"] == "refuse":
         del found["unlabelled"]
+    if not found["skip_unpaired"]:
+        del found["skip_unpaired"]
     return found
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from dseh_tf.errors import InputError
 from dseh_tf.retrieval import code_health
 from dseh_tf.runs import open_run, schema
-from experiments import health
+from experiments import directions, health
 from experiments.results import difference, metrics, reports, summary
 
 
@@ -30,6 +30,12 @@ def print_report(workdir: Path) -> None:
     sizes = {"n_query": len(codes.query_ids), "n_database": len(codes.database_ids)}
     known: dict[str, Any] = {name: config[name] for name in ("dataset", "method", "preset", "seed") if name in config}
     numbers = metrics(found, sizes["n_database"], unseen)
+    text_codes = codes.query_codes_text, codes.database_codes_text
+    if text_codes[0] is not None:
+        all_codes = directions.Codes(codes.query_codes, codes.database_codes, *text_codes)
+        labels = codes.query_labels, codes.database_labels
+        numbers["directions"] = directions.measured(all_codes, *labels, codes.bits)
+        numbers["random_order"] = directions.chance(*labels)
     measured = health.record({"database": code_health(codes.database_codes, codes.database_labels, codes.bits)})
     stored = before.get("code_health")
     numbers["code_health"] = {**stored, "database": measured["database"]} if stored else measured

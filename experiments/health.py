@@ -8,14 +8,14 @@ from typing import Any
 from dseh_tf.retrieval.collapse import findings, warning
 from dseh_tf.retrieval.health import CodeHealth
 
-SECTIONS = ("labnet", "train", "database")
+SECTIONS = ("labnet", "train", "train_text", "database", "database_text")
 
 
 def record(health: Mapping[str, CodeHealth], advice: str = "") -> dict[str, Any]:
     """`code_health` of result.json: the numbers by section, and "warning", one line, if something is wrong.
 
     Sections: "labnet" of the codes of the distinct training label vectors, "train" of the codes of the training images,
-    "database". A run has those that its method has.
+    "database"; of cross-modal methods "train_text" and "database_text" too. A run has those that its method has.
     """
     found = [(name, findings(each, label_codes=name == "labnet")) for name, each in health.items()]
     line = warning(found, advice)

@@ -10,7 +10,9 @@ from absl import flags
 # Every flag of every program is in one group, so that a new flag is put where a reader looks for it.
 GROUPS: dict[str, tuple[str, ...]] = {
     "What to run": ("suite", "dataset", "datasets", "method", "methods", "bits", "seed", "seeds", "validation", "whole_database"),
-    "Where the data is": ("data_dir", "lists_dir", "images_root", "images", "features", "skip_bad_images", "unlabelled"),
+    "Where the data is": (
+        "data_dir", "lists_dir", "images_root", "images", "features", "skip_bad_images", "skip_unpaired", "unlabelled",
+    ),
     "How the split is drawn": (
         "split", "split_seed", "queries", "train_rows", "nus_pool", "coco_db", "imagenet_classes", "cifar10_train",
         "classes", "long_tail",
@@ -23,7 +25,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "preset", "preset_dataset", "phases", "rounds", "labnet_epochs", "imgnet_epochs", "optimizer", "learning_rate",
         "set", "chosen", "run_flag", "unrecorded",
     ),
-    "Input and output": ("workdir", "runs", "out", "checkout", "top"),
+    "Input and output": ("workdir", "runs", "out", "checkout", "top", "add", "text", "search"),
     "How it runs": (
         "strategy", "replicas", "jobs", "deterministic", "jit_compile", "bfloat16", "checkpoint_steps", "evaluate_rounds",
         "label_report_epochs", "progress",

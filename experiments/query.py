@@ -3,12 +3,14 @@
     python -m experiments.query --workdir=runs/x photo.jpg holiday/*.png --top=10
     python -m experiments.query --workdir=runs/x --images=FOLDER --out=answers.json --out=answers.png
     python -m experiments.query --workdir=runs/x photo.jpg --add=NEW_FOLDER
+    python -m experiments.query --workdir=runs/x --text="mountain sky"
 
 Prints the nearest database items of each image with their distance and, where they are known, their classes: nearest first,
 at one distance in the database's order; then how many items of the database have the last distance, some of which may be
 left out. `--add` names images that came after training. They are searched too: with the encoder's codes, beside the codes of
-the run's database, which an asymmetric method has learned. `--out` also writes the answers as JSON, or as a picture. For runs
-of every method on images. The images are checked before the encoder is loaded.
+the run's database, which an asymmetric method has learned. `--text` searches with words, and `--search=text` searches the codes
+of the database's texts: for runs of cross-modal methods. `--out` also writes the answers as JSON, or as a picture. For runs of
+every method on images. The images are checked before the encoder is loaded.
 """
 
 from __future__ import annotations
@@ -42,6 +44,10 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     program.DEFINE_multi_path("images", [], what, **own)
     later = "Images to search besides the run's database: files or folders, as --images. They have no classes."
     program.DEFINE_multi_path("add", [], later, **own)
+    words = "Words to search with, parted by blanks; may be repeated. For runs of cross-modal methods."
+    flags.DEFINE_multi_string("text", [], words, **own)
+    codes = "Which codes of the database are searched."
+    flags.DEFINE_enum("search", "image", ("image", "text"), codes, **own)
     flags.DEFINE_integer("top", 10, "The number of answers to each image.", lower_bound=1, **own)
     program.DEFINE_multi_path("out", [], f"A file to write: .json, or a picture ({', '.join(_PICTURES)}).", **own)
     where = "The run's frozen backbone, or its weights, as a file. Default: where the run had it."
@@ -54,26 +60,41 @@ def main(arguments: list[str], given: Any = flags.FLAGS) -> None:
     for out in outputs:
         if out.suffix.lower() not in (".json", *_PICTURES):
             raise InputError(f"--out: found {out}, expected a name that ends in .json, {', '.join(_PICTURES)}")
-    paths = image_files([*given.images, *arguments[1:]])
+    named = [*given.images, *arguments[1:]]
+    paths = image_files(named) if named or not given.text else []
     added = image_files(given.add, "add") if given.add else []
+    if given.text and any(out.suffix.lower() != ".json" for out in outputs):
+        raise InputError("--out: found a picture for words to search with, expected a name that ends in .json")
+    if added and given.search == "text":
+        raise InputError("--add: found images, but --search=text searches texts, expected --search=image")
     config, names = check_run(workdir)
     codes = load_codes(workdir / "codes.npz", bits=config.get("bits"))
     for path in [*paths, *added]:
         decode_file(path)
     for out in outputs:
         out.parent.mkdir(parents=True, exist_ok=True)
-    encoded = encode(workdir, [*paths, *added], given.backbone)
-    queries, database = encoded[: len(paths)], codes.database_codes
+    database = codes.database_codes_text if given.search == "text" else codes.database_codes
+    if database is None:
+        raise InputError(
+            f"--search: found text, but {workdir} has no codes of texts, expected a run of a cross-modal method"
+        )
+    encoded = (
+        encode(workdir, [*paths, *added], given.backbone) if paths or added else np.empty((0, codes.bits), np.int8)
+    )
+    queries = encoded[: len(paths)]
     if added:
         database = np.concatenate([database, pack(encoded[len(paths) :])])
+    if given.text:
+        queries = np.concatenate([queries, encode_words(workdir, given.text)])
+    asked = [{"image": str(path)} for path in paths] + [{"text": words} for words in given.text]
     index = HammingIndex(codes.bits)
     index.add(database, np.arange(len(database)))
     answers = []
-    for path, code, rows, distances in zip(paths, pack(queries), *index.search(queries, given.top), strict=True):
+    for query, code, rows, distances in zip(asked, pack(queries), *index.search(queries, given.top), strict=True):
         last = distances[-1]
         answers.append(
             {
-                "image": str(path),
+                **query,
                 "nearest": [
                     {**_item(codes, names, added, int(row)), "distance": int(distance)}
                     for row, distance in zip(rows, distances, strict=True)
@@ -159,7 +180,7 @@ def _classes(labels: np.ndarray, names: Sequence[str]) -> dict[str, list[str]]:
 
 def lines(answer: dict[str, Any]) -> list[str]:
     """One image's answers, for people."""
-    shown = [answer["image"]]
+    shown = [answer["image"] if "image" in answer else f"words: {answer['text']}"]
     for item in answer["nearest"]:
         classes = f"  {', '.join(item['classes'])}" if "classes" in item else ""
         shown.append(f"  {item['distance']:3d}  {item['id']}{classes}{'  (added)' if 'added' in item else ''}")
@@ -171,6 +192,21 @@ def lines(answer: dict[str, Any]) -> list[str]:
 def encode(workdir: Path, paths: Sequence[Path], backbone: str | None = None) -> np.ndarray:
     """int8 ±1 [n, K] of image files by the encoder of a run."""
     return load_run(workdir, backbone, own_layers.imported()).encode(list(paths))
+
+
+def encode_words(workdir: Path, lines: Sequence[str]) -> np.ndarray:
+    """int8 ±1 [n, K] of strings of words by the text encoder of a run.
+
+    Raises InputError on a run without one, and on a word outside its vocabulary.
+    """
+    from dseh_tf.encoding.text import load_text_encoder
+
+    encoder = load_text_encoder(workdir)
+    if encoder is None:
+        raise InputError(
+            f"--text: found a run without a text encoder in {workdir}, expected one of a cross-modal method"
+        )
+    return encoder.encode_words(lines)
 
 
 if __name__ == "__main__":

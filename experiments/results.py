@@ -23,7 +23,7 @@ from dseh_tf.retrieval import (
     save_codes,
     save_counts,
 )
-from experiments import health
+from experiments import directions, health
 
 MAP_AT = (50, 1000, 5000)
 PRECISION_AT = tuple(range(100, 1001, 100))
@@ -48,6 +48,7 @@ def write_results(
         name: config[name] for name in ("dataset", "method", "bits", "preset", "seed") if name in config
     }
     measured = dict(getattr(fitted, "health", {}))
+    told = None
     if not labels_only:
         start = time.perf_counter()
         query_codes = fitted.encode(dataset.query)
@@ -63,6 +64,14 @@ def write_results(
             symmetric = fitted.encode(dataset.database)
             labels = dataset.query.labels, dataset.database.labels
             result["map_encoded_database"] = evaluate(query_codes, symmetric, *labels).map
+        text_codes: dict[str, np.ndarray] = {}
+        if "text" in getattr(fitted, "modalities", ()):
+            text_codes = {part: fitted.encode(getattr(dataset, part), "text") for part in ("query", "database")}
+            codes = directions.Codes(query_codes, database_codes, text_codes["query"], text_codes["database"])
+            result["directions"] = directions.measured(codes, dataset.query.labels, dataset.database.labels)
+            result["random_order"] = directions.chance(dataset.query.labels, dataset.database.labels)
+            measured["database_text"] = code_health(text_codes["database"], dataset.database.labels)
+            told = directions.warning(codes, result["directions"])
         save_codes(
             workdir / "codes.npz",
             query_codes=pack(query_codes),
@@ -73,6 +82,7 @@ def write_results(
             database_ids=dataset.database.ids,
             bits=config["bits"],
             database_trained=trained,
+            **{f"{part}_codes_text": pack(codes) for part, codes in text_codes.items()},
         )
         save_counts(workdir / "counts.npz", report.counts)
         measured["database"] = code_health(database_codes, dataset.database.labels)
@@ -89,6 +99,9 @@ def write_results(
     result |= fitted.results
     if measured:
         result["code_health"] = health.record(measured, getattr(fitted, "advice", ""))
+    if told:
+        health_of = result["code_health"]
+        health_of["warning"] = "; ".join([*filter(None, [health_of.get("warning")]), told])
     result |= {"n_train": len(dataset.train), "n_query": len(dataset.query), "n_database": len(dataset.database)}
     result |= {name: round(value, 3) for name, value in seconds.items()}
     result["data"] = dataset.notes
@@ -183,6 +196,7 @@ def summary(result: Mapping[str, Any]) -> str:
             lines.append(f"           {', '.join(few)} ({TIE_RULE})")
         if result["queries_without_relevant"]:
             lines.append(f"           {result['queries_without_relevant']} queries have no relevant item and count 0")
+    lines += directions.lines(result)
     lines += health.lines(result.get("code_health", {}))
     timed = [
         f"{name.removesuffix('_seconds')} {value:.1f} s" for name, value in result.items() if name.endswith("_seconds")

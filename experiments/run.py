@@ -35,8 +35,8 @@ _PRESET = flags.DEFINE_string(
 _PRESET_DATASET = flags.DEFINE_string(
     "preset_dataset",
     None,
-    "Whose row of the preset: nus_wide, imagenet or ms_coco. Default: the data set's own; elsewhere nus_wide's, with S "
-    "smoothed in DSEH's LabNet by release and paper.",
+    "Whose row of the preset: nus_wide, imagenet or ms_coco; of DJSRH nus_wide, mirflickr25k or wikipedia. Default: the data "
+    "set's own; elsewhere nus_wide's, with S smoothed in DSEH's LabNet by release and paper.",
 )
 _SEED = flags.DEFINE_integer(
     "seed", 0, "Seed of weights, batches, augmentation and random projections.", lower_bound=0, upper_bound=2_000_000
@@ -147,14 +147,16 @@ def _method() -> Any:
     from dseh_tf.methods import find
     from dseh_tf.methods.dseh.presets import ROWS
 
-    if _PRESET_DATASET.value not in (None, *ROWS):  # a suite gives it to all methods, and some have no rows
-        raise InputError(f"preset_dataset: found {_PRESET_DATASET.value!r}, expected one of {', '.join(ROWS)}")
     kind = find(_METHOD.value)
+    of_data_set = getattr(kind, "PRESET_ROWS", _PRESET_ROWS)
+    rows = dict.fromkeys((*ROWS, *of_data_set.values()))
+    if _PRESET_DATASET.value not in (None, *rows):  # a suite gives it to all methods, and some have no rows
+        raise InputError(f"preset_dataset: found {_PRESET_DATASET.value!r}, expected one of {', '.join(rows)}")
     if "trunk" not in kind.OPTIONS and backbone_flags.TRAIN.value and _FEATURES.value is None:
         raise InputError(f"train_backbone: found True, but {_METHOD.value} has no network to train")
     options: dict[str, Any] = {
         "trunk": _trunk() if "trunk" in kind.OPTIONS else None,
-        "preset_dataset": _PRESET_DATASET.value or _PRESET_ROWS.get(data_flags.DATASET.value),
+        "preset_dataset": _PRESET_DATASET.value or of_data_set.get(data_flags.DATASET.value),
         "preset": _PRESET.value,
         "phases": _PHASES.value,
         "rounds": _ROUNDS.value,
@@ -242,6 +244,7 @@ def data_config() -> dict[str, Any]:
 
 def config_of(method: Any, data: Mapping[str, Any]) -> dict[str, Any]:
     """Every resolved setting of the run, as config.json has it. data: as `data_config` returns it."""
+    from dseh_tf.data.readers import image_texts
     from dseh_tf.encoding.features import read_summary
 
     settings = method.resolve(features=_FEATURES.value is not None)
@@ -264,6 +267,8 @@ def config_of(method: Any, data: Mapping[str, Any]) -> dict[str, Any]:
     if ":" in _METHOD.value:
         config["method_class"] = _METHOD.value
     config |= method.config()
+    if method.needs_texts and data_flags.DATASET.value == "image_lists" and data_flags.LISTS_DIR.value:
+        config["texts"] = image_texts.digest(Path(data_flags.LISTS_DIR.value))
     if method.needs_images:
         trunk = dataclasses.asdict(_trunk())
         # Fields that came later are left out where they say nothing: runs of before have none.

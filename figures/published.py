@@ -10,6 +10,9 @@ from dataclasses import dataclass
 DSEH_TABLE_1 = "Li et al., Deep Joint Semantic-Embedding Hashing, IJCAI 2018, Table 1"
 DSEH_TABLE_2 = "Li et al., Deep Joint Semantic-Embedding Hashing, IJCAI 2018, Table 2 (32 bits, mean of 10 runs)"
 DSAH_POSTER = "Deep Semantic Asymmetric Hashing, poster, Table 1 (CIFAR-10, Top-5K)"
+DJSRH_README = (
+    "Su et al., Deep Joint-Semantics Reconstructing Hashing, ICCV 2019, ablation of the release's README (MAP@50)"
+)
 
 _MAP_BITS = (16, 32, 48, 64)
 _MAP_DATASETS = ("nus_wide_21", "imagenet_100", "ms_coco")
@@ -86,4 +89,23 @@ _TOP5K_ROWS = {
 # TOP5K[dataset][method][bits].
 TOP5K: dict[str, dict[str, dict[int, float]]] = {
     "cifar10": {method: dict(zip(_TOP5K_BITS, row, strict=True)) for method, row in _TOP5K_ROWS.items()}
+}
+
+# By row of the ablation (`dseh_tf.methods.cross_modal.settings.ABLATIONS`): image->text and text->image at 64 bits, then at 128.
+_DJSRH_ROWS = {
+    "image_affinity": (0.717, 0.712, 0.741, 0.735),
+    "text_affinity": (0.702, 0.606, 0.734, 0.581),
+    "mixed_affinity": (0.724, 0.720, 0.747, 0.738),
+    "second_order": (0.790, 0.745, 0.803, 0.757),
+    "scaled": (0.793, 0.747, 0.812, 0.768),
+    "full": (0.798, 0.771, 0.817, 0.789),
+    "fixed_alpha": (0.786, 0.770, 0.811, 0.782),
+}
+
+# DIRECTIONS[dataset][row][direction][bits]; MAP@50.
+DIRECTIONS: dict[str, dict[str, dict[str, dict[int, float]]]] = {
+    "nus_wide_10": {
+        row: {"image->text": {64: a, 128: c}, "text->image": {64: b, 128: d}}
+        for row, (a, b, c, d) in _DJSRH_ROWS.items()
+    }
 }

@@ -11,6 +11,7 @@ from dseh_tf.retrieval import Report
 from figures import (
     ablation_table,
     code_correlation,
+    direction_table,
     map_table,
     pr_curve,
     precision_at_n,
@@ -133,7 +134,14 @@ def data_set(runs: Runs, dataset: str, anchor: str) -> DataSet:
 
 def _tables(here: Runs, title: str) -> list[tables.Table]:
     """The data set's tables; its name and its notes are in the section's head and not repeated."""
-    builders = (map_table.build, _top5k, code_correlation.build, seconds_table.build, ablation_table.build)
+    builders = (
+        map_table.build,
+        direction_table.build,
+        _top5k,
+        code_correlation.build,
+        seconds_table.build,
+        ablation_table.build,
+    )
     return [
         replace(
             table,

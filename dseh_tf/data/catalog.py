@@ -17,6 +17,7 @@ from dseh_tf.data.sets.ms_coco import MS_COCO, MsCocoOptions
 from dseh_tf.data.sets.multi_digits import MULTI_DIGITS
 from dseh_tf.data.sets.nus_wide import NUS_WIDE_10, NUS_WIDE_21, NusWideOptions
 from dseh_tf.data.sets.tfds_classification import PREFIX, tfds_classification
+from dseh_tf.data.sets.wikipedia import WIKIPEDIA, WikipediaOptions
 from dseh_tf.errors import InputError, brief
 
 DATASETS: dict[str, DataSet] = {
@@ -30,6 +31,7 @@ DATASETS: dict[str, DataSet] = {
         MS_COCO,
         CIFAR10,
         MIRFLICKR25K,
+        WIKIPEDIA,
         IMAGE_FOLDER,
     )
 }
@@ -37,7 +39,13 @@ DATASETS: dict[str, DataSet] = {
 
 @dataclass(frozen=True)
 class DataOptions(
-    ImageListsOptions, ImageFolderOptions, NusWideOptions, MsCocoOptions, ImageNet100Options, Cifar10Options
+    ImageListsOptions,
+    ImageFolderOptions,
+    NusWideOptions,
+    MsCocoOptions,
+    ImageNet100Options,
+    Cifar10Options,
+    WikipediaOptions,
 ):
     """The options of all data sets in one, for programs that take the data set's name as a flag.
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from dseh_tf.data.protocol import Protocol
 from dseh_tf.data.retrieval_dataset import RetrievalDataset
 from dseh_tf.data.split import Split
+from dseh_tf.data.texts import has_words
 from dseh_tf.errors import InputError
 
 
@@ -20,7 +21,8 @@ class SplitReport:
 
     sizes, overlaps (images in both, for each pair), relevant_share (of query-database pairs), labels_per_image (mean
     a split), class_counts {split: int64 [c]}, distinct_labels (label vectors a split), without_label (rows a split),
-    digest (of the ids of the three splits: equal digests are equal splits).
+    digest (of the ids of the three splits: equal digests are equal splits). Of texts, where there are any: words (columns),
+    words_per_image (distinct ones, mean a split), without_text (rows a split).
     """
 
     name: str
@@ -34,6 +36,9 @@ class SplitReport:
     without_label: dict[str, int]
     class_names: tuple[str, ...]
     digest: str
+    words: int | None = None
+    words_per_image: dict[str, float] = field(default_factory=dict)
+    without_text: dict[str, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
         parts = tuple(self.sizes)
@@ -43,6 +48,11 @@ class SplitReport:
         lines.append(_row("labels an image", [f"{self.labels_per_image[part]:.3f}" for part in parts]))
         lines.append(_row("distinct label vectors", [f"{self.distinct_labels[part]:,}" for part in parts]))
         lines.append(_row("images without label", [f"{self.without_label[part]:,}" for part in parts]))
+        if self.words is not None:
+            lines.append(
+                _row(f"words an image of {self.words:,}", [f"{self.words_per_image[part]:.3f}" for part in parts])
+            )
+            lines.append(_row("images without text", [f"{self.without_text[part]:,}" for part in parts]))
         for one in parts:
             shared = [f"{self.sizes[one] if one == two else self.overlaps[_pair(one, two)]:,}" for two in parts]
             lines.append(_row(f"in {one} too", shared))
@@ -81,6 +91,7 @@ def check_split(dataset: RetrievalDataset, protocol: Protocol | None = None) -> 
             )
     if protocol is not None:
         _check_protocol(dataset, protocol, len(common["train", "database"]))
+    texts = {part: split.texts for part, split in parts.items() if split.texts is not None}
     digest = hashlib.sha256("\n".join("\t".join(names) for names in ids.values()).encode()).hexdigest()
     return SplitReport(
         name=dataset.name,
@@ -94,6 +105,9 @@ def check_split(dataset: RetrievalDataset, protocol: Protocol | None = None) -> 
         without_label={part: int((~split.labels.any(axis=1)).sum()) for part, split in parts.items()},
         class_names=dataset.class_names,
         digest=digest[:16],
+        words=dataset.train.texts.shape[1] if texts else None,
+        words_per_image={part: rows.nnz / max(1, rows.shape[0]) for part, rows in texts.items()},
+        without_text={part: int((~has_words(rows)).sum()) for part, rows in texts.items()},
     )
 
 

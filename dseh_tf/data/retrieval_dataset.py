@@ -5,7 +5,7 @@ No TensorFlow here: a split is plain numpy, and its images are read only when so
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Real
 from pathlib import Path
@@ -17,8 +17,11 @@ from dseh_tf.arrays import as_array
 from dseh_tf.data.images import ArrayImages
 from dseh_tf.data.labels import multi_hot_splits
 from dseh_tf.data.split import Split, split_of_arrays
+from dseh_tf.data.texts import as_vocabulary, text_rows
 from dseh_tf.errors import InputError, brief, whole
 from dseh_tf.seeding import generator
+
+_PARTS = ("train", "query", "database")
 
 
 @dataclass(frozen=True)
@@ -31,10 +34,12 @@ class RetrievalDataset:
         query: Rows that search.
         database: Rows that are searched.
         class_names: Of the label columns; empty where they are not known.
+        vocabulary: Of the text columns; empty where there are no texts, or their words are not known.
         notes: Facts about the draw that are kept with a run (protocol, seed, counts).
 
     Raises:
-        InputError: Splits with different numbers of classes, or a single class that some rows lack.
+        InputError: Splits with different numbers of classes, or a single class that some rows lack; texts in some splits
+            only, or of different widths; a vocabulary that does not fit them.
     """
 
     name: str
@@ -43,6 +48,7 @@ class RetrievalDataset:
     database: Split
     class_names: tuple[str, ...] = ()
     notes: dict[str, Any] = field(default_factory=dict)
+    vocabulary: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         widths = {part: getattr(self, part).classes for part in ("train", "query", "database")}
@@ -53,6 +59,13 @@ class RetrievalDataset:
             raise InputError(
                 "labels: found one class and rows without it, expected at least two columns (class ids: use from_arrays)"
             )
+
+        texts = {part: getattr(self, part).texts for part in widths}
+        words = {part: None if rows is None else rows.shape[1] for part, rows in texts.items()}
+        if len(set(words.values())) != 1:
+            shown = {part: "none" if width is None else width for part, width in words.items()}
+            raise InputError(f"texts: found {shown} columns, expected the same number in every split")
+        object.__setattr__(self, "vocabulary", as_vocabulary(self.vocabulary, words["train"] or 0))
 
     @property
     def classes(self) -> int:
@@ -65,6 +78,10 @@ class RetrievalDataset:
     @property
     def has_features(self) -> bool:
         return self.train.features is not None
+
+    @property
+    def has_texts(self) -> bool:
+        return self.train.texts is not None
 
     def database_is_train(self) -> np.ndarray:
         """bool [n_database]: which database rows are training rows, by id."""
@@ -109,6 +126,8 @@ class RetrievalDataset:
         database: tuple[Any, Any] | None = None,
         name: str = "arrays",
         class_names: Sequence[str] = (),
+        texts: Mapping[str, Any] | None = None,
+        vocabulary: Sequence[str] = (),
     ) -> RetrievalDataset:
         """Wraps anyone's arrays. Each split is (x, y).
 
@@ -122,6 +141,8 @@ class RetrievalDataset:
             name: of the data set.
             class_names: of the columns; without them, class names among the labels are sorted, and kept as
                 `class_names` of the data set.
+            texts: the texts of each split given, by its name: real numbers [n, t], sparse or dense, one row a row of x.
+            vocabulary: the words of the text columns, if they are known.
 
         Raises:
             InputError: other shapes or values, names in one split and numbers in another, or a name that is not one of
@@ -139,7 +160,27 @@ class RetrievalDataset:
             ids = database_split.ids.astype(object)
             ids[:n] = train_split.ids
             database_split = replace(database_split, ids=ids.astype(str))
-        return cls(name, train_split, splits["query"], database_split, names)
+        found = cls(name, train_split, splits["query"], database_split, names)
+        return found if texts is None else found.with_texts(texts, vocabulary)
+
+    def with_texts(self, texts: Mapping[str, Any], vocabulary: Sequence[str] = ()) -> RetrievalDataset:
+        """The same rows with texts.
+
+        Args:
+            texts: By "train", "query" and "database", real numbers [n, t], sparse or dense. Without "database", the
+                database is the training rows and has their texts.
+            vocabulary: The words of the columns, if they are known.
+
+        Raises:
+            InputError: A split without texts, another name, other shapes or values.
+        """
+        given = dict(texts)
+        if "database" not in given and np.array_equal(self.database.ids, self.train.ids):
+            given["database"] = given.get("train")
+        if set(given) != set(_PARTS):
+            raise InputError(f"texts: found those of {', '.join(given) or 'nothing'}, expected {', '.join(_PARTS)}")
+        splits = {part: replace(getattr(self, part), texts=text_rows(given[part], f"{part} texts")) for part in _PARTS}
+        return self.replace(**splits, vocabulary=tuple(vocabulary))
 
 
 def as_split(rows: Any, part: str = "encoded") -> Split:

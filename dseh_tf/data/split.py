@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 from dseh_tf.arrays import as_array, shown
 from dseh_tf.data.images import ArrayImages, ImageSource
+from dseh_tf.data.texts import text_rows
 from dseh_tf.errors import InputError
 
 
@@ -22,7 +24,7 @@ class Split:
         images: Their source, or None (labels only, or features only).
         features: float32 [n, d] from a frozen backbone, or None.
         flipped_features: float32 [n, d] of the mirrored images, or None.
-        texts: float32 [n, t] of a text side, or None (cross-modal data sets only).
+        texts: Text rows, sparse float32 [n, t] (see `texts.text_rows`, which dense arrays go through), or None.
 
     Raises:
         InputError: Other shapes, dtypes or numbers of rows.
@@ -33,10 +35,10 @@ class Split:
     images: ImageSource | None = None
     features: np.ndarray | None = None
     flipped_features: np.ndarray | None = None
-    texts: np.ndarray | None = None
+    texts: sparse.csr_array | None = None
 
     def __post_init__(self) -> None:
-        for name in ("ids", "labels", "features", "flipped_features", "texts"):
+        for name in ("ids", "labels", "features", "flipped_features"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, np.ndarray) or isinstance(value, np.ma.MaskedArray)):
                 object.__setattr__(self, name, as_array(value, name))
@@ -47,14 +49,17 @@ class Split:
             raise InputError(f"labels: found {shown(self.labels)}, expected uint8 [{n}, classes]")
         if self.labels.size and self.labels.max() > 1:
             raise InputError(f"labels: found the value {self.labels.max()}, expected 0 or 1")
-        for name in ("features", "flipped_features", "texts"):
+        if self.texts is not None:
+            object.__setattr__(self, "texts", text_rows(self.texts))
+        for name in ("features", "flipped_features"):
             value = getattr(self, name)
             if value is not None and (value.ndim != 2 or value.dtype.kind not in "iuf"):
                 raise InputError(f"{name}: found {shown(value)}, expected float32 [{n}, d]")
         for name in ("labels", "images", "features", "flipped_features", "texts"):
             value = getattr(self, name)
-            if value is not None and len(value) != n:
-                raise InputError(f"{name}: found {len(value)} rows, expected {n}, one an id")
+            rows = n if value is None else value.shape[0] if name == "texts" else len(value)
+            if rows != n:
+                raise InputError(f"{name}: found {rows} rows, expected {n}, one an id")
 
     def __len__(self) -> int:
         return len(self.ids)

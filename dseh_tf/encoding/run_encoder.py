@@ -29,6 +29,7 @@ from dseh_tf.runs import read_config
 
 if TYPE_CHECKING:
     from dseh_tf.encoding.features import TrunkFeatures
+    from dseh_tf.encoding.text import TextEncoder
     from dseh_tf.models.backbones import Backbone
 
 NETWORK, ARRAYS = "imgnet.keras", "encoder.npz"  # what a trained method leaves in a run folder, and a shallow one
@@ -62,6 +63,7 @@ class RunEncoder:
         encoder: The method's own part.
         held: The file of a frozen backbone in the run folder; None where config.json says where it is.
         codes_file: The codes of the run's query and database.
+        texts: The text encoder of a cross-modal method; None elsewhere.
     """
 
     def __init__(
@@ -76,6 +78,21 @@ class RunEncoder:
         self.codes_file = codes_file
         self.bits: int = config["bits"]
         self._features: TrunkFeatures | None = None
+        self.texts: TextEncoder | None = None
+
+    def encode_texts(self, texts: Any) -> np.ndarray:
+        """int8 ±1 [n, K] of texts, by the text encoder of a cross-modal run.
+
+        Args:
+            texts: A list of strings, each of words parted by white space; or text rows [n, t], sparse or dense; or a Split.
+
+        Raises:
+            InputError: The run has no text encoder; a word outside its vocabulary; rows of another width.
+        """
+        if self.texts is None:
+            raise InputError(f"text: found a run of {self.config.get('method')}, expected one of a cross-modal method")
+        words = isinstance(texts, (list, tuple)) and all(isinstance(line, str) for line in texts)
+        return self.texts.encode_words(texts) if words else self.texts.encode(texts)
 
     def encode(self, items: Any) -> np.ndarray:
         """int8 ±1 [n, K]; `dseh_tf.retrieval.pack` makes them uint8 [n, ceil(K / 8)]. No label is needed.
@@ -139,6 +156,8 @@ class RunEncoder:
             with replacing(folder / BACKBONE) as partial:
                 backbone.model.save(partial)
         self.encoder.save(folder / (ARRAYS if isinstance(self.encoder, shallow.ShallowEncoder) else NETWORK))
+        if self.texts is not None:
+            self.texts.save(folder)
         kept = {name: self.config[name] for name in _KEPT if name in self.config}
         write_text(folder / "config.json", json.dumps(kept, indent=1) + "\n")
 
@@ -233,13 +252,18 @@ def load_run(folder: Path | str, backbone: Path | str | None = None, import_modu
     if encoder.bits != config["bits"]:
         raise InputError(f"{file}: found {encoder.bits} bits, expected {config['bits']} as in config.json")
     held, codes = folder / BACKBONE, folder / "codes.npz"
-    return RunEncoder(
+    found = RunEncoder(
         config,
         trunk,
         encoder,
         held if backbone is None and held.is_file() else None,
         codes if codes.is_file() else None,
     )
+    if file.name == NETWORK:
+        from dseh_tf.encoding.text import load_text_encoder
+
+        found.texts = load_text_encoder(folder)
+    return found
 
 
 def load_encoder(file: Path | str) -> Encoder:

@@ -6,6 +6,7 @@ the rows, pairs or entries that it gets; the caller divides by the number of the
 add up to the same loss.
 """
 
+from dseh_tf.losses.affinity import Reconstruction, cosine_affinity, joint_affinity, reconstruction_losses
 from dseh_tf.losses.asymmetric import bit_balance, bit_correlation, database_pairs
 from dseh_tf.losses.centres import (
     centre_likelihood,
@@ -29,6 +30,7 @@ from dseh_tf.losses.regression import code_cross_entropy, code_regression, label
 from dseh_tf.losses.triplets import sample_triplets, triplet_hinge
 
 __all__ = [
+    "Reconstruction",
     "absolute_distance",
     "bank_likelihood",
     "bit_balance",
@@ -38,9 +40,11 @@ __all__ = [
     "code_cross_entropy",
     "code_regression",
     "continuation",
+    "cosine_affinity",
     "cubic_distance",
     "database_pairs",
     "inner_products",
+    "joint_affinity",
     "label_regression",
     "labelled_rows",
     "laplacian_distance",
@@ -48,6 +52,7 @@ __all__ = [
     "pair_likelihood",
     "piecewise_threshold",
     "polarization",
+    "reconstruction_losses",
     "sample_triplets",
     "shared_cross_entropy",
     "sign_distance",

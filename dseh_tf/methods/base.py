@@ -38,7 +38,7 @@ class Fitted(abc.ABC):
     results: what the method adds to result.json. arrays: what it adds to the run folder, by file and array name.
     health: how well codes use their bits: "labnet" of a network of labels, "train" of the training images. advice: what
     to try when they have collapsed. encoder_file: the name that `save` is given in a run folder; empty for a method whose
-    encoder cannot be saved, so that its runs cannot be queried.
+    encoder cannot be saved, so that its runs cannot be queried. modalities: what `encode` accepts as `modality`.
     """
 
     database_codes: np.ndarray | None = None
@@ -46,6 +46,7 @@ class Fitted(abc.ABC):
     train_seconds: float | None = None
     advice: str = ""
     encoder_file: ClassVar[str] = ""
+    modalities: ClassVar[Sequence[str]] = ("image",)
 
     def __init__(self, bits: int) -> None:
         self.bits = bits
@@ -87,6 +88,7 @@ class Method(abc.ABC):
         CHOICES: The values that a setting can have, by name.
         LEAST, POSITIVE: Ranges of numbers, as in `check_numbers`.
         learns_database: Whether `fit` learns a code for each database row. The training rows then have to be the database.
+        needs_texts: Whether `fit` reads texts too.
     """
 
     name: ClassVar[str]
@@ -96,6 +98,7 @@ class Method(abc.ABC):
     LEAST: ClassVar[Mapping[str, float]] = {}
     POSITIVE: ClassVar[Sequence[str]] = ()
     learns_database: ClassVar[bool] = False
+    needs_texts: ClassVar[bool] = False
 
     def __init__(self, bits: int, seed: int = 0, **settings: Any) -> None:
         check_names(self.name, self.Settings, settings)

@@ -149,3 +149,16 @@ def new_layer(units: int, name: str, seed: int, size: float = 0.01, **kwargs) ->
     weights = keras.initializers.TruncatedNormal(stddev=size, seed=seed)
     biases = keras.initializers.RandomNormal(stddev=0.01, seed=seed + 1)
     return keras.layers.Dense(units, kernel_initializer=weights, bias_initializer=biases, name=name, **kwargs)
+
+
+def linear_layer(units: int, width: int, name: str, seed: int, **kwargs) -> keras.layers.Dense:
+    """A fully connected layer of float32 with torch's initial weights, for methods whose releases are in torch.
+
+    Weights and biases are uniform in ±1 / sqrt(width). width: of the input. seed: of these draws.
+    """
+    bound = width**-0.5
+    weights = keras.initializers.RandomUniform(-bound, bound, seed)
+    biases = keras.initializers.RandomUniform(-bound, bound, seed + 1)
+    return keras.layers.Dense(
+        units, kernel_initializer=weights, bias_initializer=biases, name=name, dtype="float32", **kwargs
+    )

@@ -114,6 +114,7 @@ class CodesFile:
     c].
     query_ids, database_ids: unicode [n], unique.
     database_trained: bool [n], which database rows are training rows; None in files written before it existed.
+    query_codes_text, database_codes_text: as the codes, of the rows' texts; None where the method has no text encoder.
     """
 
     query_codes: np.ndarray
@@ -124,6 +125,8 @@ class CodesFile:
     database_ids: np.ndarray
     bits: int
     database_trained: np.ndarray | None = None
+    query_codes_text: np.ndarray | None = None
+    database_codes_text: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -148,6 +151,15 @@ class CodesFile:
             names, times = np.unique(ids, return_counts=True)
             if len(names) < n:
                 raise InputError(f"{part}_ids: found '{names[times.argmax()]}' {times.max()} times, expected once")
+            texts = getattr(self, f"{part}_codes_text")
+            if texts is None:
+                continue
+            if texts.dtype != np.uint8 or texts.ndim != 2 or len(texts) != n:
+                raise InputError(f"{part}_codes_text: found {shown(texts)}, expected uint8 [{n}, bytes]")
+            as_packed(texts, self.bits, f"{part}_codes_text")
+        if (self.query_codes_text is None) != (self.database_codes_text is None):
+            missing = "query" if self.query_codes_text is None else "database"
+            raise InputError(f"{missing}_codes_text: found none, expected them beside those of the other part")
         if self.query_labels.shape[1] != self.database_labels.shape[1]:
             raise InputError(
                 f"database_labels: found {self.database_labels.shape[1]} classes, "
@@ -169,6 +181,8 @@ def save_codes(
     database_ids: np.ndarray,
     bits: int,
     database_trained: np.ndarray | None = None,
+    query_codes_text: np.ndarray | None = None,
+    database_codes_text: np.ndarray | None = None,
 ) -> None:
     """Writes `codes.npz`, whole or not at all. Codes: ±1 [n, bits], or packed. The rest as in `CodesFile`.
 
@@ -184,6 +198,8 @@ def save_codes(
         database_ids,
         bits,
         database_trained,
+        None if query_codes_text is None else as_packed(query_codes_text, bits, "query_codes_text")[0],
+        None if database_codes_text is None else as_packed(database_codes_text, bits, "database_codes_text")[0],
     )
     arrays = {field.name: getattr(content, field.name) for field in fields(content)}
     write_npz(path, {name: np.asarray(value) for name, value in arrays.items() if value is not None})
@@ -196,8 +212,9 @@ def load_codes(path: Path | str, bits: int | None = None) -> CodesFile:
     """
     if bits is not None:
         bits = positive(bits, "bits")
-    needed = [field.name for field in fields(CodesFile) if field.name != "database_trained"]
-    arrays = read_npz(path, needed, ["database_trained"])
+    optional = ("database_trained", "query_codes_text", "database_codes_text")
+    needed = [field.name for field in fields(CodesFile) if field.name not in optional]
+    arrays = read_npz(path, needed, optional)
     with naming(path):
         found = arrays["bits"]
         if found.shape != () or found.dtype.kind not in "iu":

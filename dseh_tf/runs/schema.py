@@ -40,7 +40,7 @@ FREE = (
 )
 # Added to format 1 later: a run that does not record one of these cannot differ in it.
 ADDED = ("trunk_files", "folder_files")
-HEALTH_SECTIONS = ("labnet", "train", "database")
+HEALTH_SECTIONS = ("labnet", "train", "train_text", "database", "database_text")
 
 _HEALTH_NUMBERS = (
     "distinct_codes", "label_vectors", "constant_bits", "nearly_constant_bits", "mean_balance", "worst_balance",
@@ -101,7 +101,7 @@ _CONFIG = {
         _is_object,
     ),
 }
-_PLACES = ("data_dir", "lists_dir", "folder", "lists", "folder_files", "preset_dataset")  # text or null
+_PLACES = ("data_dir", "lists_dir", "folder", "lists", "texts", "folder_files", "preset_dataset")  # text or null
 _RESULT = {
     **dict.fromkeys(("dataset", "method", "preset", "map_labels_database"), _is_text),
     **dict.fromkeys(("bits", "seed"), _is_whole),
@@ -111,7 +111,7 @@ _RESULT = {
         _is_count,
     ),
     **dict.fromkeys(("map", "map_stable_order", "map_labels", "map_unseen", "map_encoded_database"), _is_number),
-    **dict.fromkeys(("map_at", "precision_at", "code_health"), _is_object),
+    **dict.fromkeys(("map_at", "precision_at", "code_health", "directions"), _is_object),
     "class_names": _is_texts,
 }  # fmt: skip
 
@@ -187,6 +187,15 @@ def read_result(folder: Path | str, needed: Iterable[str] = ()) -> dict[str, Any
             raise _error(path, name, value, "a number")
     for name in ("map_at", "precision_at"):
         _check(path, result.get(name, {}), dict.fromkeys(result.get(name, {}), _is_number), within=f"{name}.")
+    rankings = {f"directions.{name}": numbers for name, numbers in result.get("directions", {}).items()}
+    if "random_order" in result:
+        rankings["random_order"] = result["random_order"]
+    for within, numbers in rankings.items():
+        if not isinstance(numbers, dict) or not isinstance(numbers.get("map_at", {}), dict):
+            raise _error(path, within, numbers, "named values")
+        _check(path, numbers, dict.fromkeys(("map", "map_stable_order"), _is_number), ("map",), f"{within}.")
+        map_at = numbers.get("map_at", {})
+        _check(path, map_at, dict.fromkeys(map_at, _is_number), within=f"{within}.map_at.")
     _check_together(path, result)
     _check_health(path, result.get("code_health", {}))
     return result

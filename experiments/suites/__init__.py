@@ -16,6 +16,7 @@ from dseh_tf.errors import InputError
 from experiments.suite_options import Options
 
 ABLATION_PREFIX = "dseh_"
+CROSS_MODAL = ("djsrh",)  # methods that need texts
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class Suite:
         options: What all runs are given.
         lists: The image lists that its table is about: their digest, as config.json records it, and the name that the table
             has for them. `experiments.collect` takes runs on these lists only.
-        every_method: Whether the registry's other methods follow, DSEH's ablations aside.
+        every_method: Whether the registry's other methods follow, DSEH's ablations and cross-modal methods aside.
     """
 
     datasets: tuple[str, ...]
@@ -157,7 +158,14 @@ class Suite:
                 known = ", ".join(dict.fromkeys((*registered, *rows)))
                 raise InputError(f"--methods: found {name!r}, expected one of {known}, or package.module:Class")
         named = {row.method for row in self.rows}
-        others = [m for m in registered if self.every_method and m not in named and not m.startswith(ABLATION_PREFIX)]
+        others = [
+            method
+            for method in registered
+            if self.every_method
+            and method not in named
+            and method not in CROSS_MODAL
+            and not method.startswith(ABLATION_PREFIX)
+        ]
         wanted = asked or (*rows, *others)
         return tuple(rows.get(name) or Row(name) for name in dict.fromkeys((*rows, *wanted)) if name in wanted)
 

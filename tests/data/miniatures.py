@@ -10,10 +10,13 @@ import shutil
 import zlib
 from pathlib import Path
 
+import h5py
 import numpy as np
+import scipy.io
 from PIL import Image
 
 from dseh_tf.data.catalog import DataOptions
+from dseh_tf.data.readers.wikipedia import CATEGORIES as WIKIPEDIA_CATEGORIES
 
 
 def colour_of(name: str) -> tuple[int, int, int]:
@@ -108,6 +111,35 @@ def write_dummy_data(builders: Path) -> None:
         shutil.rmtree(root / "Groundtruth" / "TrainTestLabels", ignore_errors=True)
         for file in root.rglob("*.jpg"):
             Image.open(io.BytesIO(file.read_bytes())).save(file, "JPEG")
+
+
+def write_wikipedia(root: Path, train: int = 40, test: int = 10, seed: int = 0) -> dict[str, np.ndarray]:
+    """Writes a distribution below `root`, every third image without its category's folder; returns the topics."""
+    rng = np.random.default_rng(seed)
+    (root / "images").mkdir(parents=True, exist_ok=True)
+    matrices = {}
+    for part, count in (("train", train), ("test", test)):
+        lines = []
+        for i in range(count):
+            text, image, category = f"{part}-text-{i}", f"{part}-image-{i}", i % 10 + 1
+            folder = "" if i % 3 == 0 else f"{WIKIPEDIA_CATEGORIES[category - 1]}/"
+            write_image(root / f"images/{folder}{image}.jpg", text)
+            lines.append(f"{text}\t{image}\t{category}")
+        (root / f"{part}set_txt_img_cat.list").write_text("\n".join(lines) + "\n")
+        matrices[f"T_{part[:2]}"] = rng.dirichlet(np.full(10, 0.3), count)
+        matrices[f"I_{part[:2]}"] = rng.random((count, 128))
+    scipy.io.savemat(root / "raw_features.mat", matrices)
+    return matrices
+
+
+def write_hdf5_mat(file: Path, arrays: dict[str, np.ndarray]) -> None:
+    """A MATLAB 7.3 file: a block of 512 bytes before the HDF5 signature, axes reversed."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with h5py.File(file, "w", userblock_size=512) as stored:
+        for name, values in arrays.items():
+            stored.create_dataset(name, data=values.T)
+    with file.open("r+b") as stream:
+        stream.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64, HDF5 schema 1.00 .".ljust(124) + b"\x00\x02IM")
 
 
 def write_image_folder(root: Path, counts: dict[str, int]) -> None:
@@ -217,6 +249,7 @@ SMALL = {
     "imagenet_100": {"queries": 2, "train_rows": 3},
     "image_folder": {},
     "image_lists": {},
+    "wikipedia": {},
     "tfds:cifar10": {},
 }
 
@@ -232,6 +265,7 @@ DIGESTS: dict[str, str] = {
     "imagenet_100": "932cb8edebe1ab84",
     "image_folder": "edb2f3e4fabe5a29",
     "image_lists": "9e423e73fd669cce",
+    "wikipedia": "e45dea6726b34030",
     "tfds:cifar10": "5a67d0d781922a48",
 }
 
@@ -240,6 +274,7 @@ def write_all(root: Path) -> Path:
     """A miniature of every data set below `root`."""
     write_nus_wide(root / "nus_wide")
     write_mirflickr(root / "mirflickr25k")
+    write_wikipedia(root / "wikipedia")
     write_image_folder(root / "folder", {"cat": 30, "dog": 50})
     write_image_lists(root / "lists")
     write_tfds(root, "cifar10", cifar10_examples())

@@ -27,7 +27,7 @@ def _assert_rows_are(dataset: RetrievalDataset, records: dict[str, dict], column
     for split in (dataset.query, dataset.database):
         for row, name in enumerate(split.ids.tolist()):
             np.testing.assert_array_equal(split.labels[row], records[name]["labels"][columns])
-            np.testing.assert_array_equal(split.texts[row], records[name]["tags"])
+            np.testing.assert_array_equal(split.texts.toarray()[row], records[name]["tags"])
             assert split.images.paths[row].read_bytes() == records[name]["image"]
 
 

@@ -31,7 +31,7 @@ def test_labels_stay_with_their_ids(data, tmp_path):
         split = getattr(dataset, part)
         chosen = [rows[name] for name in split.ids.tolist()]
         np.testing.assert_array_equal(split.labels, labels[np.ix_(chosen, columns)])
-        np.testing.assert_array_equal(split.texts, tags[chosen])
+        np.testing.assert_array_equal(split.texts.toarray(), tags[chosen])
         assert split.texts.dtype == np.float32
     assert len(dataset.query) + len(dataset.database) == (labels[:, columns].any(axis=1)).sum()
 

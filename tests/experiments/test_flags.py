@@ -26,7 +26,7 @@ PROGRAMS = sorted(
 TEXTS = {
     "backbone_scaling", "bits", "dataset", "datasets", "import_module", "method", "methods",
     "optimizer", "phases", "preset", "preset_dataset", "run_flag", "seeds", "set", "strategy", "suite",
-    "train_backbone_from", "unrecorded",
+    "text", "train_backbone_from", "unrecorded",
 }  # fmt: skip
 # In a process of its own, as two programs have flags of one name: every flag that is not absl's, and `--help`.
 LIST = """

@@ -45,6 +45,7 @@ def places(tmp_path_factory):
         "/data/imagenet-vgg-f.mat": weights,
         "/data/mirflickr25k": root / "mirflickr25k",
         "/data/nus_wide": root / "nus_wide",
+        "/data/wikipedia": root / "wikipedia",
         "/data/pictures": root / "folder",
         "/data/features": root / "extracted",  # <data_dir>/features is the cache
         "/data/lists": root / "lists",

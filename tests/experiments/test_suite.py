@@ -312,7 +312,7 @@ def _alive(pid: int) -> bool:
     [
         (
             ["--suite=table9"],
-            "--suite: found 'table9', expected one of coco_labels, corel5k, dsah, multi_digits, quick, table1, table2, tiny100",
+            "--suite: found 'table9', expected one of coco_labels, corel5k, djsrh, dsah, multi_digits, quick",
         ),
         (["--methods=itq,nope"], "--methods: found 'nope', expected one of lsh, sh, itq, itq_cca"),
         (["--datasets=nope"], "--datasets: found 'nope', expected one of multi_digits, image_lists"),

@@ -27,6 +27,7 @@ EXCEPTIONS: dict[str, dict[str, Any]] = {
     "sdh": {"width": 1.0},
     "hashnet": {"continuation_every": 5},  # sharpens several times, and not where a resumed run begins
     "dseh_a": {"rounds": 1},  # which is what it is
+    "djsrh": {"text_hidden": 16, "learning_rate": 1e-3, "text_learning_rate": 1e-3},
     "daph": {"epochs": 4},  # each of them is two phases of three steps
 }
 
@@ -43,7 +44,10 @@ def small_settings(name: str) -> dict[str, Any]:
 
 
 def small_dataset(seed: int = 0) -> RetrievalDataset:
-    """96 rows of 12 features and 4 classes, which are the database too, with features of mirrored images; 24 queries."""
+    """96 rows of 12 features and 4 classes, which are the database too, with features of mirrored images; 24 queries.
+
+    The texts have two noisy words a class and two that say nothing.
+    """
     rng = np.random.default_rng(seed)
     centres = rng.standard_normal((4, 12))
 
@@ -52,7 +56,15 @@ def small_dataset(seed: int = 0) -> RetrievalDataset:
         labels[np.arange(count), rng.integers(4, size=count)] = 1
         return (labels @ centres + 0.3 * rng.standard_normal((count, 12))).astype(np.float32), labels
 
-    dataset = RetrievalDataset.from_arrays(draw(96), draw(24))
+    train_rows, query_rows = draw(96), draw(24)
+    words = np.random.default_rng(seed + 1)
+
+    def texts(labels: np.ndarray) -> np.ndarray:
+        named = np.repeat(labels, 2, axis=1) * (words.random((len(labels), 8)) < 0.7)
+        return np.concatenate([named, words.random((len(labels), 2)) < 0.2], axis=1)
+
+    sides = {"train": texts(train_rows[1]), "query": texts(query_rows[1])}
+    dataset = RetrievalDataset.from_arrays(train_rows, query_rows, texts=sides)
     train = dataset.train.with_features(dataset.train.features, dataset.train.features + np.float32(0.1))
     return dataset.replace(train=train, database=train)
 

@@ -2,7 +2,7 @@
 
 The files as read in public readers (iTomxy/data:flickr25k): `mirflickr/im<i>.jpg`, `mirflickr/meta/tags/tags<i>.txt` (one
 tag a line), `mirflickr/doc/common_tags.txt` (`<tag> <count>`, the order of the tag columns),
-`mirflickr25k_annotations_v080/<class>.txt` (numbers of images from 1, one a line). Memory: 35 MB of tags as uint8.
+`mirflickr25k_annotations_v080/<class>.txt` (numbers of images from 1, one a line). Tags are sparse.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy import sparse
 
 from dseh_tf.data.files import hidden
 from dseh_tf.data.images import FileImages
 from dseh_tf.data.readers.official_files import find_file, find_folder, read_lines
+from dseh_tf.data.texts import rows_of_words
 from dseh_tf.errors import InputError
 
 SOURCE = (
@@ -26,13 +28,13 @@ CLASSES = 24
 
 @dataclass(frozen=True)
 class MirFlickr:
-    """names: `im<i>.jpg` in order of i, unicode [n]. labels: uint8 [n, 24]. tags: uint8 [n, 1386]."""
+    """names: `im<i>.jpg` in order of i, unicode [n]. labels: uint8 [n, 24]. tags: sparse float32 [n, 1386]."""
 
     root: Path
     names: np.ndarray
     labels: np.ndarray
     classes: tuple[str, ...]
-    tags: np.ndarray
+    tags: sparse.csr_array
     vocabulary: tuple[str, ...]
 
     def images(self, rows: np.ndarray) -> FileImages:
@@ -56,11 +58,8 @@ def read_mirflickr(data_dir: Path) -> MirFlickr:
         gap = next((i for i, number in enumerate(numbers, 1) if number != i), 1)
         raise InputError(f"{root / 'mirflickr' / f'im{gap}.jpg'}: no such file, of {len(numbers):,} images; {SOURCE}")
     classes, labels = _read_labels(root / ANNOTATIONS, len(numbers))
-    columns = {tag: column for column, tag in enumerate(vocabulary)}
-    tags = np.zeros((len(numbers), len(vocabulary)), np.uint8)
-    for number in numbers:
-        file = find_file(root, f"mirflickr/meta/tags/tags{number}.txt", source=SOURCE)
-        tags[number - 1, [columns[tag] for tag in read_lines(file) if tag in columns]] = 1
+    files = (find_file(root, f"mirflickr/meta/tags/tags{number}.txt", source=SOURCE) for number in numbers)
+    tags = rows_of_words([set(read_lines(file)) for file in files], vocabulary)
     return MirFlickr(root, np.array([f"im{number}.jpg" for number in numbers]), labels, classes, tags, vocabulary)
 
 

@@ -5,8 +5,7 @@ The files as read in public readers (iTomxy/data:nuswide, jiangqy/ADSH-AAAI2018,
 `Groundtruth/AllLabels/Labels_<concept>.txt`, `NUS_WID_Tags/{TagList1k,AllTags1k}.txt`, images in `Flickr/<category>/`,
 or flat in `images/`.
 
-Memory: labels are uint8, 22 MB for 269,648 x 81, read a concept at a time; tags are streamed, of which only the rows
-asked for are kept (uint8, 1,000 bytes an image).
+Memory: labels are uint8, 22 MB for 269,648 x 81, read a concept at a time; tags are streamed and kept as sparse rows.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from absl import logging
+from scipy import sparse
 
 from dseh_tf.data.files import expanded, hidden, is_folder
 from dseh_tf.data.images import FileImages
@@ -111,15 +111,10 @@ def tag_names(nus_wide: NusWide) -> tuple[str, ...]:
     return tuple(read_lines(_tag_file(nus_wide, "TagList1k.txt")))
 
 
-def read_tags(nus_wide: NusWide, rows: np.ndarray) -> np.ndarray:
-    """uint8 [len(rows), 1000]: which of the tags the rows have, in the order of `rows`."""
-    place = np.full(len(nus_wide.names), -1)
-    place[rows] = np.arange(len(rows))
-    table = np.empty((len(rows), len(tag_names(nus_wide))), np.uint8)
-    for first, block in stream_tags(nus_wide):
-        to = place[first : first + len(block)]
-        table[to[to >= 0]] = block[to >= 0]
-    return table
+def read_tags(nus_wide: NusWide, rows: np.ndarray) -> sparse.csr_array:
+    """Sparse float32 [len(rows), 1000]: which of the tags the rows have, in the order of `rows`."""
+    blocks = [sparse.csr_array(block, dtype=np.float32) for _, block in stream_tags(nus_wide)]
+    return sparse.vstack(blocks, format="csr")[rows]
 
 
 def has_tags(nus_wide: NusWide) -> np.ndarray:

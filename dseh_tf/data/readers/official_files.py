@@ -42,12 +42,13 @@ def find_file(root: Path, *paths: str, source: str) -> Path:
     raise InputError(f"{root / paths[0]}: no such file; {source}")
 
 
-def read_lines(file: Path) -> list[str]:
-    """The lines of a text file, without white space around them; empty lines at the end are dropped."""
+def read_lines(file: Path, stripped: bool = True) -> list[str]:
+    """The lines of a text file; empty lines at the end are dropped. stripped: without white space around them."""
     try:
-        lines = [line.strip() for line in read_bytes(file, "text in UTF-8").decode("utf-8-sig").splitlines()]
+        lines = read_bytes(file, "text in UTF-8").decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise InputError(f"{file}: found bytes that are not UTF-8 at {error.start}, expected text in UTF-8") from None
+    lines = [line.strip() for line in lines] if stripped else lines
     while lines and not lines[-1]:
         lines.pop()
     return lines

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 from dseh_tf.data.draw import draw
 from dseh_tf.data.image_checks import without_bad_images
@@ -23,10 +24,11 @@ def drawn(
     labels: np.ndarray,
     images: ImageSource | None,
     class_names: tuple[str, ...],
-    texts: np.ndarray | None = None,
+    texts: sparse.csr_array | None = None,
     query_pool: np.ndarray | None = None,
     no_query: np.ndarray | None = None,
     notes: dict[str, Any] | None = None,
+    vocabulary: tuple[str, ...] = (),
 ) -> RetrievalDataset:
     """The pool, split by its protocol.
 
@@ -37,10 +39,11 @@ def drawn(
         labels: uint8 multi-hot [n, c].
         images: Of the n rows, or None.
         class_names: c of them.
-        texts: 0 and 1 of any dtype [n, t], or None; they become float32 split by split.
+        texts: Sparse [n, t], or None.
         query_pool: bool [n], see `draw`.
         no_query: bool [n], see `draw`.
         notes: Further facts to keep with the data set.
+        vocabulary: The words of the text columns, where they are known.
 
     Raises:
         InputError: As `draw`, and where `skip_bad_images` leaves no image of a split.
@@ -53,7 +56,7 @@ def drawn(
             ids[chosen],
             labels[chosen],
             None if images is None else images.take(chosen),
-            texts=None if texts is None else texts[chosen].astype(np.float32),
+            texts=None if texts is None else texts[chosen],
         )
     facts = {
         "protocol": str(protocol),
@@ -62,7 +65,7 @@ def drawn(
         "pool": len(ids),
         **(notes or {}),
     }
-    dataset = RetrievalDataset(protocol.name, **splits, class_names=class_names, notes=facts)
+    dataset = RetrievalDataset(protocol.name, **splits, class_names=class_names, notes=facts, vocabulary=vocabulary)
     return without_bad_images(dataset) if options.skip_bad_images and dataset.has_images else dataset
 
 

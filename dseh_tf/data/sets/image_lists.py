@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from dseh_tf.data.readers.image_lists import (
     labelled_rows,
     read_image_list,
 )
+from dseh_tf.data.readers.image_texts import TEXTS, with_image_texts
 from dseh_tf.data.retrieval_dataset import RetrievalDataset
 from dseh_tf.data.sets.base import DataSet, Options, choice
 from dseh_tf.data.split import Split
@@ -37,11 +39,13 @@ class ImageListsOptions(Options):
         lists_dir: Folder of the lists. Required.
         images_root: Folder that the paths of the lists start from. Default: `lists_dir`.
         unlabelled: What becomes of lines without a label (`load_image_lists`).
+        skip_unpaired: Images without text and texts without image are left out and counted (`load_image_lists`).
     """
 
     lists_dir: Path | None = None
     images_root: Path | None = None
     unlabelled: str = choice(*UNLABELLED)
+    skip_unpaired: bool = False
 
 
 def _protocol(_: ImageListsOptions) -> None:
@@ -52,7 +56,12 @@ def _load(options: ImageListsOptions) -> RetrievalDataset:
     if options.lists_dir is None:
         raise InputError("lists_dir: found none, expected the folder of train.txt, test.txt and database.txt")
     return load_image_lists(
-        options.lists_dir, options.images_root, options.labels_only, options.skip_bad_images, options.unlabelled
+        options.lists_dir,
+        options.images_root,
+        options.labels_only,
+        options.skip_bad_images,
+        options.unlabelled,
+        options.skip_unpaired,
     )
 
 
@@ -62,11 +71,13 @@ def load_image_lists(
     labels_only: bool = False,
     skip_bad_images: bool = False,
     unlabelled: str = "refuse",
+    skip_unpaired: bool = False,
 ) -> RetrievalDataset:
     """Reads the lists of a folder.
 
     Ids are the paths from `images_root` on. `database.txt` is used as it is; without it, the database is the training
-    list. `words.txt` or `classes.txt`, one name per line, gives the class names if it has one for every class.
+    list. `words.txt` or `classes.txt`, one name per line, gives the class names if it has one for every class. Where there
+    is a `texts.txt`, every image has a text: a line `path<TAB>word word ...` an image (see `readers.image_texts`).
 
     Args:
         lists_dir: Folder of `train.txt`, `test.txt` and, optionally, `database.txt`.
@@ -81,6 +92,8 @@ def load_image_lists(
             "distractors": database rows stay and are relevant to nothing; queries stay and count 0 in MAP; training
             rows are left out, because nothing is said about what they resemble.
             "leave_out": they are left out of every list.
+        skip_unpaired: Images without a line of words in `texts.txt` are left out, and lines of no listed image are passed
+            over; `notes["texts"]` and one logged line count them. Otherwise the first of them is an error.
 
     Returns:
         The data set `image_lists`.
@@ -89,7 +102,7 @@ def load_image_lists(
         InputError: With file and line, on a list that is missing, empty or not a regular file; a line with another
             number of labels, a label that is not 0 or 1, or one number only, which may be a class id; a line without a
             label where they are refused; an id twice in a list; a query in the database or the training list; a path
-            that is no image.
+            that is no image; a listed image without text, or a text without image.
     """
     lists_dir = expanded(lists_dir)
     root = expanded(images_root) if images_root is not None else lists_dir
@@ -116,6 +129,9 @@ def load_image_lists(
     splits = {part: _split(entries, None if labels_only else root) for part, entries in lists.items()}
     class_names = read_class_names(lists_dir, splits["train"].classes)
     dataset = RetrievalDataset("image_lists", **splits, class_names=class_names, notes=notes)
+    if is_there(lists_dir / TEXTS):
+        place = partial(_place, root.absolute())
+        dataset = with_image_texts(dataset, lists_dir, place, skip_unpaired, lines_left_out="unlabelled" in notes)
     if labels_only:
         return dataset
     if skip_bad_images:
@@ -149,16 +165,15 @@ def _check_widths(lists: dict[str, ImageList]) -> None:
 
 def _below(root: Path, entries: ImageList) -> ImageList:
     """The list with paths from `root` on: a full path, or `../pictures/a.jpg`, may be a.jpg of another list."""
-    start = root.absolute()
-
-    def place(path: str) -> str:
-        if not path.startswith(("/", "..")):
-            return path
-        return Path(os.path.relpath(start / path, start)).as_posix()
-
-    placed = replace(entries, paths=tuple(map(place, entries.paths)))
+    placed = replace(entries, paths=tuple(map(partial(_place, root.absolute()), entries.paths)))
     check_ids_once(placed)
     return placed
+
+
+def _place(start: Path, path: str) -> str:
+    if not path.startswith(("/", "..")):
+        return path
+    return Path(os.path.relpath(start / path, start)).as_posix()
 
 
 def _check_apart(query: ImageList, other: ImageList) -> None:

@@ -39,6 +39,7 @@ def _load(options: Options) -> RetrievalDataset:
         **splits,
         class_names=compose.DIGIT_WORDS,
         notes={"protocol": str(PROTOCOL), "version": str(builder.version)},
+        vocabulary=compose.VOCABULARY,
     )
 
 

@@ -15,7 +15,7 @@ def test_reads_the_official_files(written):
     folder, labels, tags = written
     found = read_mirflickr(folder)
     np.testing.assert_array_equal(found.labels, labels)
-    np.testing.assert_array_equal(found.tags, tags)
+    np.testing.assert_array_equal(found.tags.toarray(), tags)
     assert len(found.classes) == 24 and found.classes[:2] == ("classa", "classb")
     assert found.names[[0, 9, 119]].tolist() == ["im1.jpg", "im10.jpg", "im120.jpg"]  # by number, not as text
     images = found.images(np.array([11, 0]))

@@ -30,7 +30,7 @@ def test_reads_the_official_files(written):
         np.testing.assert_array_equal(found.labels, labels)
     assert found.concepts[:2] == ("concept00", "concept01")
     rows = np.array([7, 300, 2])
-    np.testing.assert_array_equal(read_tags(found, rows), tags[rows])
+    np.testing.assert_array_equal(read_tags(found, rows).toarray(), tags[rows])
     np.testing.assert_array_equal(has_tags(found), tags.any(axis=1))
     assert nus_wide.tag_names(found)[:2] == ("tag0", "tag1")
 
@@ -173,4 +173,4 @@ def test_tag_blocks_of_any_size(written, monkeypatch):
     root, _, _, tags = written
     monkeypatch.setattr(official_files, "_BLOCK", 100)
     found = read_nus_wide(root)
-    np.testing.assert_array_equal(read_tags(found, np.arange(400)), tags)
+    np.testing.assert_array_equal(read_tags(found, np.arange(400)).toarray(), tags)

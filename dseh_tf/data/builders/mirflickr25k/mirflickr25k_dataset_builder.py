@@ -50,6 +50,6 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                     "id": name,
                     "image": images.paths[row],
                     "labels": official.labels[row],
-                    "tags": official.tags[row],
+                    "tags": official.tags[[row]].toarray()[0].astype(np.uint8),
                 },
             )

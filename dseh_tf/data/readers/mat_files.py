@@ -1,0 +1,93 @@
+"""Arrays of MATLAB files, of both formats: 5 (read by scipy) and 7.3 (HDF5, read by h5py).
+
+The suffix says nothing about the format, and neither does the text in the header; the signature does. HDF5 files have
+their axes reversed: a matrix [H, W, 3, N] is a dataset (N, 3, W, H). An empty matrix is a dataset of its sizes with the
+attribute MATLAB_empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dseh_tf.arrays import shown
+from dseh_tf.data.files import check_regular
+from dseh_tf.errors import InputError
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+
+
+def mat_format(file: Path) -> str:
+    """ "hdf5" or "5". Raises InputError on a file that is neither."""
+    check_regular(file, "a MATLAB file")
+    with file.open("rb") as stream:
+        head = stream.read(520)
+    if head[:8] == _HDF5 or head[512:520] == _HDF5:
+        return "hdf5"
+    if head[124:128] in (b"\x00\x01IM", b"\x01\x00MI"):
+        return "5"
+    raise InputError(f"{file}: found neither the signature of MATLAB 5 nor that of HDF5, expected a MATLAB file")
+
+
+def read_mat(file: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """The named arrays with their axes as MATLAB shows them, from either format.
+
+    Raises:
+        InputError: A file that is missing, damaged or not of MATLAB, or that lacks one of the arrays.
+    """
+    if mat_format(file) == "hdf5":
+        with open_hdf5(file) as stored:
+            return {name: _matrix(dataset_of(stored, file, name)) for name in names}
+    from scipy.io import loadmat
+
+    try:
+        found = loadmat(file, variable_names=list(names))
+    except Exception as error:  # scipy raises errors of many kinds on damaged files
+        raise InputError(f"{file}: cannot be read ({str(error)[:80]}), expected a MATLAB 5 file") from None
+    for name in names:
+        if not isinstance(found.get(name), np.ndarray):
+            raise InputError(f"{file}: found no {name}, expected the arrays {', '.join(names)}")
+    return {name: found[name] for name in names}
+
+
+def open_hdf5(file: Path) -> Any:
+    """The file, open for reading. Raises InputError where it is of the other format or damaged."""
+    if mat_format(file) != "hdf5":
+        raise InputError(f"{file}: found a MATLAB 5 file, expected HDF5 (MATLAB 7.3)")
+    import h5py
+
+    try:
+        return h5py.File(file, "r")
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({str(error)[:80]}), expected an HDF5 file") from None
+
+
+def dataset_of(stored: Any, file: Path, name: str) -> Any:
+    """The HDF5 dataset of that name. Raises InputError where there is none."""
+    import h5py
+
+    found = stored.get(name)
+    if not isinstance(found, h5py.Dataset):
+        raise InputError(f"{file}: found no dataset {name}, expected one (found {', '.join(stored) or 'none'})")
+    return found
+
+
+def check_shape(file: Path, name: str, array: Any, expected: Sequence[int | None]) -> None:
+    """Raises InputError where the array has other sizes than expected; None stands for any size."""
+    fits = len(array.shape) == len(expected) and all(
+        wanted in (None, size) for size, wanted in zip(array.shape, expected, strict=True)
+    )
+    if not fits or array.dtype.kind not in "biuf":
+        told = ", ".join("n" if size is None else f"{size:,}" for size in expected)
+        found = shown(array) if isinstance(array, np.ndarray) else f"{array.dtype} {list(array.shape)}"
+        raise InputError(f"{file}: {name}: found {found}, expected numbers [{told}]")
+
+
+def _matrix(dataset: Any) -> np.ndarray:
+    values = dataset[()]
+    if dataset.attrs.get("MATLAB_empty", 0):
+        return np.zeros(tuple(int(size) for size in np.ravel(values)))
+    return np.transpose(values)

@@ -1,0 +1,226 @@
+"""DJSRH: Su, Zhong, Zhang, "Deep Joint-Semantics Reconstructing Hashing for Large-Scale Unsupervised Cross-Modal Retrieval",
+ICCV 2019. Release: zs-zhong/DJSRH at 6041c2d. No label is read in training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from dseh_tf import losses
+from dseh_tf.data import ArrayImages, RetrievalDataset
+from dseh_tf.data.texts import padded
+from dseh_tf.devices.runtime import Runtime
+from dseh_tf.encoding.features import TrunkFeatures
+from dseh_tf.encoding.text import TextEncoder
+from dseh_tf.encoding.trunk import Trunk
+from dseh_tf.errors import InputError
+from dseh_tf.methods.base import Method, training_split
+from dseh_tf.methods.cross_modal.fitted import CrossModalEncoder, check_texts
+from dseh_tf.methods.cross_modal.settings import ABLATIONS, ALPHAS, PUBLISHED, DJSRHSettings, trunk_changes
+from dseh_tf.methods.deep.settings import OPTIMIZERS
+from dseh_tf.methods.image_encoder import TrainingInputs, training_inputs
+from dseh_tf.methods.settings import Layer, check_choices, check_numbers
+from dseh_tf.models.backbones import Backbone
+from dseh_tf.models.layers import linear_layer
+from dseh_tf.models.textnet import build_textnet, dense_texts
+from dseh_tf.models.trunks import split_variables, trunk_outputs
+from dseh_tf.retrieval import code_health
+from dseh_tf.seeding import layer_seed
+from dseh_tf.training.batches import TrainingRows
+from dseh_tf.training.optimizers import VariableGroup, build_optimizer
+from dseh_tf.training.recipe import Phase, Recipe, Stage, Tensors, Terms
+from dseh_tf.training.trainer import Trainer
+
+ADVICE = "try a smaller learning_rate, or other weights of the affinity (beta, eta, mu)"
+
+
+class DJSRHRecipe(Recipe[CrossModalEncoder]):
+    """One phase: both networks learn codes whose cosines are the joint affinity of the batch."""
+
+    def __init__(self, method: DJSRH, dataset: RetrievalDataset, runtime: Runtime) -> None:
+        s = self.settings = method.settings
+        self.seed, self.train = method.seed, dataset.train
+        self.inputs = training_inputs(dataset.train, method.trunk, runtime)
+        self.words = dataset.train.texts.shape[1]
+        with runtime.networks():
+            backbone = None if dataset.has_features else method.trunk.build(method.seed, s.dropout)
+            width = dataset.train.features.shape[1] if dataset.has_features else None
+            self.images = build_image_network(method, backbone, width)
+            self.texts = build_textnet(self.words, method.bits, s.text_hidden, method.seed)
+            pretrained, new = split_variables(self.images, backbone)
+            rate = s.text_learning_rate / s.learning_rate
+            parts = ((new, 1.0), (pretrained, s.pretrained_multiplier), (self.texts.trainable_variables, rate))
+            self.groups = [
+                VariableGroup(build_optimizer(s.optimizer, variables, s.momentum), variables, multiplier)
+                for variables, multiplier in parts
+                if variables
+            ]
+        text_encoder = TextEncoder(self.texts, dataset.vocabulary, runtime)
+        self.encoder = CrossModalEncoder(method.bits, self.images, backbone, text_encoder, runtime)
+        self.affinity = affinity_features(self.inputs, method, runtime)
+        self.trainer = Trainer(runtime, self.tracked, method.seed, self.spread)
+
+    @property
+    def tracked(self) -> dict[str, object]:
+        optimizers = {f"optimizer_{index}": group.optimizer for index, group in enumerate(self.groups)}
+        return {"images": self.images, "texts": self.texts, **optimizers}
+
+    def stages(self) -> Iterator[Stage]:
+        s, inputs = self.settings, self.inputs
+        columns, values = padded(self.train.texts)
+        arrays = {"inputs": inputs.plain, "affinity": self.affinity.plain, "columns": columns, "values": values}
+        flipped = {"inputs": inputs.flipped, "affinity": self.affinity.flipped} if inputs.mirrors else {}
+        rows = TrainingRows(arrays, s.batch, self.seed, "djsrh", 0, flipped)
+        self._epoch_steps = max(1, rows.rows // s.batch)
+        yield Phase(
+            name="djsrh",
+            round=0,
+            rows=rows,
+            epochs=s.epochs,
+            forward=self.forward,
+            loss=self.loss,
+            groups=self.groups,
+            learning_rate=lambda _: s.learning_rate,
+        )
+
+    def forward(self, batch: Tensors) -> Tensors:
+        texts = dense_texts(batch["columns"], batch["values"], self.words)
+        return {
+            "image": self.images(batch["inputs"], training=True)["logits"],
+            "text": self.texts(texts, training=True)["logits"],
+        }
+
+    def loss(self, outputs: Tensors, batch: Tensors) -> Terms:
+        """lambda_image L(B_I, B_I) + L(B_I, B_T) + lambda_text L(B_T, B_T), and the weight decay."""
+        s = self.settings
+        texts = dense_texts(batch["columns"], batch["values"], self.words)
+        affinity = losses.joint_affinity(batch["affinity"], texts, s.beta, s.eta, s.mu)
+        alpha = self.alpha(batch["step"])
+        parts = losses.reconstruction_losses(*(tf.tanh(alpha * outputs[name]) for name in ("image", "text")), affinity)
+        total = s.lambda_image * parts.image_image + parts.image_text + s.lambda_text * parts.text_text
+        if s.weight_decay:
+            variables = [variable for group in self.groups for variable in group.variables]
+            total += s.weight_decay * tf.add_n([tf.nn.l2_loss(tf.convert_to_tensor(v)) for v in variables])
+        return {"total": total, **parts._asdict()}
+
+    def alpha(self, step: tf.Tensor) -> tf.Tensor:
+        """What the logits are multiplied by before tanh in a step of the phase."""
+        if self.settings.alpha == "fixed":
+            return tf.constant(1.0)
+        return tf.sqrt(tf.cast(step // self._epoch_steps + 1, tf.float32))
+
+    def fitted(self) -> CrossModalEncoder:
+        encoder = self.encoder
+        encoder.train_seconds, encoder.traces, encoder.advice = self.trainer.seconds, self.trainer.traces, ADVICE
+        logits = encoder.forward(self.inputs.plain)["logits"]
+        codes = {"train": np.where(logits >= 0, 1, -1), "train_text": encoder.encode(self.train, "text")}
+        for name, found in codes.items():
+            encoder.health[name] = code_health(found.astype(np.int8), self.train.labels)
+        self.trainer.summaries.flush()
+        return encoder
+
+
+def build_image_network(method: DJSRH, backbone: Backbone | None, features: int | None) -> keras.Model:
+    """Trunk and one layer of K outputs: to {"logits": float32 [b, K]}."""
+    s = method.settings
+    inputs, x = trunk_outputs(s.dropout, s.feature_layer, method.seed, backbone, features)
+    logits = linear_layer(method.bits, x.shape[-1], "hash", layer_seed(method.seed, "image_hash"))(x)
+    return keras.Model(inputs, {"logits": logits}, name="djsrh")
+
+
+def affinity_features(inputs: TrainingInputs, method: DJSRH, runtime: Runtime) -> TrainingInputs:
+    """What the image affinity is computed from: the training features, or those of a frozen copy of the trunk.
+
+    The copy has the weights that the trunk starts from. Where training images are mirrored, the affinity of a batch is that
+    of the mirrored image, as in the release, whose frozen network reads the batch.
+    """
+    plain, flipped = inputs.plain, inputs.flipped
+    if plain.ndim == 4:
+        with runtime.networks():
+            frozen = TrunkFeatures(
+                replace(method.trunk, train=False, train_from=None).build(method.seed), runtime.strategy
+            )
+        images = ArrayImages(plain)
+        plain = np.concatenate(list(frozen(images, False, "affinity", runtime.progress)))
+        if inputs.mirrors:
+            flipped = np.concatenate(list(frozen(images, True, "affinity, mirrored", runtime.progress)))
+    if method.settings.centre_features:
+        mean = plain.mean(axis=0)
+        plain, flipped = plain - mean, None if flipped is None else flipped - mean
+    return TrainingInputs(plain, flipped, inputs.mirrors)
+
+
+class DJSRH(Method):
+    """Unsupervised codes of images and texts: `DJSRH(bits=32, seed=0).fit(dataset)`.
+
+    Attributes:
+        PRESET_ROWS: The row of `PUBLISHED` of a data set, by its name in the catalog.
+    """
+
+    name = "djsrh"
+    Settings = DJSRHSettings
+    OPTIONS = ("trunk", "preset_dataset")
+    PRESET_ROWS = {"nus_wide_10": "nus_wide", "mirflickr25k": "mirflickr25k", "wikipedia": "wikipedia"}  # noqa: RUF012
+    needs_texts = True
+
+    def __init__(
+        self,
+        bits: int,
+        seed: int = 0,
+        preset_dataset: str | None = None,
+        trunk: Trunk | None = None,
+        **settings: Any,
+    ) -> None:
+        """Checks the settings.
+
+        Args:
+            bits: Code length K.
+            seed: Of weights, batches and augmentation.
+            preset_dataset: Whose row of `PUBLISHED` the settings start from. Default: nus_wide.
+            trunk: The image network below its hash layer, where the data set has images and no features.
+            **settings: Fields of `DJSRHSettings`.
+        """
+        if preset_dataset not in (None, *PUBLISHED):
+            raise InputError(f"preset_dataset: found {preset_dataset!r}, expected one of {', '.join(PUBLISHED)}")
+        self.preset_dataset = preset_dataset or "nus_wide"
+        self.trunk = trunk or Trunk()
+        super().__init__(bits, seed, **settings)
+
+    def published(self) -> tuple[DJSRHSettings, str]:
+        return PUBLISHED[self.preset_dataset], f"published: {self.preset_dataset}"
+
+    def layers(self, features: bool) -> Iterable[Layer]:
+        kind = "features" if features else self.trunk.kind
+        yield Layer(f"trunk: {kind}", trunk_changes(kind))
+        ablation = self.given.get("ablation", "full")
+        yield Layer(f"ablation: {ablation}", ABLATIONS.get(ablation, {}) if isinstance(ablation, str) else {})
+
+    def checked(self, settings: DJSRHSettings) -> DJSRHSettings:
+        check_choices(settings, {"optimizer": OPTIMIZERS, "alpha": ALPHAS, "ablation": tuple(ABLATIONS)})
+        positive = ("learning_rate", "text_learning_rate", "mu", "text_hidden")
+        check_numbers(settings, {"batch": 2}, ("dropout", "momentum"), positive)
+        for name in ("beta", "eta"):
+            if getattr(settings, name) > 1:
+                raise InputError(f"{name}: found {getattr(settings, name)}, expected a weight of at most 1")
+        return settings
+
+    def config(self) -> dict[str, Any]:
+        """The row of the ablation is recorded as `preset`: tables tell runs apart by it."""
+        return {"preset_dataset": self.preset_dataset, "preset": self.settings.ablation}
+
+    def recipe(self, dataset: RetrievalDataset, runtime: Runtime | None = None) -> DJSRHRecipe:
+        """What `fit` runs: networks and the phase, before the first step."""
+        training_split(dataset)
+        check_texts(dataset, self.name)
+        self.resolved = self.resolve(dataset.has_features)
+        return DJSRHRecipe(self, dataset, runtime or Runtime())
+
+    def fit(self, dataset: RetrievalDataset, runtime: Runtime | None = None) -> CrossModalEncoder:
+        """Trains on the images (or features) and texts of `dataset.train`; its labels are read to report code health."""
+        recipe = self.recipe(dataset, runtime)
+        return recipe.trainer.run(recipe)
