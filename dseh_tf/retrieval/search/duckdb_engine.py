@@ -65,9 +65,8 @@ class DuckDBIndex:
         self.bits, self.about = check_bits(bits), check_about(about)
         self._temporary = None if path is not None else tempfile.TemporaryDirectory(prefix="index-")
         self.path = Path(path) if path is not None else Path(str(self._temporary and self._temporary.name), "index")
-        for file in (self.path, Path(f"{self.path}.wal")):  # DuckDB would replay the log of another database
-            if file.exists():
-                raise InputError(f"{file}: found a file, expected a new name (an index is opened with `open`)")
+        _check_free(self.path)
+        _check_free(Path(f"{self.path}.wal"))
         self._connection = _connect(self.path)
         known = {"format": str(FORMAT), "bits": str(self.bits), "about": json_text(self.about, indent=None)}
         with self._transaction() as run:
@@ -194,6 +193,7 @@ class DuckDBIndex:
         with _naming(self.path):
             self._connection.execute("checkpoint")
         if Path(path).resolve() != self.path.resolve():
+            _check_free(Path(f"{path}.wal"))
             with replacing(path) as temporary:
                 shutil.copyfile(self.path, temporary)
 
@@ -263,6 +263,12 @@ def _tables(bits: int) -> dict[str, dict[str, str]]:
 def _connect(path: Path, read_only: bool = False) -> Any:
     with _naming(path):
         return duckdb.connect(str(path), read_only=read_only, config=_CONFIG)
+
+
+def _check_free(file: Path) -> None:
+    """Raises InputError where there is a file: DuckDB would replay the log (`.wal`) of another database."""
+    if file.exists():
+        raise InputError(f"{file}: found a file, expected none there (an index is opened with `open`)")
 
 
 @contextmanager
