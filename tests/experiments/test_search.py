@@ -15,8 +15,10 @@ import pytest
 from absl import flags
 from PIL import Image
 
+from dseh_tf import load_run
+from dseh_tf.encoding import shallow
 from dseh_tf.errors import InputError
-from dseh_tf.retrieval import pack, save_codes
+from dseh_tf.retrieval import load_codes, pack, save_codes
 from dseh_tf.retrieval.search import open_index
 from experiments import index, program, search
 from tests.retrieval.search.oracle import engine_parameters
@@ -152,3 +154,56 @@ def test_a_code_is_searched_without_tensorflow(made):
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0 and done.stdout.splitlines() == [ONES, "    0  a.png  sea"], done.stderr
+
+
+def test_images_are_encoded_by_the_run(workdir, tmp_path, capsys):
+    """Nothing replaced: the projection of a shallow run is read from its folder."""
+    rng = np.random.default_rng(0)
+    encoder = shallow.Projection(
+        rows=shallow.Rows(False, np.full(90, 0.5)), image_shape=(6, 5), weights=rng.normal(size=(90, 12))
+    )
+    encoder.save(workdir / "encoder.npz")
+    config = json.loads((workdir / "config.json").read_text())
+    trunk = {"backbone": "compact", "image_size": 48, "train": False, "scaling": None}
+    (workdir / "config.json").write_text(json.dumps({**config, "seed": 0, "method": "lsh", "trunk": trunk}))
+    files = [tmp_path / "images" / f"{name}.png" for name in "abcde"]
+    for path in files:
+        Image.fromarray(rng.integers(0, 256, (6, 5, 3), np.uint8)).save(path)
+    codes = load_run(workdir).encode(files)
+    held = load_codes(workdir / "codes.npz")
+    save_codes(workdir / "codes.npz", **{**vars(held), "database_codes": codes})
+    call(index, f"--workdir={workdir}", f"--out={tmp_path / 'x'}")
+    capsys.readouterr()
+    call(search, f"--index={tmp_path / 'x'}", f"--model={workdir}", f"--query={files[3]}", "--top=1")
+    assert capsys.readouterr().out.splitlines() == [str(files[3]), "    0  d.png  sea"]
+
+
+def blocks(kind: str) -> list[str]:
+    """The code blocks of docs/search.md."""
+    text = (ROOT / "docs" / "search.md").read_text(encoding="utf-8")
+    return re.findall(rf"^```{kind}\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def test_the_commands_of_the_page(workdir, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(search, "codes_of", lambda model, paths, backbone: CODES[[4] * len(paths)])
+    own = {"runs/x": workdir, "photo.jpg": "images/e.png", "1f00c3a9": ONES, "three": "sea"}
+    (block,) = blocks("sh")
+    for line in block.splitlines():
+        for theirs, mine in own.items():
+            line = line.replace(theirs, str(mine))
+        _, _, module, *arguments = line.split()
+        call({"experiments.index": index, "experiments.search": search}[module], *arguments)
+    assert {"photographs.index", "answers.json", "page.html"} <= {path.name for path in tmp_path.iterdir()}
+
+
+def test_the_example_of_the_page(tmp_path, monkeypatch):
+    """Five lines, as promised."""
+    monkeypatch.chdir(tmp_path)
+    codes = np.where(np.random.default_rng(0).random((30, 64)) < 0.5, -1, 1)
+    names = {"codes": codes, "ids": [f"i{i}" for i in range(30)], "labels": ["dog", "sea"] * 15, "query_codes": codes}
+    (block,) = blocks("python")
+    exec(block, names)
+    assert len([line for line in block.splitlines() if line]) == 5
+    assert names["ids"].shape == (30, 15) and names["ids"][::2, 0].tolist() == [f"i{i}" for i in range(0, 30, 2)]
+    assert len(names["open_index"]("photographs.index")) == 30

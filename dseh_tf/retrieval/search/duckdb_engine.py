@@ -26,6 +26,7 @@ from dseh_tf.retrieval.search.items import parse_about
 from dseh_tf.retrieval.search.protocol import (
     FORMAT,
     Found,
+    Ids,
     check_about,
     check_bits,
     check_ids,
@@ -96,7 +97,7 @@ class DuckDBIndex:
     def __len__(self) -> int:
         return int(self._rows("select count(*) from items")[0][0])
 
-    def add(self, codes: np.ndarray, ids: Sequence[str], labels: Sequence[str | Iterable[str]] | None = None) -> None:
+    def add(self, codes: np.ndarray, ids: Ids, labels: Sequence[str | Iterable[str]] | None = None) -> None:
         packed, _ = as_packed(codes, self.bits, "codes")
         names, lists = check_ids(ids, len(packed)), check_labels(labels, len(packed))
         if not len(packed):
@@ -125,7 +126,7 @@ class DuckDBIndex:
             if len(owners):
                 run("insert into labels select ? + n, label from given_labels order by m", [first])
 
-    def remove(self, ids: Sequence[str]) -> None:
+    def remove(self, ids: Ids) -> None:
         names = check_ids(ids)
         if not len(names):
             return
@@ -171,7 +172,7 @@ class DuckDBIndex:
         )
         return np.array([name for name, _ in rows], str), np.array([d for _, d in rows], np.int64)
 
-    def labels_of(self, ids: Sequence[str]) -> list[list[str]]:
+    def labels_of(self, ids: Ids) -> list[list[str]]:
         names = np.asarray(ids, str).reshape(-1).tolist()
         asked = list(dict.fromkeys(names))
         rows = self._rows(

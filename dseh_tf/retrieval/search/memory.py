@@ -12,7 +12,7 @@ from dseh_tf.arrays import as_packed
 from dseh_tf.errors import positive
 from dseh_tf.retrieval.search import items
 from dseh_tf.retrieval.search.distinct import Postings
-from dseh_tf.retrieval.search.protocol import Found, check_about, check_label, check_radius
+from dseh_tf.retrieval.search.protocol import Found, Ids, check_about, check_label, check_radius
 
 Self = TypeVar("Self", bound="MemoryIndex")
 
@@ -55,11 +55,11 @@ class MemoryIndex:
     def __len__(self) -> int:
         return len(self._items)
 
-    def add(self, codes: np.ndarray, ids: Sequence[str], labels: Sequence[str | Iterable[str]] | None = None) -> None:
+    def add(self, codes: np.ndarray, ids: Ids, labels: Sequence[str | Iterable[str]] | None = None) -> None:
         self._items.add(codes, ids, labels)
         self._scans.clear()
 
-    def remove(self, ids: Sequence[str]) -> None:
+    def remove(self, ids: Ids) -> None:
         self._items.remove(ids)
         self._scans.clear()
 
@@ -81,7 +81,7 @@ class MemoryIndex:
             return [(np.empty(0, ids.dtype), np.empty(0, np.int64)) for _ in packed]
         return [(ids[found], distances) for found, distances in scan.within(packed, min(radius, self.bits))]
 
-    def labels_of(self, ids: Sequence[str]) -> list[list[str]]:
+    def labels_of(self, ids: Ids) -> list[list[str]]:
         return self._items.labels_of(ids)
 
     def label_names(self) -> list[str]:

@@ -15,6 +15,7 @@ FORMAT = 1  # of an index file
 LEAST_BITS, MOST_BITS = 8, 1024
 
 Self = TypeVar("Self", bound="Index")
+Ids = Sequence[str] | np.ndarray  # strings
 Found = tuple[np.ndarray, np.ndarray]  # ids (strings) and distances (int64)
 
 
@@ -34,7 +35,7 @@ class Index(Protocol):
     def __len__(self) -> int:
         """The number of items."""
 
-    def add(self, codes: np.ndarray, ids: Sequence[str], labels: Sequence[str | Iterable[str]] | None = None) -> None:
+    def add(self, codes: np.ndarray, ids: Ids, labels: Sequence[str | Iterable[str]] | None = None) -> None:
         """Adds items, all or none.
 
         Args:
@@ -46,7 +47,7 @@ class Index(Protocol):
             InputError: Codes of another width, an id twice, or another number of ids or labels than of codes.
         """
 
-    def remove(self, ids: Sequence[str]) -> None:
+    def remove(self, ids: Ids) -> None:
         """Removes items, all or none. Raises InputError on an id that is not in the index."""
 
     def search(self, codes: np.ndarray, k: int, label: str | None = None) -> Found:
@@ -74,7 +75,7 @@ class Index(Protocol):
             For each query its ids [m] and distances int64 [m], nearest first.
         """
 
-    def labels_of(self, ids: Sequence[str]) -> list[list[str]]:
+    def labels_of(self, ids: Ids) -> list[list[str]]:
         """The labels of each item. Raises InputError on an id that is not in the index."""
 
     def label_names(self) -> list[str]:
