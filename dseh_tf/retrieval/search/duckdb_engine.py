@@ -267,9 +267,12 @@ def _connect(path: Path, read_only: bool = False) -> Any:
 
 
 def _check_free(file: Path) -> None:
-    """Raises InputError where there is a file: DuckDB would replay the log (`.wal`) of another database."""
+    """Raises InputError where there is a file.
+
+    The log (`.wal`) of another database may not stay either: DuckDB before 2.0 replays it, later versions refuse to open.
+    """
     if file.exists():
-        raise InputError(f"{file}: found a file, expected none there (an index is opened with `open`)")
+        raise InputError(f"{file}: found a file, expected none there")
 
 
 @contextmanager

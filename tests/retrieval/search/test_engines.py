@@ -82,6 +82,25 @@ def test_many_queries_and_more_codes_than_a_block(engine):
 
 
 @every_engine
+@pytest.mark.parametrize("repeats", [1, 3])
+def test_codes_that_come_nearer_and_nearer(engine, repeats):
+    """Every code is a candidate when it is met, and most are dropped again; repeated ones fill an answer at once."""
+    rng = np.random.default_rng(repeats)
+    codes = rng.choice(np.array([-1, 1], np.int8), (1800 // repeats, 30))
+    codes = codes[np.argsort(codes.sum(axis=1), kind="stable")]
+    codes = np.concatenate([codes] * repeats)
+    query = np.ones((1, 30), np.int8)
+    far = (codes != query).sum(axis=1)
+    order = np.argsort(far, kind="stable")
+    index = new_index(engine, bits=30)
+    index.add(codes, [str(i) for i in range(len(codes))])
+    for k in (1, 2, 5, 40, 700, len(codes)):
+        ids, distances = index.search(query, k)
+        assert ids[0].tolist() == order[:k].astype(str).tolist() and distances[0].tolist() == far[order[:k]].tolist()
+    index.close()
+
+
+@every_engine
 def test_bad_input_changes_nothing(engine):
     index, codes = new_index(engine, bits=12), np.ones((3, 12), np.int8)
     index.add(codes[:2], ["a", "b"], ["dog", ["sea"]])
