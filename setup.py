@@ -34,6 +34,7 @@ setup(
     ],
     extras_require={
         "search": ["faiss-cpu>=1.10"],
+        "duckdb": ["duckdb>=1.5"],
         # Outside constraints.txt: Beam 2.77 asks for protobuf < 7, pillow < 13, pyarrow < 26 and python-dateutil < 3. It
         # resolves beside TensorFlow 2.21 (protobuf 6.33) in an environment of its own, installed without the constraints.
         "beam": ["apache-beam>=2.60"],

@@ -33,6 +33,8 @@ def as_array(values: Any, field: str) -> np.ndarray:
     Raises InputError, naming `field`, on rows of several lengths, on masked values and on sparse matrices: numpy would
     ignore the mask of the one, and make an object of the other.
     """
+    if type(values) is np.ndarray:  # at once: a search takes microseconds
+        return values
     if _has_masked(values):
         raise InputError(f"{field}: found masked values, expected an array without a mask")
     if hasattr(values, "toarray") or hasattr(values, "todense"):

@@ -48,8 +48,8 @@ def measured(
 
 def chance(query_labels: np.ndarray, database_labels: np.ndarray) -> dict[str, Any]:
     """MAP and MAP at k of a ranking in random order, the same in every direction: the expectation if all codes are equal."""
-    equal = (np.ones((len(labels), 1), np.int8) for labels in (query_labels, database_labels))
-    report = evaluate(*equal, query_labels, database_labels)
+    query, database = (np.ones((len(labels), 1), np.int8) for labels in (query_labels, database_labels))
+    report = evaluate(query, database, query_labels, database_labels)
     at = {str(k): report.map_at(k) for k in MAP_AT if k <= len(database_labels)}
     return {"map": report.map, "map_at": at}
 

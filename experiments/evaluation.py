@@ -30,9 +30,9 @@ def print_report(workdir: Path) -> None:
     sizes = {"n_query": len(codes.query_ids), "n_database": len(codes.database_ids)}
     known: dict[str, Any] = {name: config[name] for name in ("dataset", "method", "preset", "seed") if name in config}
     numbers = metrics(found, sizes["n_database"], unseen)
-    text_codes = codes.query_codes_text, codes.database_codes_text
-    if text_codes[0] is not None:
-        all_codes = directions.Codes(codes.query_codes, codes.database_codes, *text_codes)
+    query_texts, database_texts = codes.query_codes_text, codes.database_codes_text
+    if query_texts is not None and database_texts is not None:
+        all_codes = directions.Codes(codes.query_codes, codes.database_codes, query_texts, database_texts)
         labels = codes.query_labels, codes.database_labels
         numbers["directions"] = directions.measured(all_codes, *labels, codes.bits)
         numbers["random_order"] = directions.chance(*labels)

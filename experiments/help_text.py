@@ -25,7 +25,10 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "preset", "preset_dataset", "phases", "rounds", "labnet_epochs", "imgnet_epochs", "optimizer", "learning_rate",
         "set", "chosen", "run_flag", "unrecorded",
     ),
-    "Input and output": ("workdir", "runs", "out", "checkout", "top", "add", "text", "search"),
+    "Input and output": (
+        "workdir", "runs", "index", "model", "query", "code", "add", "text", "search", "out", "checkout", "engine", "top",
+        "radius", "label",
+    ),
     "How it runs": (
         "strategy", "replicas", "jobs", "deterministic", "jit_compile", "bfloat16", "checkpoint_steps", "evaluate_rounds",
         "label_report_epochs", "progress",

@@ -105,7 +105,7 @@ def check_split(dataset: RetrievalDataset, protocol: Protocol | None = None) -> 
         without_label={part: int((~split.labels.any(axis=1)).sum()) for part, split in parts.items()},
         class_names=dataset.class_names,
         digest=digest[:16],
-        words=dataset.train.texts.shape[1] if texts else None,
+        words=None if dataset.train.texts is None else dataset.train.texts.shape[1],
         words_per_image={part: rows.nnz / max(1, rows.shape[0]) for part, rows in texts.items()},
         without_text={part: int((~has_words(rows)).sum()) for part, rows in texts.items()},
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,7 +40,7 @@ def text_rows(values: Any, field: str = "texts") -> sparse.csr_array:
     return found
 
 
-def rows_of_words(lines: Sequence[Sequence[str]], vocabulary: Sequence[str]) -> sparse.csr_array:
+def rows_of_words(lines: Sequence[Iterable[str]], vocabulary: Sequence[str]) -> sparse.csr_array:
     """Counts float32 [n, t] of the words of each line; words outside the vocabulary are passed over.
 
     Example: rows_of_words([["sky", "sea", "sky"], ["moon"]], ["sea", "sky"]) has the rows [1, 2] and [0, 0].

@@ -10,10 +10,9 @@ from dseh_tf.arrays import as_packed, as_texts, shown
 from dseh_tf.errors import InputError, positive
 from dseh_tf.files import read_npz, write_npz
 from dseh_tf.retrieval.codes import naming, words
-from dseh_tf.retrieval.counting import block_distances, code_columns, read_only
-from dseh_tf.retrieval.kernels import kernel, over_queries
-
-BLOCK = 256  # rows whose distances are looked at together
+from dseh_tf.retrieval.counting import code_columns, read_only
+from dseh_tf.retrieval.kernels import over_queries
+from dseh_tf.retrieval.nearest import nearest as _nearest
 
 
 class HammingIndex:
@@ -108,60 +107,3 @@ class HammingIndex:
             parts = [(read_only(np.concatenate(codes, axis=1)), np.concatenate(ids))]
             self._parts = parts
         return parts[0]
-
-
-@kernel
-def _nearest(codes: np.ndarray, database: np.ndarray, bits: int, rows: np.ndarray, nearest: np.ndarray) -> None:
-    """rows, nearest <- database rows and distances of the nearest of each code, in one pass over the database.
-
-    An item is a candidate if fewer than k items before it are as near as it. After the first few blocks hardly any item
-    is, so a block costs its distances and their minimum.
-    """
-    n, k = database.shape[1], rows.shape[1]
-    capacity = min(n, 2 * k + BLOCK)
-    candidates, distances = np.empty(capacity, np.int64), np.empty(capacity, np.int64)
-    buffer = np.empty(BLOCK, np.uint32)
-    for i in range(len(codes)):
-        counts = np.zeros(bits + 1, np.int64)  # candidates at each distance
-        radius, within, size = bits + 1, 0, 0  # a candidate is nearer than `radius`; `within`: how many were, below k
-        for begin in range(0, n, BLOCK):
-            block = buffer[: min(BLOCK, n - begin)]
-            block_distances(codes[i], database, begin, block)
-            least = block[0]
-            for j in range(len(block)):
-                least = min(least, block[j])
-            if least >= radius:
-                continue
-            if size + len(block) > capacity:  # then size > 2 k: all but the nearest k go
-                _first_by_distance(candidates[:size], distances[:size], bits, rows[i], nearest[i])
-                for j in range(k):  # numba compiles the assignment of a slice for seconds
-                    candidates[j], distances[j] = rows[i, j], nearest[i, j]
-                size = k
-            for j in range(len(block)):
-                d = block[j]
-                if d < radius:
-                    candidates[size], distances[size] = begin + j, d
-                    size += 1
-                    counts[d] += 1
-                    within += 1
-                    while within >= k:
-                        radius -= 1
-                        within -= counts[radius]
-        _first_by_distance(candidates[:size], distances[:size], bits, rows[i], nearest[i])
-
-
-@kernel
-def _first_by_distance(
-    candidates: np.ndarray, distances: np.ndarray, bits: int, rows: np.ndarray, nearest: np.ndarray
-) -> None:
-    """rows, nearest <- the first candidates by distance; at one distance in the order given. A counting sort."""
-    places = np.zeros(bits + 2, np.int64)
-    for d in distances:
-        places[d + 1] += 1
-    for d in range(bits):
-        places[d + 1] += places[d]
-    for j in range(len(candidates)):
-        d = distances[j]
-        if places[d] < len(rows):
-            rows[places[d]], nearest[places[d]] = candidates[j], d
-            places[d] += 1

@@ -128,7 +128,9 @@ def load_image_lists(
         _check_apart(lists["query"], lists[part])
     splits = {part: _split(entries, None if labels_only else root) for part, entries in lists.items()}
     class_names = read_class_names(lists_dir, splits["train"].classes)
-    dataset = RetrievalDataset("image_lists", **splits, class_names=class_names, notes=notes)
+    dataset = RetrievalDataset(
+        "image_lists", splits["train"], splits["query"], splits["database"], class_names=class_names, notes=notes
+    )
     if is_there(lists_dir / TEXTS):
         place = partial(_place, root.absolute())
         dataset = with_image_texts(dataset, lists_dir, place, skip_unpaired, lines_left_out="unlabelled" in notes)

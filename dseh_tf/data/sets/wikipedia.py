@@ -49,7 +49,9 @@ def _load(options: WikipediaOptions) -> RetrievalDataset:
         if counts[part]:
             logging.warning("wikipedia: left out %d %s texts without image", counts[part], part)
     notes = {"texts": {f"{part}_without_image": count for part, count in counts.items()}}
-    dataset = RetrievalDataset("wikipedia", **splits, database=splits["train"], class_names=CATEGORIES, notes=notes)
+    dataset = RetrievalDataset(
+        "wikipedia", splits["train"], splits["query"], splits["train"], class_names=CATEGORIES, notes=notes
+    )
     return without_bad_images(dataset) if options.skip_bad_images and dataset.has_images else dataset
 
 

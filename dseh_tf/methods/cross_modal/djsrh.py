@@ -46,10 +46,11 @@ class DJSRHRecipe(Recipe[CrossModalEncoder]):
         s = self.settings = method.settings
         self.seed, self.train = method.seed, dataset.train
         self.inputs = training_inputs(dataset.train, method.trunk, runtime)
-        self.words = dataset.train.texts.shape[1]
+        assert self.train.texts is not None
+        self.words = self.train.texts.shape[1]
         with runtime.networks():
             backbone = None if dataset.has_features else method.trunk.build(method.seed, s.dropout)
-            width = dataset.train.features.shape[1] if dataset.has_features else None
+            width = None if self.train.features is None else self.train.features.shape[1]
             self.images = build_image_network(method, backbone, width)
             self.texts = build_textnet(self.words, method.bits, s.text_hidden, method.seed)
             pretrained, new = split_variables(self.images, backbone)
@@ -101,7 +102,8 @@ class DJSRHRecipe(Recipe[CrossModalEncoder]):
         texts = dense_texts(batch["columns"], batch["values"], self.words)
         affinity = losses.joint_affinity(batch["affinity"], texts, s.beta, s.eta, s.mu)
         alpha = self.alpha(batch["step"])
-        parts = losses.reconstruction_losses(*(tf.tanh(alpha * outputs[name]) for name in ("image", "text")), affinity)
+        images, words = (tf.tanh(alpha * outputs[name]) for name in ("image", "text"))
+        parts = losses.reconstruction_losses(images, words, affinity)
         total = s.lambda_image * parts.image_image + parts.image_text + s.lambda_text * parts.text_text
         if s.weight_decay:
             variables = [variable for group in self.groups for variable in group.variables]

@@ -1,0 +1,112 @@
+"""Search by hash codes: one protocol (`Index`) and several engines, which give the same answers.
+
+from dseh_tf.retrieval.search import new_index, open_index
+
+index = new_index("exact", bits=64)
+index.add(codes, ids, labels)
+ids, distances = index.search(query_codes, k=20, label="dog")
+index.save("photographs.index")
+index = open_index("photographs.index")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dseh_tf.errors import InputError, brief
+from dseh_tf.files import check_regular, read_npz
+from dseh_tf.retrieval.search.exact import ExactIndex
+from dseh_tf.retrieval.search.protocol import Found, Index
+
+if TYPE_CHECKING:
+    from dseh_tf.retrieval.search.duckdb_engine import DuckDBIndex
+    from dseh_tf.retrieval.search.memory import MemoryIndex
+
+__all__ = ["ENGINES", "ExactIndex", "Found", "Index", "new_index", "open_index"]
+
+# The extra of this package that an engine needs, and the package that the extra installs.
+ENGINES: dict[str, tuple[str, str] | None] = {
+    "exact": None,
+    "faiss": ("search", "faiss"),
+    "duckdb": ("duckdb", "duckdb"),
+}
+_DUCKDB = (8, b"DUCK")  # where a DuckDB file has its mark
+
+
+def new_index(
+    engine: str = "exact", *, bits: int, about: Mapping[str, Any] | None = None, path: Path | str | None = None
+) -> Index:
+    """An empty index.
+
+    Args:
+        engine: One of `ENGINES`.
+        bits: The length of the codes, 8 to 1,024.
+        about: What the codes were made with, as JSON values; kept in the file.
+        path: The file of an index that lives in one (`duckdb`); the others are written by `save`.
+
+    Raises:
+        InputError: An unknown engine, or one whose package is not installed.
+    """
+    if engine == "duckdb":
+        return _duckdb()(bits, about, path)
+    if path is not None:
+        raise InputError(f"path: found one for the engine {brief(engine)}, expected none: it is written by `save`")
+    return _in_memory(engine)(bits, about)
+
+
+def open_index(path: Path | str, engine: str | None = None, read_only: bool = False) -> Index:
+    """Opens a saved index.
+
+    Args:
+        path: The file.
+        engine: `exact` or `faiss` read each other's files; None takes the engine that wrote the file.
+        read_only: Of `duckdb`: several processes can read a file that none may change.
+
+    Raises:
+        InputError: Names the file, the field, what was found and what was expected.
+    """
+    path = Path(path)
+    check_regular(path, "an index")
+    with path.open("rb") as file:
+        start = file.read(16)
+    if start[_DUCKDB[0] :].startswith(_DUCKDB[1]):
+        if engine not in (None, "duckdb"):
+            raise InputError(f"{path}: found an index of the engine duckdb, expected one of {engine}")
+        return _duckdb().open(path, read_only)
+    if engine == "duckdb":
+        raise InputError(f"{path}: found no DuckDB file, expected one")
+    if engine is None:
+        engine = str(read_npz(path, ["engine"])["engine"])
+        if engine not in ("exact", "faiss"):
+            raise InputError(f"{path}: engine: found {brief(engine)}, expected exact or faiss")
+    return _in_memory(engine).open(path)
+
+
+def _in_memory(engine: str) -> type[MemoryIndex]:
+    if engine == "exact":
+        return ExactIndex
+    if engine == "faiss":
+        try:
+            from dseh_tf.retrieval.search.faiss_engine import FaissIndex
+        except ModuleNotFoundError as error:
+            raise _missing(engine, error) from None
+        return FaissIndex
+    raise InputError(f"engine: found {brief(engine)}, expected one of {', '.join(ENGINES)}")
+
+
+def _duckdb() -> type[DuckDBIndex]:
+    try:
+        from dseh_tf.retrieval.search.duckdb_engine import DuckDBIndex
+    except ModuleNotFoundError as error:
+        raise _missing("duckdb", error) from None
+    return DuckDBIndex
+
+
+def _missing(engine: str, error: ModuleNotFoundError) -> Exception:
+    """The line on an engine whose package is not installed; another missing module is an error of its own."""
+    extra, package = ENGINES[engine] or ("", "")
+    if error.name != package:
+        return error
+    return InputError(f"engine: found no package {package} for {engine}, expected it: pip install 'dseh_tf[{extra}]'")

@@ -1,0 +1,161 @@
+"""Searches an index with new images, or with codes.
+
+    python -m experiments.search --index=photographs.index --model=runs/x --query=photo.jpg --top=20
+    python -m experiments.search --index=photographs.index --code=1f00c3a9 --radius=4 --label=dog --out=answers.json
+
+Prints the nearest items of each query with their distance and labels: nearest first, at one distance in the order in which
+they were added. `--out` also writes the answers as JSON, as a page (.html) or as a picture. `--model` is the run folder whose
+codes the index holds. A code is in hexadecimal digits, byte by byte as in codes.npz; TensorFlow is not loaded for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from absl import flags
+
+from dseh_tf.arrays import as_packed
+from dseh_tf.errors import InputError, brief
+from dseh_tf.files import write_json
+from dseh_tf.retrieval.search import Index, open_index
+from experiments import own_layers, program
+from experiments.index import about
+
+_PICTURES = (".png", ".jpg", ".jpeg", ".pdf", ".svg")
+_SUFFIXES = (".json", ".html", *_PICTURES)
+_SAME = ("bits", "method", "dataset", "backbone", "seed", "identity")  # of the index and the model
+
+
+def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
+    """Defined when the program is run, not when it is imported: other programs have flags of these names."""
+    own: dict[str, Any] = {"flag_values": values}
+    program.DEFINE_path("index", None, "The file that experiments.index wrote.", required=True, **own)
+    program.DEFINE_path("model", None, "Run folder whose encoder turns the images into codes.", **own)
+    what = "An image, or a folder (all images in it, at any depth)."
+    program.DEFINE_multi_path("query", [], what, **own)
+    flags.DEFINE_multi_string("code", [], "A code in hexadecimal digits, in place of an image.", **own)
+    top = "The number of answers to each query. Default: 20, or all within --radius."
+    flags.DEFINE_integer("top", None, top, lower_bound=1, **own)
+    flags.DEFINE_integer("radius", None, "The largest distance of an answer.", lower_bound=0, **own)
+    flags.DEFINE_string("label", None, "Answers must have this label.", **own)
+    program.DEFINE_multi_path("out", [], f"A file to write: {', '.join(_SUFFIXES)}.", **own)
+    program.DEFINE_path("images_root", None, "Where the index's images are. Default: where the run had them.", **own)
+    where = "The run's frozen backbone, or its weights, as a file. Default: where the run had it."
+    program.DEFINE_path("backbone", None, where, **own)
+
+
+def main(arguments: list[str], given: Any = flags.FLAGS) -> None:
+    outputs = list(map(Path, given.out))
+    for out in outputs:
+        if out.suffix.lower() not in _SUFFIXES:
+            raise InputError(f"--out: found {out}, expected a name that ends in {', '.join(_SUFFIXES)}")
+    if not given.query and not given.code:
+        raise InputError("--query: found none, expected images (--query=FILE) or codes (--code=HEX)")
+    index = open_index(given.index, read_only=True)
+    try:
+        answers = answered(index, given)
+    finally:
+        index.close()
+    print("\n".join(line for answer in answers for line in lines(answer)))
+    for out in outputs:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if out.suffix.lower() == ".json":
+            write_json(out, {"index": str(given.index), "bits": index.bits, "answers": answers})
+        else:
+            from experiments import search_page
+
+            read = search_page.source(index.about, given)
+            (search_page.save if out.suffix.lower() == ".html" else search_page.save_picture)(out, answers, read)
+        print(f"answers in {out}")
+
+
+def answered(index: Index, given: Any) -> list[dict[str, Any]]:
+    """The answers to all queries: images first, then codes."""
+    if given.label is not None and given.label not in index.label_names():
+        known = brief(", ".join(index.label_names()))
+        raise InputError(f"--label: found {brief(given.label)}, expected a label of the index: {known}")
+    codes = [parse_code(text, index.bits) for text in given.code]
+    images: list[Path] = []
+    if given.query:
+        images, encoded = encode(index, given)
+        codes = [*encoded, *codes]
+    packed = np.stack(codes)
+    if given.radius is None:
+        found = list(zip(*index.search(packed, given.top or 20, given.label), strict=True))
+    else:
+        found = [
+            (ids[: given.top], far[: given.top]) for ids, far in index.range(packed, given.radius, label=given.label)
+        ]
+    names = [{"image": str(path)} for path in images] + [{} for _ in given.code]
+    answers = []
+    for name, code, (ids, distances) in zip(names, packed, found, strict=True):
+        nearest = zip(ids.tolist(), distances.tolist(), index.labels_of(ids), strict=True)
+        answers.append(
+            {
+                **name,
+                "code": code.tobytes().hex(),
+                "nearest": [{"id": item, "distance": far, "classes": labels} for item, far, labels in nearest],
+            }
+        )
+    return answers
+
+
+def parse_code(text: str, bits: int) -> np.ndarray:
+    """Packed uint8 [ceil(bits / 8)] of hexadecimal digits, two for each byte. Raises InputError on anything else."""
+    try:
+        code = np.frombuffer(bytes.fromhex(text), np.uint8)
+        as_packed(code[None], bits, "codes")
+    except ValueError as error:  # InputError is one
+        why = f" ({str(error).partition(': ')[2]})" if isinstance(error, InputError) else ""
+        raise InputError(
+            f"--code: found {brief(text)}{why}, expected {2 * -(-bits // 8)} hexadecimal digits of {bits} bits"
+        ) from None
+    return code
+
+
+def encode(index: Index, given: Any) -> tuple[list[Path], list[np.ndarray]]:
+    """The query's image files, and their packed codes. Images are checked before the encoder is loaded."""
+    from dseh_tf.data.decoding import decode_file
+    from dseh_tf.retrieval import pack
+    from experiments.query import image_files
+
+    if given.model is None:
+        raise InputError("--model: found none, expected the run folder that encodes the images of --query")
+    check_model(index, Path(given.model))
+    paths = image_files(given.query)
+    for path in paths:
+        decode_file(path)
+    return paths, list(pack(codes_of(Path(given.model), paths, given.backbone)))
+
+
+def codes_of(model: Path, paths: Sequence[Path], backbone: str | None) -> np.ndarray:
+    """int8 ±1 [n, K] of image files by the encoder of a run."""
+    from dseh_tf import load_run
+
+    return load_run(model, backbone, own_layers.imported()).encode(list(paths))
+
+
+def check_model(index: Index, model: Path) -> None:
+    """Raises InputError where the index holds the codes of another run than the model's: distances would mean nothing."""
+    from dseh_tf.runs import read_config
+
+    found, expected = about(read_config(model)), {**index.about, "bits": index.bits}
+    for field in _SAME:
+        if field in found and field in expected and found[field] != expected[field]:
+            raise InputError(f"{model}: {field}: found {found[field]}, expected {expected[field]} as in the index")
+
+
+def lines(answer: dict[str, Any]) -> list[str]:
+    """One query's answers, for people."""
+    shown = [answer.get("image", answer["code"])]
+    for item in answer["nearest"]:
+        shown.append(f"  {item['distance']:3d}  {item['id']}  {', '.join(item['classes'])}".rstrip())
+    return shown if answer["nearest"] else [*shown, "  no item within these limits"]
+
+
+if __name__ == "__main__":
+    define_flags()
+    program.run(main)
