@@ -89,7 +89,7 @@ _OURS = {
 }
 _OF_TRUNK: dict[str, dict[str, Any]] = {
     "features": {"feature_layer": 1024},
-    "compact": {"beta": 0.1, "learning_rate": 1e-3, "text_learning_rate": 1e-3, "batch": 64, "epochs": 24},
+    "compact": {"beta": 0.05, "learning_rate": 1e-3, "text_learning_rate": 1e-3, "batch": 64, "epochs": 24},
     "finetuned": {"pretrained_multiplier": 0.1},
 }
 
