@@ -98,7 +98,7 @@ def frozen_trunk(config: Mapping[str, Any], trunk: Trunk) -> Backbone:
     check_trunk_files(config, trunk)
     backbone = trunk.build(config["seed"])
     expected = config.get("features", {}).get("fingerprint")
-    if expected is not None and backbone.fingerprint() != expected:
+    if expected is not None and not backbone.is_known_as(expected):
         raise InputError(
             f"{trunk.backbone}: found other weights, expected those that the run's features were extracted with"
         )

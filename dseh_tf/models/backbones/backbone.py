@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import keras
@@ -13,6 +13,14 @@ import numpy as np
 import tensorflow as tf
 
 from dseh_tf.errors import InputError
+
+# Where the classes of layers were when the first features were extracted. Keras writes a class's module into a model's
+# JSON; with these names in its place a fingerprint stays the same when a class moves.
+_MODULES = {
+    "dseh_tf.models.backbones.backbone": "dseh_tf.models.backbones",
+    "dseh_tf.models.backbones.cnn_f": "dseh_tf.models.cnn_f",
+    "dseh_tf.models.backbones.applications": "dseh_tf.models.applications",
+}
 
 
 @dataclass(frozen=True)
@@ -38,7 +46,17 @@ class Backbone:
 
     def fingerprint(self) -> str:
         """Of the architecture and the weights: equal where features are equal."""
-        digest = hashlib.sha256(_without_names(self.model.to_json()).encode())
+        return self._digest(_MODULES)
+
+    def is_known_as(self, fingerprint: str) -> bool:
+        """Whether the fingerprint is this backbone's, also as the version of 2026-11-27 wrote it (with today's modules)."""
+        return fingerprint in (self._digest(_MODULES), self._digest({}))
+
+    def _digest(self, modules: Mapping[str, str]) -> str:
+        text = _without_names(self.model.to_json())
+        for now, then in modules.items():
+            text = text.replace(f'"module": "{now}"', f'"module": "{then}"')
+        digest = hashlib.sha256(text.encode())
         for weight in self.model.weights:
             digest.update(np.ascontiguousarray(weight.numpy()).data)
         return digest.hexdigest()

@@ -239,3 +239,33 @@ def test_unreadable_keras_file(tf, tmp_path, content):
         build_backbone(str(tmp_path / "bad.keras"), 32)
     with pytest.raises(InputError, match=r"gone\.keras: found no such file"):
         build_backbone(str(tmp_path / "gone.keras"), 32)
+
+
+def test_a_fingerprint_does_not_depend_on_where_our_layers_are(tf):
+    """Features of earlier versions keep their fingerprint. A class that moves needs an entry in `_MODULES`."""
+    import keras
+
+    from dseh_tf.models.backbones import applications, backbone, cnn_f  # register their layers
+
+    assert {applications.__name__, cnn_f.__name__} <= set(backbone._MODULES)
+    then = {
+        "InferenceMode": "dseh_tf.models.backbones",
+        "LocalResponseNormalization": "dseh_tf.models.layers",
+        "GlobalDropout": "dseh_tf.models.layers",
+        "StraightThroughSign": "dseh_tf.models.layers",
+    }
+    ours = {
+        name.partition(">")[2]: kind for name, kind in keras.saving.get_custom_objects().items() if "dseh_tf>" in name
+    }
+    now = {name: backbone._MODULES.get(kind.__module__, kind.__module__) for name, kind in ours.items()}
+    moved = {"dseh_tf.models.backbones", "dseh_tf.models.cnn_f", "dseh_tf.models.applications", "dseh_tf.models.layers"}
+    assert {name: now[name] for name in then} == then and set(now.values()) == moved
+
+    layer = ours["InferenceMode"]
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, layer(keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]))(inputs))
+    found = backbone.Backbone("x", model, 8, pretrained=True, trained=False)
+    assert backbone.InferenceMode.__module__ in model.to_json()
+    written = found._digest({})  # by the version that wrote today's modules
+    assert written != found.fingerprint() and found.is_known_as(written) and found.is_known_as(found.fingerprint())
+    assert not found.is_known_as("0" * 64)
