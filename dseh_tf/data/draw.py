@@ -33,15 +33,21 @@ def draw(
 ) -> Draw:
     """Draws a split of a pool, a pure function of its arguments.
 
-    labels: uint8 [n, c]. split: how "so many a class" is read where an image has several labels.
-    "sequential-class": class by class, its unused images are permuted, the first are queries, the next train
-    (zzs1994/DJSRH:datasets.py). "greedy-image": one permutation of all images, each goes to the first of its classes
-    with room, training before queries (swuxyj/DeepHash-pytorch:data/nuswide_21/code.py).
-    query_pool: bool [n], the images queries come from (ImageNet's validation set); no other split gets them.
-    no_query: bool [n], images that may train and be searched but not ask (NUS-WIDE's photographs that the
-    distribution holds under another id too).
+    Args:
+        labels: uint8 [n, c].
+        protocol: The numbers of queries and training images.
+        seed: Of the draw.
+        split: How a number for every class is read where an image has several labels. "sequential-class": class by class,
+            its unused images are permuted, the first are queries, the next train (zzs1994/DJSRH:datasets.py).
+            "greedy-image": one permutation of all images, each goes to the first of its classes with room, training before
+            queries (swuxyj/DeepHash-pytorch:data/nuswide_21/code.py).
+        class_names: Of the columns of `labels`, for messages.
+        query_pool: bool [n], the images that queries are drawn from (ImageNet's validation set); no other split has them.
+        no_query: bool [n], images that may train and be in the database but are no queries (NUS-WIDE's photographs that
+            the distribution holds under another id too).
 
-    Raises InputError where the pool or a class has too few images, or the pool is not the protocol's.
+    Raises:
+        InputError: The pool or a class has too few images, or the pool is not the protocol's.
     """
     if split not in SPLITS:
         raise InputError(f"split: found {split!r}, expected one of {', '.join(SPLITS)}")

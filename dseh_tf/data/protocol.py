@@ -8,10 +8,13 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Quota:
-    """A number of images: of every class, or in all.
+    """A number of images.
 
-    first_class: another number for the first class. fill_to: classes may fall short; the total is reached with images
-    of any class.
+    Attributes:
+        number: Of every class, or in all.
+        every_class: Which of the two.
+        first_class: Another number for the first class.
+        fill_to: The total, which is reached with images of any class where classes have too few.
     """
 
     number: int
@@ -45,11 +48,17 @@ def in_all(number: int) -> Quota:
 
 @dataclass(frozen=True)
 class Protocol:
-    """One sentence of a paper: of so many `images` with so many `classes`, `queries` ask and `train` trains.
+    """The split that a paper states.
 
-    The database is every image but the queries, the training images included. images, classes: None where they are
-    whatever is found. train: None where the whole database trains. queries_in_database: HashNet's lists for COCO are
-    so, each query finding itself; their training images are then outside.
+    The database is every image but the queries, the training images included.
+
+    Attributes:
+        name: For messages.
+        queries: How many images are queries.
+        train: How many train; None for the whole database.
+        images, classes: Of the whole data set; None for what is found.
+        queries_in_database: Whether queries are in the database, where each finds itself, and the training images are not.
+            HashNet's lists for COCO are such a split.
     """
 
     name: str

@@ -13,15 +13,20 @@ import tensorflow as tf
 
 @dataclass
 class Runtime:
-    """Surroundings of a training run; but for jit_compile and bfloat16 they do not change what is computed.
+    """Surroundings of a training run. Only `jit_compile` and `bfloat16` change what is computed.
 
-    strategy: devices. checkpoints, tensorboard: folders, or None to write neither. checkpoint_steps: a checkpoint
-    every so many steps of a phase, and at its end. label_report_epochs: count codes and evaluate LabNet every so many
-    of its epochs (0: at the end of its phase only). evaluate_rounds: evaluate ImgNet after every round, not only at
-    the end. progress: bars on standard error. jit_compile: XLA for the training steps, where there is one replica; it
-    draws other dropout masks. bfloat16: trunks compute in it, their weights stay float32; LabNet, hash layers, losses and
-    banks are float32 throughout. encode_batch: rows a forward pass when encoding.
-    pixel_cache: folder for decoded training images that do not fit into memory; None for `data/pixels`.
+    Attributes:
+        strategy: Devices.
+        checkpoints, tensorboard: Folders, or None to write neither.
+        checkpoint_steps: Steps of a phase between two checkpoints; there is one at its end, too.
+        label_report_epochs: LabNet epochs between two reports of its codes and MAP; 0 for one report, at the phase's end.
+        evaluate_rounds: Whether ImgNet is evaluated after every round, not only at the end.
+        progress: Whether bars are shown on standard error.
+        jit_compile: XLA for the training steps, where there is one replica. It draws other dropout masks.
+        bfloat16: Trunks compute in it, and their weights stay float32. LabNet, hash layers, losses and banks are float32
+            throughout.
+        encode_batch: Rows of a forward pass when encoding.
+        pixel_cache: Folder for decoded training images that do not fit into memory; None for `data/pixels`.
     """
 
     strategy: tf.distribute.Strategy = field(default_factory=tf.distribute.get_strategy)

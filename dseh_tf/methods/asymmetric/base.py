@@ -78,7 +78,7 @@ def database_rows(dataset: RetrievalDataset) -> np.ndarray:
     if not known.all() or len(train) != len(database):
         raise InputError(
             f"train rows: found {known.sum()} of the {len(database)} database rows and {(~known).sum()} others, expected "
-            "the whole database and no others: an asymmetric method learns a code for each database row"
+            "the whole database and no others: an asymmetric method learns a code for each database row (--whole_database)"
         )
     if not database.labels.any():
         raise InputError(
