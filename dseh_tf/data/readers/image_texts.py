@@ -1,6 +1,6 @@
 """The texts of image lists: `texts.txt` beside them, a line `path<TAB>word word ...` an image.
 
-The path is one of a list, with the same rules for its spelling. One line serves an image in every list that has it, so the
+The path is one of a list, with the same rules for its spelling. One line serves an image in every list that names it, so the
 order of the lines does not matter. Words are parted by white space and taken as they are written; a word that comes twice
 counts twice. The columns of the texts are the words of `vocabulary.txt`, one a line, in its order; without that file they
 are the words of the training images, sorted. Words outside the vocabulary are passed over and counted.

@@ -22,8 +22,8 @@ class _Variant(DSEH):
 class DSEHS(_Variant):
     """DSEH-S: ImgNet is taught LabNet's codes alone, its semantic features not (no J1 in eq. 14).
 
-    The release's row for ImageNet has no J1 in LabNet either, which would make this DSEH-SS: there LabNet has it, with
-    similarities of .999, for 5 leaves unbounded features without a minimum.
+    The release's row for ImageNet has no J1 in LabNet either, which would make this DSEH-SS. There, LabNet gets J1 with a
+    similarity of .999, because the row's 5 leaves unbounded features without a minimum.
     """
 
     name = "dseh_s"

@@ -37,7 +37,7 @@ def _load(path: Path) -> dict[str, Any]:
     check_regular(path, "a MatConvNet .mat file")
     try:
         return loadmat(path, struct_as_record=False, squeeze_me=False, chars_as_strings=True)
-    except NotImplementedError as error:
+    except NotImplementedError as error:  # scipy's answer to MATLAB 7.3 files, which are HDF5
         raise InputError(
             f"{path}: format: found MATLAB 7.3 (HDF5), expected format 7 or older as MatConvNet publishes it "
             "(in MATLAB: save with -v7)"
