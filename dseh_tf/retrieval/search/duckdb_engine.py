@@ -186,6 +186,20 @@ class DuckDBIndex:
                 raise InputError(f"ids: found {brief(name)}, expected ids of the index")
         return [list(found[name]) for name in names]
 
+    def codes_of(self, ids: Ids) -> np.ndarray:
+        names = np.asarray(ids, str).reshape(-1).tolist()
+        width = -(-self.bits // 8)
+        columns = ", ".join(f"w{w}" for w in range(-(-width // 8)))
+        rows = self._rows(
+            f"select id, {columns} from items join codes using (code) where id in (select unnest(?::varchar[]))",
+            [list(dict.fromkeys(names))],
+        )
+        found = {name: np.array(code, "<u8").view(np.uint8)[:width] for name, *code in rows}
+        for name in names:
+            if name not in found:
+                raise InputError(f"ids: found {brief(name)}, expected ids of the index")
+        return np.stack([found[name] for name in names]) if names else np.empty((0, width), np.uint8)
+
     def label_names(self) -> list[str]:
         return sorted(name for (name,) in self._rows("select distinct label from labels"))
 

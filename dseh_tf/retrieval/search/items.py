@@ -85,6 +85,11 @@ class Items:
         begins = ends - part["label_counts"]
         return [[names[k] for k in part["label_numbers"][begins[i] : ends[i]].tolist()] for i in wanted]
 
+    def codes_of(self, ids: Any) -> np.ndarray:
+        wanted = self.numbers(np.asarray(ids, str).reshape(-1))
+        codes: np.ndarray = self.joined()["codes"][wanted]
+        return codes
+
     def label_names(self) -> list[str]:
         names = list(self._names)
         return sorted(names[number] for number in np.unique(self.joined()["label_numbers"]).tolist())

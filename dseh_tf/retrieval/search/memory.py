@@ -84,6 +84,9 @@ class MemoryIndex:
     def labels_of(self, ids: Ids) -> list[list[str]]:
         return self._items.labels_of(ids)
 
+    def codes_of(self, ids: Ids) -> np.ndarray:
+        return self._items.codes_of(ids)
+
     def label_names(self) -> list[str]:
         return self._items.label_names()
 

@@ -78,6 +78,9 @@ class Index(Protocol):
     def labels_of(self, ids: Ids) -> list[list[str]]:
         """The labels of each item. Raises InputError on an id that is not in the index."""
 
+    def codes_of(self, ids: Ids) -> np.ndarray:
+        """The codes of items, packed uint8 [n, ceil(bits / 8)]. Raises InputError on an id that is not in the index."""
+
     def label_names(self) -> list[str]:
         """All labels that some item has, sorted."""
 

@@ -44,6 +44,11 @@ def test_answers_after_adds_removes_and_reopening(engine, bits, tmp_path):
         assert_agrees(index, oracle, queries)
         names = [name for _, name, _ in oracle.items][::-1]
         assert index.labels_of(names) == [labels for _, _, labels in oracle.items][::-1]
+        held = [code for code, _, _ in oracle.items][::-1]
+        np.testing.assert_array_equal(index.codes_of(names), pack(np.array(held, np.int8).reshape(-1, bits)))
+        assert index.codes_of([]).shape == (0, -(-bits // 8))
+        with pytest.raises(InputError, match="ids: found '@', expected ids of the index"):
+            index.codes_of([*names, "@"])
         assert index.label_names() == sorted({name for _, _, labels in oracle.items for name in labels})
         index.save(tmp_path / f"index{round_}")
         index.close()
