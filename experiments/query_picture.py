@@ -25,23 +25,34 @@ Source = Callable[[str], "np.ndarray | None"]
 
 def source(config: Mapping[str, Any], given: Any) -> Source:
     """Where a run's database images are read from; says so on standard error where they are not to be found."""
+    read = reader(config, given)
+    return lambda name: None if (pixels := read(name)) is None else resize(pixels, SIZE)
+
+
+def reader(config: Mapping[str, Any], given: Any) -> Source:
+    """As `source`, with the images in their own sizes."""
     root = given.images_root or config.get("images", {}).get("root")
     if "images" in config and root:
-        return lambda name: _picture(lambda: decode_file(Path(root) / name))
+        return lambda name: _read(lambda: decode_file(Path(root) / name))
     try:
         database = catalog.load(config["dataset"], run_data.options_of(config, given)).database
     except InputError as error:
         print(f"note: the picture has no database images: {error}", file=sys.stderr)
         return lambda name: None
     images, rows = database.images, {str(name): row for row, name in enumerate(database.ids)}
-    return lambda name: _picture(lambda: images.read(rows[name])) if images and name in rows else None
+    return lambda name: _read(lambda: images.read(rows[name])) if images and name in rows else None
+
+
+def _read(read: Callable[[], np.ndarray]) -> np.ndarray | None:
+    try:
+        return read()
+    except InputError:
+        return None
 
 
 def _picture(read: Callable[[], np.ndarray]) -> np.ndarray | None:
-    try:
-        return resize(read(), SIZE)
-    except InputError:
-        return None
+    pixels = _read(read)
+    return None if pixels is None else resize(pixels, SIZE)
 
 
 def save(path: Path, answers: Sequence[Mapping[str, Any]], read: Source) -> None:

@@ -249,14 +249,17 @@ class TrunkFeatures:
     Args:
         backbone: The network.
         strategy: Devices; None takes the strategy in scope.
+        batch: Images in a forward pass; fewer are padded to this number.
     """
 
-    def __init__(self, backbone: Backbone, strategy: tf.distribute.Strategy | None = None) -> None:
+    def __init__(
+        self, backbone: Backbone, strategy: tf.distribute.Strategy | None = None, batch: int = _BATCH
+    ) -> None:
         import tensorflow as tf  # only here: reading features needs none of it
 
         from dseh_tf.devices.replicas import RowStream
 
-        self.image_size = backbone.image_size
+        self.image_size, self._batch = backbone.image_size, batch
         self._forward = RowStream(
             strategy or tf.distribute.get_strategy(),
             lambda x: {"features": backbone.model(tf.cast(x, tf.float32), training=False)},
@@ -266,10 +269,10 @@ class TrunkFeatures:
         self, images: ImageSource, mirror: bool = False, title: str = "", progress: bool = False
     ) -> Iterator[np.ndarray]:
         """Yields the features of all images, or of the mirrored ones, float32 [b, dim], batch by batch."""
-        batches = image_batches(images, self.image_size, _BATCH)
-        shown = tqdm(batches, title, total=-(-len(images) // _BATCH), unit="batch", disable=not progress)
+        batches = image_batches(images, self.image_size, self._batch)
+        shown = tqdm(batches, title, total=-(-len(images) // self._batch), unit="batch", disable=not progress)
         turned = (batch[:, :, ::-1] if mirror else batch for batch in shown)
-        for outputs in self._forward(turned, _BATCH):
+        for outputs in self._forward(turned, self._batch):
             yield outputs["features"].astype(np.float32)
 
 

@@ -73,9 +73,10 @@ class RunEncoder:
         encoder: Encoder,
         held: Path | None = None,
         codes_file: Path | None = None,
+        batch: int | None = None,
     ) -> None:
         self.config, self.trunk, self.encoder, self.held = config, trunk, encoder, held
-        self.codes_file = codes_file
+        self.codes_file, self._batch = codes_file, batch
         self.bits: int = config["bits"]
         self._features: TrunkFeatures | None = None
         self.texts: TextEncoder | None = None
@@ -193,7 +194,8 @@ class RunEncoder:
         from dseh_tf.encoding.features import TrunkFeatures
 
         if self._features is None:
-            self._features = TrunkFeatures(self._backbone())
+            backbone = self._backbone()
+            self._features = TrunkFeatures(backbone, **({} if self._batch is None else {"batch": self._batch}))
         for start in range(0, len(split), _BLOCK_ROWS):
             rows = split.take(np.arange(start, min(start + _BLOCK_ROWS, len(split))))
             assert rows.images is not None
@@ -215,13 +217,20 @@ def encoder_file(folder: Path | str, config: Mapping[str, Any] | None = None) ->
     raise InputError(f"{folder}: found neither {NETWORK} nor {ARRAYS}{why}, expected the encoder of a finished run")
 
 
-def load_run(folder: Path | str, backbone: Path | str | None = None, import_modules: Sequence[str] = ()) -> RunEncoder:
+def load_run(
+    folder: Path | str,
+    backbone: Path | str | None = None,
+    import_modules: Sequence[str] = (),
+    batch: int | None = None,
+) -> RunEncoder:
     """The encoder of a finished run.
 
     Args:
         folder: The run folder, or one that `RunEncoder.save` wrote.
         backbone: The file of the run's frozen backbone, or of its weights, where it is no longer where config.json says.
         import_modules: Modules that register the layer classes of a `.keras` backbone; imported first.
+        batch: Images in a forward pass; fewer are padded to this number. None: as many as the run's own encoding has. With 1,
+            single images are encoded at once. Sums in another order may change the last bits of a real value.
 
     Returns:
         An object with `encode(items)`.
@@ -248,7 +257,7 @@ def load_run(folder: Path | str, backbone: Path | str | None = None, import_modu
         from dseh_tf.models.backbones.keras_file import import_modules as imported
 
         imported(import_modules)
-    encoder = load_encoder(file)
+    encoder = load_encoder(file, batch)
     if encoder.bits != config["bits"]:
         raise InputError(f"{file}: found {encoder.bits} bits, expected {config['bits']} as in config.json")
     held, codes = folder / BACKBONE, folder / "codes.npz"
@@ -258,16 +267,21 @@ def load_run(folder: Path | str, backbone: Path | str | None = None, import_modu
         encoder,
         held if backbone is None and held.is_file() else None,
         codes if codes.is_file() else None,
+        batch,
     )
     if file.name == NETWORK:
         from dseh_tf.encoding.text import load_text_encoder
 
         found.texts = load_text_encoder(folder)
+        if found.texts is not None and batch is not None:
+            found.texts.runtime = replace(found.texts.runtime, encode_batch=batch)
     return found
 
 
-def load_encoder(file: Path | str) -> Encoder:
+def load_encoder(file: Path | str, batch: int | None = None) -> Encoder:
     """What the `save` of a fitted method wrote, by its suffix: `.npz` of a shallow method, `.keras` of a network.
+
+    batch: Rows of a network's forward pass; None takes the default.
 
     Raises:
         InputError: A file that is missing or damaged, or holds something else.
@@ -275,12 +289,15 @@ def load_encoder(file: Path | str) -> Encoder:
     file = expanded(Path(file))
     if file.suffix != ".keras":
         return saved.load(file)
+    from dseh_tf.devices.runtime import Runtime
     from dseh_tf.encoding.network import NetworkEncoder, load_network
 
     network = load_network(file)
     if len(network.inputs or ()) != 1 or len(network.inputs[0].shape) not in (2, 4):
         raise InputError(f"{file}: found a network of another input, expected one of images or features")
-    encoder = NetworkEncoder(network, network.inputs[0].shape[1] if len(network.inputs[0].shape) == 4 else None)
+    size = network.inputs[0].shape[1] if len(network.inputs[0].shape) == 4 else None
+    runtime = Runtime(progress=False)
+    encoder = NetworkEncoder(network, size, runtime if batch is None else replace(runtime, encode_batch=batch))
     if not encoder.bits:
         raise InputError(f"{file}: found a network without the output 'logits', expected the network of a run")
     return encoder

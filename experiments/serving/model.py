@@ -1,0 +1,59 @@
+"""The model of a served index behind one small interface: a run folder today."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from dseh_tf.retrieval import pack
+from experiments import own_layers
+
+
+class Model(Protocol):
+    """Images, and words where it is cross-modal, to packed codes uint8 [n, ceil(bits / 8)]."""
+
+    folder: Path
+    bits: int
+    reads_words: bool
+
+    def encode(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        """Codes of images uint8 [height, width, 3], RGB, of any sizes."""
+
+    def encode_texts(self, lines: Sequence[str]) -> np.ndarray:
+        """Codes of lines of words. Raises InputError on a model without words, or a word that it does not know."""
+
+
+class RunModel:
+    """The encoder of a run folder. One thread at a time uses it."""
+
+    def __init__(self, folder: Path, backbone: str | None = None) -> None:
+        from dseh_tf import load_run
+
+        self.folder = folder
+        self._run = load_run(folder, backbone, own_layers.imported(), batch=1)
+        self._lock = threading.Lock()
+        self.bits = self._run.bits
+        self.reads_words = self._run.texts is not None
+
+    def encode(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        with self._lock:
+            return pack(self._run.encode(list(images)))
+
+    def encode_texts(self, lines: Sequence[str]) -> np.ndarray:
+        with self._lock:
+            return pack(self._run.encode_texts(list(lines)))
+
+
+def open_model(folder: Path, backbone: str | None = None) -> Model:
+    """The model of a folder, loaded and used once, so that whatever it lacks is found at the start.
+
+    Raises:
+        InputError: A folder without an encoder, or a backbone that is not where it was.
+    """
+    model = RunModel(folder, backbone)
+    model.encode([np.full((32, 32, 3), 127, np.uint8)])
+    return model
