@@ -15,7 +15,7 @@ SUPPORTED := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13)
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs env test-env docs-env same-python tensorboard clean
+.PHONY: help demo test lint browser docs env test-env docs-env same-python tensorboard clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -28,13 +28,23 @@ demo: env ## Train DSEH on real handwritten digits, print its MAP, draw its figu
 	@echo "Tables and pictures: $(DEMO)/figures"
 	@echo "Training curves:     $(VENV)/bin/tensorboard --logdir $(DEMO)/tensorboard"
 
-test: lint ## Lint, then run the whole test suite
+test: lint browser ## Lint, then run the whole test suite
 	$(PY) -m pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
 
 lint: test-env ## Check style, formatting and types
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	@if $(PY) -c '$(HAS_TYPES)'; then echo "$(PY) -m mypy" && $(PY) -m mypy; else echo "Types are checked on Python 3.11 and later"; fi
+
+# The page of experiments.serve is tested in a browser. Debian's and Ubuntu's is installed where this may be done; without
+# one, that test is skipped.
+browser: ## Install Chromium and its driver with apt, as root
+	@if command -v chromium >/dev/null && command -v chromedriver >/dev/null; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "Installing Chromium, for the test of a page"; \
+	  { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends chromium chromium-driver; } >/dev/null 2>&1 && exit 0; \
+	fi; \
+	echo "No Chromium with chromedriver here: the test of the page is skipped"
 
 docs: docs-env ## Build the documentation; a warning is an error
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet --strict
@@ -59,7 +69,7 @@ $(VENV)/.installed: setup.py constraints.txt | $(VENV)/bin/pip
 
 $(VENV)/.installed-test: setup.py constraints.txt | $(VENV)/bin/pip
 	@echo "Installing the library and its test tools into $(VENV) (a few minutes the first time)"
-	$(INSTALL) --editable '.[duckdb,search,test]'
+	$(INSTALL) --editable '.[duckdb,search,serve,test]'
 	@touch $(VENV)/.installed $@
 
 $(VENV)/.installed-docs: setup.py constraints.txt | $(VENV)/bin/pip

@@ -35,6 +35,7 @@ setup(
     extras_require={
         "search": ["faiss-cpu>=1.10"],
         "duckdb": ["duckdb>=1.5"],
+        "serve": ["fastapi>=0.115", "pydantic>=2.9", "uvicorn>=0.30"],
         # Outside constraints.txt: Beam 2.77 asks for protobuf < 7, pillow < 13, pyarrow < 26 and python-dateutil < 3. It
         # resolves beside TensorFlow 2.21 (protobuf 6.33) in an environment of its own, installed without the constraints.
         "beam": ["apache-beam>=2.60"],
@@ -48,6 +49,8 @@ setup(
             "mypy>=2.4",
             "hypothesis>=6.100",
             "dill>=0.3.8",
+            "httpx>=0.27",
+            "selenium>=4.20",
             "setuptools>=70.1",
         ],
     },

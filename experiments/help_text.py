@@ -29,6 +29,9 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "workdir", "runs", "index", "model", "query", "code", "add", "text", "search", "out", "checkout", "engine", "top",
         "radius", "label",
     ),
+    "How it is served": (
+        "host", "port", "allowed_host", "max_megabytes", "max_megapixels", "time_limit", "encodes",
+    ),
     "How it runs": (
         "strategy", "replicas", "jobs", "deterministic", "jit_compile", "bfloat16", "checkpoint_steps", "evaluate_rounds",
         "label_report_epochs", "progress",

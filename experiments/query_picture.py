@@ -26,11 +26,11 @@ Source = Callable[[str], "np.ndarray | None"]
 def source(config: Mapping[str, Any], given: Any) -> Source:
     """Where a run's database images are read from; says so on standard error where they are not to be found."""
     read = reader(config, given)
-    return lambda name: None if (pixels := read(name)) is None else resize(pixels, SIZE)
+    return lambda name: None if read is None or (pixels := read(name)) is None else resize(pixels, SIZE)
 
 
-def reader(config: Mapping[str, Any], given: Any) -> Source:
-    """As `source`, with the images in their own sizes."""
+def reader(config: Mapping[str, Any], given: Any) -> Source | None:
+    """As `source`, with the images in their own sizes; None where there are no images."""
     root = given.images_root or config.get("images", {}).get("root")
     if "images" in config and root:
         return lambda name: _read(lambda: decode_file(Path(root) / name))
@@ -38,9 +38,11 @@ def reader(config: Mapping[str, Any], given: Any) -> Source:
         database = catalog.load(config["dataset"], run_data.options_of(config, given)).database
     except InputError as error:
         print(f"note: the picture has no database images: {error}", file=sys.stderr)
-        return lambda name: None
+        return None
     images, rows = database.images, {str(name): row for row, name in enumerate(database.ids)}
-    return lambda name: _read(lambda: images.read(rows[name])) if images and name in rows else None
+    if images is None:
+        return None
+    return lambda name: _read(lambda: images.read(rows[name])) if name in rows else None
 
 
 def _read(read: Callable[[], np.ndarray]) -> np.ndarray | None:

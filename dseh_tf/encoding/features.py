@@ -252,9 +252,7 @@ class TrunkFeatures:
         batch: Images in a forward pass; fewer are padded to this number.
     """
 
-    def __init__(
-        self, backbone: Backbone, strategy: tf.distribute.Strategy | None = None, batch: int = _BATCH
-    ) -> None:
+    def __init__(self, backbone: Backbone, strategy: tf.distribute.Strategy | None = None, batch: int = _BATCH) -> None:
         import tensorflow as tf  # only here: reading features needs none of it
 
         from dseh_tf.devices.replicas import RowStream

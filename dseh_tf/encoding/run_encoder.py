@@ -22,7 +22,7 @@ from dseh_tf.encoding import saved, shallow
 from dseh_tf.encoding.inputs import ResizedImages, split_of
 from dseh_tf.encoding.known_codes import with_known_codes
 from dseh_tf.encoding.trunk import Trunk, check_trunk_files, frozen_trunk, moved_trunk, trunk_of
-from dseh_tf.errors import InputError
+from dseh_tf.errors import InputError, positive
 from dseh_tf.files import replacing, write_text
 from dseh_tf.retrieval import load_codes, sign, unpack
 from dseh_tf.runs import read_config
@@ -218,10 +218,7 @@ def encoder_file(folder: Path | str, config: Mapping[str, Any] | None = None) ->
 
 
 def load_run(
-    folder: Path | str,
-    backbone: Path | str | None = None,
-    import_modules: Sequence[str] = (),
-    batch: int | None = None,
+    folder: Path | str, backbone: Path | str | None = None, import_modules: Sequence[str] = (), batch: int | None = None
 ) -> RunEncoder:
     """The encoder of a finished run.
 
@@ -257,18 +254,15 @@ def load_run(
         from dseh_tf.models.backbones.keras_file import import_modules as imported
 
         imported(import_modules)
+    batch = None if batch is None else positive(batch, "batch")
     encoder = load_encoder(file, batch)
     if encoder.bits != config["bits"]:
         raise InputError(f"{file}: found {encoder.bits} bits, expected {config['bits']} as in config.json")
     held, codes = folder / BACKBONE, folder / "codes.npz"
     found = RunEncoder(
-        config,
-        trunk,
-        encoder,
-        held if backbone is None and held.is_file() else None,
-        codes if codes.is_file() else None,
-        batch,
-    )
+        config, trunk, encoder, held if backbone is None and held.is_file() else None,
+        codes if codes.is_file() else None, batch,
+    )  # fmt: skip
     if file.name == NETWORK:
         from dseh_tf.encoding.text import load_text_encoder
 

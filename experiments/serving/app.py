@@ -166,9 +166,7 @@ def create_app(runs: Sequence[Served], limits: Limits, hosts: Sequence[str] = ()
         200: {"content": {"image/jpeg": {}}},
         403: {"model": schema.Error, "description": "A path outside the folder of the images."},
     }
-    routes.add_api_route(
-        "/api/thumbnail", pages.thumbnail, responses=_ERRORS | jpeg, response_class=Response
-    )
+    routes.add_api_route("/api/thumbnail", pages.thumbnail, responses=_ERRORS | jpeg, response_class=Response)
     app.include_router(routes)
     app.add_middleware(Guard, hosts=hosts)
     app.add_exception_handler(Refused, lambda request, error: _failed(error.status, error.line))  # type: ignore

@@ -95,8 +95,8 @@ class Gate:
         try:
             return done.result(self._seconds)
         except NotInTime:
-            if done.done():  # a TimeoutError of `act` itself
-                raise
+            if done.done():  # just now, or with a TimeoutError of its own
+                return done.result()
             raise Refused(503, f"encoding: found it unfinished after {self._seconds:g} seconds") from None
 
 
@@ -119,7 +119,7 @@ async def read_body(chunks: AsyncIterator[bytes], headers: Mapping[str, str], li
 
     try:
         await asyncio.wait_for(read(), limits.seconds)
-    except (TimeoutError, asyncio.TimeoutError):  # noqa: UP041  two classes in Python 3.10
+    except (TimeoutError, asyncio.TimeoutError):  # two classes in Python 3.10
         raise Refused(408, f"image: found an upload unfinished after {limits.seconds:g} seconds") from None
     if not body:
         raise Refused(400, "image: found an empty file, expected an image")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -43,9 +43,15 @@ class RunModel:
         with self._lock:
             return pack(self._run.encode(list(images)))
 
-    def encode_texts(self, lines: Sequence[str]) -> np.ndarray:
+    def encode_texts(self, lines: Any) -> np.ndarray:
         with self._lock:
-            return pack(self._run.encode_texts(list(lines)))
+            return pack(self._run.encode_texts(lines))
+
+    def warm_up(self) -> None:
+        """Encodes an image, and a text without words: the first call compiles."""
+        self.encode([np.full((32, 32, 3), 127, np.uint8)])
+        if self._run.texts is not None:
+            self.encode_texts(np.zeros((1, self._run.texts.width), np.float32))
 
 
 def open_model(folder: Path, backbone: str | None = None) -> Model:
@@ -55,5 +61,5 @@ def open_model(folder: Path, backbone: str | None = None) -> Model:
         InputError: A folder without an encoder, or a backbone that is not where it was.
     """
     model = RunModel(folder, backbone)
-    model.encode([np.full((32, 32, 3), 127, np.uint8)])
+    model.warm_up()
     return model

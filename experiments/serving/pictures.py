@@ -127,7 +127,8 @@ def pictures(about: Mapping[str, Any], root: str | None, model: Path | None, lim
     from experiments import query_picture
 
     places = SimpleNamespace(data_dir=None, lists_dir=None, images_root=None)
-    return OfDataSet(query_picture.reader(read_config(model), places))
+    read = query_picture.reader(read_config(model), places)
+    return None if read is None else OfDataSet(read)
 
 
 def _shrunk(image: Image.Image) -> Image.Image:

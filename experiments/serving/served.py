@@ -39,9 +39,7 @@ class Served:
         InputError: No such index, or one of another run than the model's.
     """
 
-    def __init__(
-        self, number: int, place: str, model: Model | None, images_root: str | None, limits: Limits = Limits()
-    ) -> None:
+    def __init__(self, number: int, place: str, model: Model | None, images_root: str | None, limits: Limits) -> None:
         self.number, self.place, self.model = number, place, model
         self.name = place.rstrip("/").rpartition("/")[2].partition("?")[0] or place
         self._lock = threading.Lock()

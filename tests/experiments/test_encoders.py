@@ -11,6 +11,8 @@ from absl import flags
 
 from dseh_tf import load_run
 from dseh_tf.data.decoding import decode_file
+from dseh_tf.devices import replicas
+from dseh_tf.encoding import shallow
 from dseh_tf.errors import InputError
 from dseh_tf.retrieval import load_codes, pack
 from experiments import program, query
@@ -100,3 +102,37 @@ def test_runs_without_an_encoder(run, label_lists, tmp_path, capsys):
         InputError, match=r"found neither .* \(a run of itq by an earlier version, or a method without a saved"
     ):
         load_run(workdir)
+
+
+@pytest.mark.parametrize("frozen", [True, False], ids=["backbone", "pixels"])
+def test_single_images_without_padding(tf, network, tmp_path, monkeypatch, frozen):  # noqa: F811
+    """`batch=1` passes each image alone through the network, and gives the same values but for rounding."""
+    rng = np.random.default_rng(0)
+    size = 12
+    trunk = {
+        "backbone": str(network) if frozen else "compact",
+        "image_size": size,
+        "train": not frozen,
+        "scaling": None,
+    }
+    (tmp_path / "config.json").write_text(json.dumps({"bits": 8, "seed": 0, "method": "x", "trunk": trunk}))
+    if frozen:
+        dim = tf.keras.models.load_model(network, compile=False).output_shape[1]
+        rows = shallow.Rows(False, np.zeros(dim))
+        shallow.Projection(rows=rows, image_shape=None, weights=rng.normal(size=(dim, 8))).save(
+            tmp_path / "encoder.npz"
+        )
+    else:
+        pixels = tf.keras.Input((size, size, 3))
+        logits = tf.keras.layers.Dense(8)(tf.keras.layers.Flatten()(tf.keras.layers.Rescaling(1 / 255)(pixels)))
+        tf.keras.Model(pixels, {"logits": logits}).save(tmp_path / "imgnet.keras")
+    passes, forward = [], replicas.RowStream.__call__
+    monkeypatch.setattr(
+        replicas.RowStream, "__call__", lambda self, rows, most: passes.append(most) or forward(self, rows, most)
+    )
+    images = rng.integers(0, 256, (5, size, size, 3), np.uint8)
+    together, alone = load_run(tmp_path), load_run(tmp_path, batch=1)
+    np.testing.assert_allclose(alone.outputs(images), together.outputs(images), rtol=1e-4, atol=1e-4)
+    assert passes == [1, 64 if frozen else 256]
+    with pytest.raises(InputError, match="batch: found 0, expected a positive number"):
+        load_run(tmp_path, batch=0)

@@ -125,20 +125,20 @@ function section(answer, shared) {
 }
 
 function card(item, run, both) {
-  const frame = make("span", { className: "frame" });
+  const button = make("button", { type: "button", className: "item", title: "Search on from this item" });
   if (item.thumbnail) {
     const image = make("img", { loading: "lazy", decoding: "async", draggable: false });
     image.alt = named(item.labels, item.id);
     image.onerror = () => image.remove();
     image.src = item.thumbnail;
-    frame.append(image);
+    button.append(make("span", { className: "frame" }, image));
   }
   const words = make("span", { className: "words" });
   if (both) words.append(make("b", { className: "both", textContent: "both" }));
   words.append(make("b", { className: "distance", textContent: `distance ${item.distance}` }));
   if (item.labels.length) words.append(make("span", { className: "labels", textContent: item.labels.join(", ") }));
   words.append(make("span", { className: "name", textContent: item.id }));
-  const button = make("button", { type: "button", className: "item", title: "Search on from this item" }, frame, words);
+  button.append(words);
   button.onclick = () => {
     ask({ id: item.id, run });
     scrollTo({ top: 0 });
@@ -198,3 +198,4 @@ document.addEventListener("drop", (event) => {
 });
 addEventListener("popstate", (event) => restore(event.state));
 restore(history.state);
+if (!query && !document.body.dataset.images) askSome(); // nothing else could begin a search
