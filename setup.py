@@ -49,7 +49,7 @@ setup(
             "mypy>=2.4",
             "hypothesis>=6.100",
             "dill>=0.3.8",
-            "httpx>=0.27",
+            "httpx2>=2",
             "selenium>=4.20",
             "setuptools>=70.1",
         ],
