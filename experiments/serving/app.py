@@ -169,10 +169,10 @@ def create_app(runs: Sequence[Served], limits: Limits, hosts: Sequence[str] = ()
     routes.add_api_route("/api/thumbnail", pages.thumbnail, responses=_ERRORS | jpeg, response_class=Response)
     app.include_router(routes)
     app.add_middleware(Guard, hosts=hosts)
-    app.add_exception_handler(Refused, lambda request, error: _failed(error.status, error.line))  # type: ignore
+    app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(StarletteHTTPException, _not_found)
-    app.add_exception_handler(Exception, lambda request, error: _failed(500, "a fault of the server; its log has it"))
+    app.add_exception_handler(Exception, _fault)
     return app
 
 
@@ -220,6 +220,15 @@ def _described(run: Served) -> schema.Run:
 
 def _failed(status: int, line: str) -> JSONResponse:
     return JSONResponse({"error": line}, status)
+
+
+def _refused(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, Refused)
+    return _failed(error.status, error.line)
+
+
+def _fault(request: Request, error: Exception) -> JSONResponse:
+    return _failed(500, "a fault of the server; its log has it")
 
 
 def _invalid(request: Request, error: Exception) -> JSONResponse:

@@ -6,7 +6,7 @@ import asyncio
 import io
 import threading
 import warnings
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotInTime
 from contextlib import contextmanager
@@ -138,7 +138,7 @@ def decode_upload(data: bytes, limits: Limits) -> np.ndarray:
         raise Refused(422, str(error)) from None
 
 
-def check_pixels(file: io.BytesIO | Path, limits: Limits, formats: Sequence[str]) -> None:
+def check_pixels(file: io.BytesIO | Path, limits: Limits, formats: tuple[str, ...]) -> None:
     """Raises Refused on an image of too many pixels, and UnidentifiedImageError on no image. Only its header is read."""
     try:
         with warnings.catch_warnings():

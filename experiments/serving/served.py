@@ -79,12 +79,13 @@ class Served:
         if self._index is None or stamp != self._stamp:
             self._close()
             index = open_index(self.place, read_only=True)
-            if self.model is not None:
-                try:
+            try:
+                if self.model is not None:
                     check_model(index, self.model.folder)
-                except InputError:
-                    index.close()
-                    raise
+                index.search(np.zeros((1, -(-index.bits // 8)), np.uint8), 1)  # sorts the codes and loads the kernels
+            except BaseException:
+                index.close()
+                raise
             self._index, self._stamp = index, stamp
             self.bits, self.about = index.bits, index.about
         return self._index

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -126,6 +127,43 @@ def test_what_is_refused_at_the_start(place, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     with pytest.raises(InputError, match=r"found no package uvicorn, expected it: pip install 'dseh_tf\[serve\]'"):
         call(index)
+
+
+def test_the_commands_of_the_documentation(client, place, tmp_path):
+    """Flags are those of the program, and each request of docs/serve.md has an answer."""
+    (place.images / "dogs").mkdir()
+    (place.images / "dogs" / "12.jpg").write_bytes(image_of(12, kind="JPEG"))
+    place.labels = lambda level: ["dog"]
+    place.write(["dogs/12.jpg"])
+    api, seen = client(), set()
+    text = (ROOT / "docs" / "serve.md").read_text(encoding="utf-8")
+    for block in re.findall(r"^```sh\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE):
+        for words in map(shlex.split, block.splitlines()):
+            if words[:3] == ["python", "-m", "experiments.serve"]:
+                values = flags.FlagValues()
+                serve.define_flags(values)
+                program.parsed(["serve", *words[3:]], values)
+                seen.add(f"{len(values.index)} {len(values.model)}")
+            elif words[0] == "curl":
+                url = words[-1].replace("text=mountain", "text=dark").replace("1f00c3a9", "0f00")
+                sent = {"content": image_of(9, kind="JPEG"), "headers": {"Content-Type": "image/jpeg"}}
+                response = api.post(url, **sent) if "--data-binary" in words else api.get(url)
+                assert response.status_code == 200, response.text
+                seen.add(re.sub(r"=.*", "", url.partition("/api/")[2]))
+            else:
+                assert words[0] == "pip" or words[2] == "experiments.index"
+    assert seen == {
+        "1 1",
+        "2 2",
+        "about",
+        "thumbnail?id",
+        *(f"search?{kind}" for kind in ("top", "id", "code", "text")),
+    }
+    shown = json.loads(re.findall(r"^```json\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)[0])
+    found = api.post("/api/search", **sent).json()
+    for one, other in ((shown, found), (shown["query"], found["query"]), (shown["answers"][0], found["answers"][0]),
+                       (shown["answers"][0]["nearest"][0], found["answers"][0]["nearest"][0])):  # fmt: skip
+        assert one.keys() == other.keys()
 
 
 @pytest.fixture(scope="module")
