@@ -79,9 +79,16 @@ _LABEL_REPORT = flags.DEFINE_integer(
     "label_report_epochs", 0, "LabNet epochs between two reports of n_h and map_l. 0: one report, at its end."
 )
 _EVALUATE_ROUNDS = flags.DEFINE_bool("evaluate_rounds", True, "Evaluate after every round, not only at the end.")
-_JIT = flags.DEFINE_bool("jit_compile", False, "Compile the training steps with XLA.")
+_JIT = flags.DEFINE_bool(
+    "jit_compile",
+    False,
+    "Compile the training steps with XLA, on one device. Try it on a GPU; on a CPU steps became slower.",
+)
 _BFLOAT16 = flags.DEFINE_bool(
-    "bfloat16", False, "Trunks compute in bfloat16; hash layers, losses and banks in float32."
+    "bfloat16",
+    False,
+    "Trunks compute in bfloat16; hash layers, losses and banks in float32. Faster where a trunk is trained and the processor "
+    "has bfloat16 instructions.",
 )
 _PROGRESS = flags.DEFINE_bool("progress", True, "Progress bars.")
 
