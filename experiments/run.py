@@ -90,6 +90,9 @@ _BFLOAT16 = flags.DEFINE_bool(
     "Trunks compute in bfloat16; hash layers, losses and banks in float32. Faster where a trunk is trained and the processor "
     "has bfloat16 instructions.",
 )
+_TF32 = flags.DEFINE_bool(
+    "tf32", False, "GPUs round the inputs of float32 products to TensorFloat-32: faster, less exact."
+)
 _PROGRESS = flags.DEFINE_bool("progress", True, "Progress bars.")
 
 # The types of settings that a value of --set is checked against.
@@ -118,9 +121,10 @@ def _run(workdir: Path, method: Any, config: dict[str, Any], started: float) -> 
     import tensorflow as tf
 
     from dseh_tf.devices.replicas import make_strategy
-    from dseh_tf.devices.runtime import Runtime
+    from dseh_tf.devices.runtime import Runtime, float32_products
 
     tf.keras.utils.set_random_seed(_SEED.value)
+    float32_products(_TF32.value)
     if _DETERMINISTIC.value:
         tf.config.experimental.enable_op_determinism()
     strategy = make_strategy(_STRATEGY.value, _REPLICAS.value)
@@ -269,6 +273,8 @@ def config_of(method: Any, data: Mapping[str, Any]) -> dict[str, Any]:
     }
     if _BFLOAT16.value:
         config["bfloat16"] = True
+    if _TF32.value:
+        config["tf32"] = True
     if _WHOLE_DATABASE.value:
         config["whole_database"] = True
     if ":" in _METHOD.value:

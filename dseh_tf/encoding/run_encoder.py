@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 NETWORK, ARRAYS = "imgnet.keras", "encoder.npz"  # what a trained method leaves in a run folder, and a shallow one
 BACKBONE = "backbone.keras"  # a frozen backbone, where `RunEncoder.save` put it
-_KEPT = ("dataset", "method", "bits", "seed", "settings", "trunk", "trunk_files", "features")  # of config.json
+_KEPT = ("dataset", "method", "bits", "seed", "settings", "trunk", "trunk_files", "features", "tf32")  # of config.json
 _BLOCK_ROWS = shallow.BLOCK_ROWS  # the features of so many images are in memory at a time
 
 
@@ -248,6 +248,10 @@ def load_run(folder: Path | str, backbone: Path | str | None = None, import_modu
         from dseh_tf.models.backbones.keras_file import import_modules as imported
 
         imported(import_modules)
+    if file.name == NETWORK or trunk.kind == "features":
+        from dseh_tf.devices.runtime import float32_products
+
+        float32_products(bool(config.get("tf32")))
     encoder = load_encoder(file)
     if encoder.bits != config["bits"]:
         raise InputError(f"{file}: found {encoder.bits} bits, expected {config['bits']} as in config.json")
