@@ -64,7 +64,13 @@ def main() -> None:
         slots = 2 if s.optimizer == "adam" else int(bool(s.momentum))
         networks = {
             "LabNet": (build_labnet(classes, given.bits, s), s.labnet_batch, rows, rows, classes),
-            "ImgNet": (build_imgnet(given.bits, s, 0, trunk.build(0, s.dropout)), s.imgnet_batch, vectors, vectors, classes),
+            "ImgNet": (
+                build_imgnet(given.bits, s, 0, trunk.build(0, s.dropout)),
+                s.imgnet_batch,
+                vectors,
+                vectors,
+                classes,
+            ),
         }
         for phase, (model, batch, kept, compared, width) in networks.items():
             batch = given.batch or batch
