@@ -12,6 +12,7 @@ index = open_index("photographs.index")
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from dseh_tf.retrieval.search.memory import MemoryIndex
     from dseh_tf.retrieval.search.pgvector_engine import PgvectorIndex
 
-__all__ = ["ENGINES", "ExactIndex", "Found", "Index", "new_index", "open_index"]
+__all__ = ["ENGINES", "ExactIndex", "Found", "Index", "new_index", "open_index", "replacing_index"]
 
 # The extra of this package that an engine needs, and the package that the extra installs.
 ENGINES: dict[str, tuple[str, str] | None] = {
@@ -60,6 +61,19 @@ def new_index(
     if path is not None:
         raise InputError(f"path: found one for the engine {brief(engine)}, expected none: it is written by `save`")
     return _in_memory(engine)(bits, about)
+
+
+def replacing_index(
+    path: str, *, bits: int, about: Mapping[str, Any] | None = None
+) -> AbstractContextManager[PgvectorIndex]:
+    """An empty index of the engine `pgvector`, in a `with` block: at its end it takes the place of the one at an address.
+
+    Others see the old index until then, and go on seeing it if the block raises an exception.
+
+    Raises:
+        InputError: No database answers there, pgvector is missing, or there are tables that are no index.
+    """
+    return _pgvector().replacing(bits, about, path)
 
 
 def open_index(path: Path | str, engine: str | None = None, read_only: bool = False) -> Index:

@@ -56,6 +56,7 @@ class PgvectorIndex:
     """
 
     engine = "pgvector"
+    recall: float | None = None
 
     def __init__(self, bits: int, about: Mapping[str, Any] | None = None, path: Path | str | None = None) -> None:
         self.bits, self.about = check_bits(bits), check_about(about)
