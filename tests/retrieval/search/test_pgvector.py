@@ -53,11 +53,8 @@ def test_a_server_that_goes_away_in_a_search_and_comes_back(path, postgres, run)
 
     searching = threading.Thread(target=search)
     searching.start()
-    with psycopg.connect(path.rpartition("&")[0], autocommit=True) as other:
-        for _ in range(1000):
-            if other.execute("select from pg_locks where not granted").fetchall():
-                break
-            time.sleep(0.01)
+    while not run("select from pg_locks where not granted").fetchall():
+        time.sleep(0.01)
     postgres.stop(signal.SIGQUIT)
     searching.join(30)
     (error,) = caught
@@ -223,7 +220,7 @@ def test_databases_without_pgvector_and_users_without_rights(path, postgres, run
             index.remove(["a"])
         index.close()
         connection.execute("update pg_extension set extversion = '0.7.4' where extname = 'vector'")
-        with pytest.raises(InputError, match=r"extension vector: found version 0.7.4, expected pgvector 0.8 or later"):
+        with pytest.raises(InputError, match=r"extension vector: found version 0.7.4, expected pgvector 0.8 or"):
             open_index(own)
 
 
