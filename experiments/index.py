@@ -69,8 +69,8 @@ def check(given: Any) -> None:
 def made(given: Any, bits: int, described: dict[str, Any]) -> Iterator[Index]:
     """An empty index, which takes the place of the one in --out at the end of the block."""
     if given.engine == "pgvector":
-        with replacing_index(given.out, bits=bits, about=described) as index:
-            yield index
+        with replacing_index(given.out, bits=bits, about=described) as new:
+            yield new
         return
     index, out = new_index(given.engine, bits=bits, about=described), Path(given.out)
     try:

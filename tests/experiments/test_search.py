@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -239,6 +240,24 @@ def test_the_commands_of_the_page(workdir, tmp_path, monkeypatch):
         _, _, module, *arguments = line.split()
         call({"experiments.index": index, "experiments.search": search}[module], *arguments)
     assert {"photographs.index", "answers.json", "page.html"} <= {path.name for path in tmp_path.iterdir()}
+
+
+@pytest.mark.parametrize("engine", engine_parameters("pgvector"))
+def test_the_commands_of_the_page_for_a_database(workdir, tmp_path, place, monkeypatch, capsys, engine):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(search, "codes_of", lambda model, paths, backbone: CODES[[4] * len(paths)])
+    own = {
+        "runs/x": workdir,
+        "photo.jpg": "images/e.png",
+        "postgresql://me@db.example/photos?index=photographs": place(engine, "x"),
+    }
+    (block,) = blocks("text")
+    for line in block.splitlines():
+        _, _, module, *arguments = shlex.split(line)
+        for theirs, mine in own.items():
+            arguments = [argument.replace(theirs, str(mine)) for argument in arguments]
+        call({"experiments.index": index, "experiments.search": search}[module], *arguments)
+    assert capsys.readouterr().out.splitlines()[1:3] == ["images/e.png", "    0  e.png  <dog>"]
 
 
 def test_the_example_of_the_page(tmp_path, monkeypatch):

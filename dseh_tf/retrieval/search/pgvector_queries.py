@@ -33,8 +33,8 @@ _LABELLED = (
 LABELLED = f"{_LABELLED} order by d, place limit %(k)s"
 LABELLED_WITHIN = f"{_LABELLED} where d <= %(radius)s order by d, place"
 
-MOST = 1000  # codes that a graph of pgvector can be asked for
-_LEAST = 64  # candidates of a search in a graph
+MOST = 1000  # candidates that a search in a graph of pgvector can have
+_LEAST = 64
 _QUERIES, _K = 200, 100  # of the measured recall
 
 
@@ -67,7 +67,11 @@ def found(
 
 def use_graph(run: Any, k: int) -> None:
     """Settings until the end of the transaction."""
-    wanted = {"hnsw.ef_search": max(k, _LEAST), "hnsw.iterative_scan": "strict_order", "enable_seqscan": "off"}
+    wanted = {
+        "hnsw.ef_search": min(max(2 * k, _LEAST), MOST),
+        "hnsw.iterative_scan": "strict_order",
+        "enable_seqscan": "off",
+    }
     for name, value in wanted.items():
         run.execute("select set_config(%s, %s, true)", [name, str(value)])
 
