@@ -27,6 +27,7 @@ _DEFAULTS: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 30_000,  # milliseconds
     "application_name": "dseh_tf",
+    "client_encoding": "utf8",  # that of the database could be one that cannot say what texts mean
 }
 
 
@@ -92,6 +93,10 @@ class Database:
         """Turns psycopg's errors into one line with the address, without its password."""
         try:
             yield
+        except UnicodeEncodeError as error:  # half of a surrogate pair; a text of an index cannot have it
+            raise InputError(
+                f"{self.address}: found the character {error.object[error.start]!a}, expected valid text"
+            ) from None
         except psycopg.Error as error:
             why = self.address.without_secrets(reason(error))
             if (held := getattr(self, "_connection", None)) is not None and held.closed:

@@ -153,6 +153,9 @@ def test_partitioned_tables_and_texts_that_copy_must_escape(path, run, rng):
     assert_agrees(index, oracle, codes[:2])
     assert index.labels_of(ids[:2]) == labels[:2] and index.label_names() == ["", "\\N", "a\tb", "sea"]
     assert index.build_hnsw() == 1 and len(index.search(codes[:1], 100)[0][0]) == 45
+    with pytest.raises(InputError, match=r"found the character '.ud800', expected valid text"):
+        index.search(codes[:1], 1, "\ud800")
+    assert len(index) == 45
     index.close()
 
 
