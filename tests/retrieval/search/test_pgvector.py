@@ -55,7 +55,7 @@ def test_a_server_that_goes_away_in_a_search_and_comes_back(path, postgres, run)
 
     searching = threading.Thread(target=search)
     searching.start()
-    while not run("select from pg_locks where not granted").fetchall():
+    while searching.is_alive() and not run("select from pg_locks where not granted").fetchall():
         time.sleep(0.01)
     postgres.stop(signal.SIGQUIT)
     searching.join(30)
