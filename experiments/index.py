@@ -2,7 +2,7 @@
 
     python -m experiments.index --workdir=runs/x --out=photographs.index
     python -m experiments.index --workdir=runs/x --out=photographs.duckdb --engine=duckdb
-    python -m experiments.index --workdir=runs/x --out="postgresql://me@host/photos?index=photographs" --engine=pgvector
+    python -m experiments.index --workdir=runs/x --out='postgresql://me@host/photos?index=photographs' --engine=pgvector
 
 The codes, ids and labels are read from the run folder; no image is encoded. experiments.search searches the index. Labels are
 the names of the classes, or the numbers of their columns where the names are not known.

@@ -2,7 +2,7 @@
 
     python -m experiments.search --index=photographs.index --model=runs/x --query=photo.jpg --top=20
     python -m experiments.search --index=photographs.index --code=1f00c3a9 --radius=4 --label=dog --out=answers.json
-    python -m experiments.search --index="postgresql://me@host/photos?index=photographs" --code=1f00c3a9
+    python -m experiments.search --index='postgresql://me@host/photos?index=photographs' --code=1f00c3a9
 
 Prints the nearest items of each query with their distance and labels: nearest first, at one distance in the order in which
 they were added. `--out` also writes the answers as JSON, as a page (.html) or as a picture. `--model` is the run folder whose
