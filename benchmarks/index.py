@@ -1,11 +1,14 @@
 """The search engines beside faiss's IndexBinaryFlat over all rows, one thread each, and how soon a search answers.
 
-    python -m benchmarks.index [--queries=600] [--repeats=7] [--uniform=1000000]
+    python -m benchmarks.index [--queries=600] [--repeats=7] [--uniform=1000000] [--database=postgresql://...]
 
 Needs the extra `search`. k = 100, codes of 64 bits. "learned": 100,000 rows with 2,000 distinct codes whose frequencies fall
 as 1 / rank; queries are rows with 2 % of their bits flipped. "uniform": random codes, nearly all distinct. Both engines are
 warmed up and search in turns; times are CPU time, the median of the repeats with the least and the most. All distances are
-compared. The last part times whole processes: `experiments.search` with a code as its query, and `import tensorflow`.
+compared. The next part times whole processes: `experiments.search` with a code as its query, and `import tensorflow`.
+
+With --database, an index of the engine `pgvector` is made there and searched: wall-clock time of single queries, over
+the learned codes and over the same rows with 2 % of their bits flipped (about 53,000 distinct codes), exact and with HNSW.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from typing import Any
 import faiss
 import numpy as np
 
-from dseh_tf.retrieval.search import new_index
+from dseh_tf.retrieval.search import new_index, open_index, replacing_index
 from experiments import program
 
 K = 100
@@ -95,11 +98,45 @@ def starts(codes: np.ndarray, repeats: int) -> None:
             print(f"{name:20s}{wall:8.2f} s{cpu:8.2f} s CPU", flush=True)
 
 
+def database(name: str, codes: np.ndarray, queries: np.ndarray, address: str, repeats: int) -> None:
+    """One line: the engine `pgvector`, exact and with HNSW, beside the answers of `exact`."""
+    ids = [f"images/{i}.jpg" for i in range(len(codes))]
+    reference, one = new_index(bits=64), [queries[i : i + 1] for i in range(len(queries))]
+    reference.add(codes, ids)
+    with replacing_index(address, bits=64) as new:
+        start = time.perf_counter()
+        new.add(codes, ids)
+        added = time.perf_counter() - start
+    index: Any = open_index(address)
+    if not np.array_equal(index.search(queries, K)[0], reference.search(queries, K)[0]):
+        raise SystemExit(f"answers differ: {name}")
+    exact = milliseconds(index, one, repeats)
+    start = time.perf_counter()
+    recall = index.build_hnsw()
+    built = time.perf_counter() - start
+    graph = milliseconds(index, one, repeats)
+    index.close()
+    print(
+        f"{name:10s} add {added:.1f} s   exact {exact}   HNSW {built:.1f} s, {graph}, recall {recall:.4f}", flush=True
+    )
+
+
+def milliseconds(index: Any, queries: list[np.ndarray], repeats: int) -> str:
+    """Median, least and most of the repeats."""
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        each(index, queries)
+        times.append(1e3 * (time.perf_counter() - start) / len(queries))
+    return f"{statistics.median(times):.2f} ms ({min(times):.2f} to {max(times):.2f})"
+
+
 def main() -> None:
     parser = program.ArgumentParser(__doc__)
     parser.add_argument("--queries", type=int, default=600, help="single queries over the learned codes")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--uniform", type=int, default=1_000_000, help="random codes")
+    parser.add_argument("--database", help="the address of an index that is replaced: postgresql://...?index=name")
     flags = parser.parse_args()
     faiss.omp_set_num_threads(1)
     if hasattr(os, "sched_setaffinity"):
@@ -112,6 +149,10 @@ def main() -> None:
     uniform, wanted = (rng.integers(0, 256, (n, 8), np.uint8) for n in (flags.uniform, 1000))
     compare("uniform", uniform, wanted, 20, flags.repeats)
     starts(codes, min(flags.repeats, 3))
+    if flags.database:
+        database("learned", codes, queries[:100], flags.database, flags.repeats)
+        many = flipped(rng, codes, 0.02)
+        database("flipped", many, flipped(rng, many[:100], 0.02), flags.database, flags.repeats)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
     python -m benchmarks.recorded_numbers --out=before.npz
     python -m benchmarks.recorded_numbers --out=after.npz --compare=before.npz
 
-Every registered method trains on one device with deterministic operations: on random features with several labels a row,
-and, where it trains a network, on random images with the default network. `--compare` prints, for each method and data
+Every registered method trains on one device with deterministic operations: on random features with several labels a row
+and words, and, where it trains a network, on random images with the default network. `--compare` prints, for each method and data
 set, "equal" where all arrays agree bit for bit, else the largest difference of a loss relative to its size and the
 share of bits that differ. Exit code 1 where a difference is above 1e-6, an array is missing, or a bit differs.
 """
@@ -45,7 +45,15 @@ def dataset(images: bool) -> RetrievalDataset:
         x = labels @ directions + 0.5 * rng.standard_normal((rows, directions.shape[1]))
         pixels = np.clip(128 + 30 * x, 0, 255).astype(np.uint8).reshape(rows, -1, 24, 3) if images else None
         parts[part] = (x.astype(np.float32) if pixels is None else pixels, labels)
-    return RetrievalDataset.from_arrays(parts["train"], parts["query"], parts["database"])
+    words = np.random.default_rng(SEED)
+    texts = {part: _words(labels, words) for part, (_, labels) in parts.items()}
+    return RetrievalDataset.from_arrays(parts["train"], parts["query"], parts["database"], texts=texts)
+
+
+def _words(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Two words for each label, each left out with probability .2, and four words at random."""
+    of_labels = np.repeat(labels, 2, axis=1) * (rng.random((len(labels), 12)) < 0.8)
+    return np.hstack([of_labels, rng.random((len(labels), 4)) < 0.3]).astype(np.float32)
 
 
 def runs(only: str) -> Iterator[tuple[str, Any, RetrievalDataset]]:

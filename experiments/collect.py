@@ -180,7 +180,7 @@ def difference(config: Mapping[str, Any], today: Mapping[str, Any], unrecorded: 
     for name in ("preset", "phases"):
         if name in today and config.get(name) != today[name]:
             return f"{name}: found {config.get(name)!r}, expected {today[name]!r}"
-    for name in ("bfloat16", "jit_compile"):
+    for name in ("bfloat16", "jit_compile", "tf32"):
         if config.get(name):
             return f"{name}: found true, expected false"
     return ""

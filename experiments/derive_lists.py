@@ -12,6 +12,7 @@ rows it loses stay in the database.
 
 from __future__ import annotations
 
+import posixpath
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from absl import flags
 
 from dseh_tf.data.files import expanded
 from dseh_tf.data.readers.image_lists import UNLABELLED, ImageList, read_image_list
+from dseh_tf.data.readers.image_texts import TEXTS, VOCABULARY, read_image_texts
 from dseh_tf.errors import InputError
 from experiments import program
 
@@ -51,18 +53,22 @@ def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
     out.mkdir(parents=True, exist_ok=True)
     without = np.flatnonzero(~train.labels.any(axis=1))  # distractors: the tail has no share of them
     kept = np.sort(np.concatenate([long_tail(train.labels[:, :classes], given.long_tail), without]))
-    count = {"train.txt": _write(out / "train.txt", train, classes, kept)}
-    for name in ("test.txt", "database.txt"):
+    written = [_write(out / "train.txt", train, classes, kept)]
+    names = ("test.txt", "database.txt")
+    for name in names:
         if (source / name).exists() or name == "test.txt":
             entries = read_image_list(source / name, given.unlabelled)
-            count[name] = _write(out / name, entries, classes, np.arange(len(entries.paths)))
         else:  # the database was the training list; the rows that training loses stay in it
-            count[name] = _write(out / name, train, classes, np.arange(len(train.paths)))
+            entries = train
+        written.append(_write(out / name, entries, classes, np.arange(len(entries.paths))))
     for name in _NAMES:
         if (source / name).is_file():
             words = (source / name).read_text(encoding="utf-8").splitlines()[:classes]
             (out / name).write_text("\n".join(words) + "\n", encoding="utf-8")
-    print(f"{out}: {classes} classes, " + ", ".join(f"{rows} rows in {name}" for name, rows in count.items()))
+    if (source / TEXTS).is_file():
+        _write_texts(source, out, {posixpath.normpath(path) for paths in written for path in paths})
+    told = ", ".join(f"{len(paths)} rows in {name}" for name, paths in zip(("train.txt", *names), written, strict=True))
+    print(f"{out}: {classes} classes, {told}")
 
 
 def long_tail(labels: np.ndarray, share: float) -> np.ndarray:
@@ -83,13 +89,22 @@ def long_tail(labels: np.ndarray, share: float) -> np.ndarray:
     return np.sort(np.concatenate(kept))
 
 
-def _write(path: Path, entries: ImageList, classes: int, rows: np.ndarray) -> int:
-    """Writes the given rows that have a label among the first `classes`, or no label at all; returns how many."""
+def _write_texts(source: Path, out: Path, paths: set[str]) -> None:
+    """Writes the texts of these images, in the order of the file, and copies vocabulary.txt."""
+    texts = read_image_texts(source / TEXTS)
+    lines = [f"{path}\t{' '.join(words)}" for path, (_, words) in texts.items() if path in paths]
+    (out / TEXTS).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    if (source / VOCABULARY).is_file():
+        (out / VOCABULARY).write_bytes((source / VOCABULARY).read_bytes())
+
+
+def _write(path: Path, entries: ImageList, classes: int, rows: np.ndarray) -> list[str]:
+    """Writes the given rows that have a label among the first `classes`, or no label at all; returns their paths."""
     labels = entries.labels[rows]
     rows = rows[labels[:, :classes].any(axis=1) | ~labels.any(axis=1)]
     lines = [f"{entries.paths[row]} {' '.join(map(str, entries.labels[row, :classes]))}" for row in rows]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return len(rows)
+    return [str(entries.paths[row]) for row in rows]
 
 
 if __name__ == "__main__":

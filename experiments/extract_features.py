@@ -40,8 +40,10 @@ def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
 
     from dseh_tf.data import catalog
     from dseh_tf.devices.replicas import make_strategy
+    from dseh_tf.devices.runtime import float32_products
     from dseh_tf.encoding.features import write_features
 
+    float32_products()
     strategy = make_strategy()
     backbone = trunk.build(given.seed)
     dataset = catalog.load(data_flags.DATASET.value, data_flags.options(labels_only=False))

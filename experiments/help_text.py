@@ -26,7 +26,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "set", "chosen", "run_flag", "unrecorded",
     ),
     "Input and output": (
-        "workdir", "runs", "index", "model", "query", "code", "add", "text", "search", "out", "checkout", "engine", "top",
+        "workdir", "runs", "index", "model", "query", "code", "add", "text", "search", "out", "checkout", "engine", "hnsw", "top",
         "radius", "label",
     ),
     "How it is served": (

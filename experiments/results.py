@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from dseh_tf.data import RetrievalDataset, Split
-from dseh_tf.data.decoding import resize
+from dseh_tf.data import RetrievalDataset
+from dseh_tf.data.thumbnails import answer_sheet, pictures, thumbnails
 from dseh_tf.files import write_json, write_npz
 from dseh_tf.retrieval import (
     CodeHealth,
+    Counts,
     Report,
     code_health,
     evaluate,
@@ -29,7 +30,7 @@ MAP_AT = (50, 1000, 5000)
 PRECISION_AT = tuple(range(100, 1001, 100))
 TIE_RULE = "expected over tied orders"  # of all numbers but map_stable_order: see retrieval/metrics.py
 SAME = 1e-6  # two evaluations of the same codes differ by less, whatever machine they were made on
-_SHOWN_QUERIES, _SHOWN_ANSWERS, _SHOWN_SIZE = 12, 10, 96
+_PROJECTED_ROWS, _PROJECTED_SIZE = 500, 48  # pixels
 
 
 def write_results(
@@ -48,7 +49,7 @@ def write_results(
         name: config[name] for name in ("dataset", "method", "bits", "preset", "seed") if name in config
     }
     measured = dict(getattr(fitted, "health", {}))
-    told = None
+    told, counts, sheet = None, None, None
     if not labels_only:
         start = time.perf_counter()
         query_codes = fitted.encode(dataset.query)
@@ -84,11 +85,13 @@ def write_results(
             database_trained=trained,
             **{f"{part}_codes_text": pack(codes) for part, codes in text_codes.items()},
         )
-        save_counts(workdir / "counts.npz", report.counts)
+        counts = report.counts
+        save_counts(workdir / "counts.npz", counts)
         measured["database"] = code_health(database_codes, dataset.database.labels)
         if dataset.has_images:
-            pictures = thumbnails(dataset, query_codes, database_codes)
-            write_npz(workdir / "thumbnails.npz", pictures)
+            shown = thumbnails(dataset, query_codes, database_codes)
+            sheet = answer_sheet(shown, dataset)
+            write_npz(workdir / "thumbnails.npz", shown)
     for name, arrays in fitted.arrays.items():
         write_npz(workdir / f"{name}.npz", arrays)
     if getattr(fitted, "encoder_file", ""):
@@ -107,7 +110,9 @@ def write_results(
     result["data"] = dataset.notes
     if dataset.class_names:
         result["class_names"] = list(dataset.class_names)
-    _summaries(workdir, config, result, measured)
+    _summaries(workdir, config, result, measured, counts, sheet)
+    if "semantic_features" in fitted.arrays:
+        _projector(workdir, dataset, fitted.arrays["semantic_features"])
     write_json(workdir / "result.json", result)
     if "warning" in result.get("code_health", {}):
         logging.warning("%s", result["code_health"]["warning"])
@@ -206,39 +211,40 @@ def summary(result: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def thumbnails(dataset: RetrievalDataset, query_codes: np.ndarray, database_codes: np.ndarray) -> dict[str, np.ndarray]:
-    """Pictures of a dozen queries and of their ten nearest database items (ties in database order), uint8."""
-    count = min(_SHOWN_QUERIES, len(dataset.query))
-    rows = np.linspace(0, len(dataset.query) - 1, count).astype(np.int64)
-    distances = (query_codes.shape[1] - query_codes[rows].astype(np.int32) @ database_codes.T.astype(np.int32)) // 2
-    nearest = np.argsort(distances, axis=1, kind="stable")[:, :_SHOWN_ANSWERS]
-
-    def pictures(split: Split, which: np.ndarray) -> np.ndarray:
-        assert split.images is not None
-        return np.stack([resize(split.images.read(int(r)), _SHOWN_SIZE) for r in which])
-
-    found = pictures(dataset.database, nearest.ravel())
-    return {
-        "query_rows": rows,
-        "query_images": pictures(dataset.query, rows),
-        "query_ids": dataset.query.ids[rows],
-        "database_rows": nearest,
-        "database_images": found.reshape(*nearest.shape, *found.shape[1:]),
-        "database_ids": dataset.database.ids[nearest],
-    }
-
-
 def _summaries(
-    workdir: Path, config: Mapping[str, Any], result: Mapping[str, Any], measured: Mapping[str, CodeHealth]
+    workdir: Path,
+    config: Mapping[str, Any],
+    result: Mapping[str, Any],
+    measured: Mapping[str, CodeHealth],
+    counts: Counts | None,
+    sheet: np.ndarray | None,
 ) -> None:
-    """Final numbers for TensorBoard: hyper-parameters with their scores, and the health of the database's codes."""
+    """For TensorBoard: hyper-parameters with their scores, the curve, the health of the database's codes, and a sheet of
+    answers."""
     from dseh_tf.training.summaries import Summaries
 
     chosen = {name: config[name] for name in ("dataset", "method", "bits", "seed", "preset") if name in config}
     scores = {name: result[name] for name in ("map", "map_labels", "distinct_label_codes") if name in result}
     summaries = Summaries(workdir / "tensorboard")
     summaries.hparams({**config["settings"], **chosen}, scores)
+    last = max(0, len(result.get("rounds", ())) - 1)
     if "database" in measured:
-        last = max(0, len(result.get("rounds", ())) - 1)
         summaries.scalars({f"health/database/{k}": v for k, v in measured["database"].scalars().items()}, last)
+    if counts is not None:
+        summaries.precision_recall("precision_recall", counts, last)
+    if sheet is not None:
+        summaries.picture("nearest", sheet, last)
     summaries.flush()
+
+
+def _projector(workdir: Path, dataset: RetrievalDataset, features: Mapping[str, np.ndarray]) -> None:
+    """The semantic features of some training rows, LabNet's and ImgNet's of the same ones, for TensorBoard's projector."""
+    from dseh_tf.training.projector import write_projector
+
+    train = dataset.train
+    rows = np.unique(np.linspace(0, len(train) - 1, _PROJECTED_ROWS).astype(np.int64))
+    names = dataset.class_names or [str(column) for column in range(train.classes)]
+    labels = [", ".join(names[column] for column in np.flatnonzero(train.labels[row])) for row in rows]
+    images = pictures(train, rows, _PROJECTED_SIZE) if train.images is not None else None
+    shown = {name: values[rows] for name, values in features.items() if name != "train_ids"}
+    write_projector(workdir / "tensorboard", shown, train.ids[rows].tolist(), labels, images)

@@ -79,9 +79,19 @@ _LABEL_REPORT = flags.DEFINE_integer(
     "label_report_epochs", 0, "LabNet epochs between two reports of n_h and map_l. 0: one report, at its end."
 )
 _EVALUATE_ROUNDS = flags.DEFINE_bool("evaluate_rounds", True, "Evaluate after every round, not only at the end.")
-_JIT = flags.DEFINE_bool("jit_compile", False, "Compile the training steps with XLA.")
+_JIT = flags.DEFINE_bool(
+    "jit_compile",
+    False,
+    "Compile the training steps with XLA, on one device. Try it on a GPU; on a CPU steps became slower.",
+)
 _BFLOAT16 = flags.DEFINE_bool(
-    "bfloat16", False, "Trunks compute in bfloat16; hash layers, losses and banks in float32."
+    "bfloat16",
+    False,
+    "Trunks compute in bfloat16; hash layers, losses and banks in float32. Faster where a trunk is trained and the processor "
+    "has bfloat16 instructions.",
+)
+_TF32 = flags.DEFINE_bool(
+    "tf32", False, "GPUs round the inputs of float32 products to TensorFloat-32: faster, less exact."
 )
 _PROGRESS = flags.DEFINE_bool("progress", True, "Progress bars.")
 
@@ -111,9 +121,10 @@ def _run(workdir: Path, method: Any, config: dict[str, Any], started: float) -> 
     import tensorflow as tf
 
     from dseh_tf.devices.replicas import make_strategy
-    from dseh_tf.devices.runtime import Runtime
+    from dseh_tf.devices.runtime import Runtime, float32_products
 
     tf.keras.utils.set_random_seed(_SEED.value)
+    float32_products(_TF32.value)
     if _DETERMINISTIC.value:
         tf.config.experimental.enable_op_determinism()
     strategy = make_strategy(_STRATEGY.value, _REPLICAS.value)
@@ -262,6 +273,8 @@ def config_of(method: Any, data: Mapping[str, Any]) -> dict[str, Any]:
     }
     if _BFLOAT16.value:
         config["bfloat16"] = True
+    if _TF32.value:
+        config["tf32"] = True
     if _WHOLE_DATABASE.value:
         config["whole_database"] = True
     if ":" in _METHOD.value:

@@ -2,6 +2,7 @@
 
     python -m experiments.search --index=photographs.index --model=runs/x --query=photo.jpg --top=20
     python -m experiments.search --index=photographs.index --code=1f00c3a9 --radius=4 --label=dog --out=answers.json
+    python -m experiments.search --index='postgresql://me@host/photos?index=photographs' --code=1f00c3a9
 
 Prints the nearest items of each query with their distance and labels: nearest first, at one distance in the order in which
 they were added. `--out` also writes the answers as JSON, as a page (.html) or as a picture. `--model` is the run folder whose
@@ -21,6 +22,7 @@ from dseh_tf.arrays import as_packed
 from dseh_tf.errors import InputError, brief
 from dseh_tf.files import write_json
 from dseh_tf.retrieval.search import Index, open_index
+from dseh_tf.retrieval.search.address import shown
 from experiments import own_layers, program
 from experiments.index import about
 
@@ -32,7 +34,9 @@ _SAME = ("bits", "method", "dataset", "backbone", "seed", "identity")  # of the 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     """Defined when the program is run, not when it is imported: other programs have flags of these names."""
     own: dict[str, Any] = {"flag_values": values}
-    program.DEFINE_path("index", None, "The file that experiments.index wrote.", required=True, **own)
+    program.DEFINE_path(
+        "index", None, "The file that experiments.index wrote, or the address of a database.", required=True, **own
+    )
     program.DEFINE_path("model", None, "Run folder whose encoder turns the images into codes.", **own)
     what = "An image, or a folder (all images in it, at any depth)."
     program.DEFINE_multi_path("query", [], what, **own)
@@ -59,11 +63,14 @@ def main(arguments: list[str], given: Any = flags.FLAGS) -> None:
         answers = answered(index, given)
     finally:
         index.close()
+    exactness = {} if index.recall is None else {"recall": index.recall}
+    if exactness:
+        print(f"answers are not exact: recall {index.recall:.3f} when the index was made")
     print("\n".join(line for answer in answers for line in lines(answer)))
     for out in outputs:
         out.parent.mkdir(parents=True, exist_ok=True)
         if out.suffix.lower() == ".json":
-            write_json(out, {"index": str(given.index), "bits": index.bits, "answers": answers})
+            write_json(out, {"index": shown(given.index), **exactness, "bits": index.bits, "answers": answers})
         else:
             from experiments import search_page
 

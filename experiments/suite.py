@@ -26,7 +26,7 @@ from absl import flags
 
 from dseh_tf.errors import InputError
 from dseh_tf.files import read_json
-from experiments import program, run_data, suites
+from experiments import hparams, program, run_data, suites
 from experiments.suite_options import setting_flags
 from experiments.suite_runner import Runner
 from experiments.suite_table import Table
@@ -115,6 +115,7 @@ def execute(arguments: Mapping[SuiteRun, Sequence[str]], folder: Path, jobs: int
         print("stopped; the same command goes on from here", file=sys.stderr)
         sys.exit(STOPPED)
     table.close()
+    hparams.write_experiment(folder)
     print(f"run folders in {folder}; their tables and figures: python -m figures.all --runs={folder} --out=OUT")
     for run, reason in failures.items():
         print(f"failed: {run.name}: {reason} (see {folder / run.name}.log)", file=sys.stderr)

@@ -52,8 +52,8 @@ SETTINGS: Mapping[str, tuple[Trial, ...]] = {
     "orthohash": (*_NETWORK[:4], {"centres": "hadamard_or_search"}, {"margin": 0.4}, {"scale": 16.0}, {"batch": 64}),
     # They need data sets whose training rows are the database.
     "adsh": (*_NETWORK, {"gamma": 20.0}, {"rounds": 60}, {"sample": 2000}),
-    "daph": (*_NETWORK, {"alpha": 0.3, "gamma": 0.03}, {"alpha": 3.0, "gamma": 0.3}, {"gamma": 0.3}),
-    "dsah": (*_NETWORK, {"mu1": 0.0}, {"mu2": 0.2}, {"label_codes": "labnet"}),
+    "daph": (*_NETWORK[:4], *({"alpha": alpha, "gamma": alpha / 10} for alpha in (0.3, 0.1, 0.03, 0.01))),
+    "dsah": (*_NETWORK, {"mu1": 0.0}, {"mu2": 0.05}, {"label_codes": "labnet"}),
     "dseh": (
         {}, {"dropout": 0.2}, {"feature_layer": 4096}, {"imgnet_learning_rate": 0.001}, {"logit_scale": 4.0},
         {"code_affinity": 0.3}, {"code_affinity": 1.0}, {"code_similarity": 0.6},

@@ -5,8 +5,9 @@
 
 A share of the training rows serves as queries (`--validation`), and leaves train and database; the test queries are not
 seen. The trials are those of experiments/trials.py; each is a run in a folder of its own, kept. `chosen.json` holds for
-every method the settings with the highest MAP (expected over tied orders), its trials and their MAP. The same command
-takes up where it was stopped. Exit code 1 where a trial failed, 2 on bad input, 130 when stopped.
+every method the settings with the highest MAP (expected over tied orders), its trials and their MAP. Of a cross-modal
+method MAP is here the mean of image->text and text->image. The same command takes up where it was stopped. Exit code 1
+where a trial failed, 2 on bad input, 130 when stopped.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from absl import flags
 
 from dseh_tf.errors import InputError
 from dseh_tf.files import read_json, write_json
-from dseh_tf.runs import read_map
+from dseh_tf.runs import read_map, read_result
 from experiments import program, suite
 from experiments.suite_options import Options, setting_texts
 from experiments.suites import SuiteRun
@@ -121,13 +123,21 @@ def choose(folder: Path, runs: list[SuiteRun], every: Mapping[str, Sequence[Tria
     """Of every method its best finished trial and all of them: {"settings", "map", "trials"}; the first of equals."""
     trials: dict[str, list[dict]] = {}
     for run in runs:
-        score = read_map(folder / run.name)
+        score = score_of(folder / run.name)
         if score is None:
             raise InputError(f"{folder / run.name / 'result.json'}: map: found none, expected a number")
         assert run.trial is not None
         settings = setting_texts(every[run.method][run.trial])
         trials.setdefault(run.method, []).append({"settings": settings, "map": score})
     return {name: {**max(tried, key=lambda trial: trial["map"]), "trials": tried} for name, tried in trials.items()}
+
+
+def score_of(folder: Path) -> float | None:
+    """The MAP that trials are compared by, of a run folder; None where images were not retrieved."""
+    if "directions" not in read_json(folder / "result.json"):
+        return read_map(folder)
+    directions = read_result(folder)["directions"]
+    return fmean(directions[direction]["map"] for direction in ("image->text", "text->image"))
 
 
 if __name__ == "__main__":

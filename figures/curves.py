@@ -1,4 +1,4 @@
-"""What the two curve figures share: a panel a data set and code length, a line a method, all read off the counts."""
+"""What the two curve figures share: a figure for each data set, code length and direction, a line for each method."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from dseh_tf.retrieval import Counts, Report
+from dseh_tf.runs import Run
 from figures import style
 from figures.runs import Runs
 
@@ -17,12 +18,16 @@ from figures.runs import Runs
 Points = Callable[[Report], tuple[np.ndarray, np.ndarray] | None]
 
 
-def pooled_report(runs: Runs) -> Report:
+IMAGES = "image->image"
+DIRECTIONS = (IMAGES, "image->text", "text->image")
+
+
+def pooled_report(runs: Runs, direction: str = IMAGES) -> Report:
     """The metrics of runs that differ by their seed: their queries together, each against its own run's database.
 
     For a mean over queries this is the mean over seeds; for a curve by radius it pools the retrieved items.
     """
-    parts = [run.counts for run in runs]
+    parts = [run.counts_of(direction) for run in runs]
     return Report(
         Counts(np.concatenate([part.relevant for part in parts]), np.concatenate([part.total for part in parts]))
     )
@@ -31,31 +36,55 @@ def pooled_report(runs: Runs) -> Report:
 def draw_curves(
     runs: Runs, out: Path, name: str, title: str, points: Points, finish: Callable[[Axes], None]
 ) -> list[Path]:
-    """One figure for every data set and code length: `out/<name>_<dataset>_<bits>.png` and `.pdf`."""
+    """One figure for each data set, code length and direction: `out/<name>_<dataset>_<bits>.png` and `.pdf`.
+
+    The names of figures of retrieval between images and texts end in the direction: `..._image-to-text.png`.
+    """
     paths = []
-    ranked = runs.ranked()
-    for dataset in ranked.datasets:
-        for bits in ranked.of(dataset=dataset).bits:
-            here = ranked.of(dataset=dataset, bits=bits)
-            groups = {(method, preset): here.of(method=method, preset=preset) for method, preset in here.variants}
-            # Runs with databases of different sizes cannot be pooled; `runs.differences` tells of them.
-            drawn = {v: points(pooled_report(group)) for v, group in groups.items() if _one_size(group)}
-            lines = {variant: line for variant, line in drawn.items() if line is not None}
-            if not lines:
-                continue
-            titles = [here.title(*variant) for variant in lines]
-            size = style.page_size(3.0, titles) if style.on_page() else (5.6, 3.5)
-            figure, axes = plt.subplots(figsize=size)
-            for rank, ((method, preset), (x, y)) in enumerate(lines.items()):
-                settings = style.method_style(method).line_settings()
-                # The first of the list lies on top: it is the one the figure is about.
-                axes.plot(x, y, label=here.title(method, preset), zorder=3 + (len(lines) - rank) / 100, **settings)
-            if not style.on_page():  # a page has headings and captions of its own
-                axes.set_title(f"{title}\n{style.dataset_title(dataset)}, {bits} bits", loc="left")
-            finish(axes)
-            style.legend_outside(figure, axes, seeds_told(here, list(lines)))
-            paths += style.save(figure, out, style.file_name(name, dataset, bits))
+    for dataset in runs.ranked().datasets:
+        for bits in runs.ranked().of(dataset=dataset).bits:
+            for direction in DIRECTIONS:
+                here = runs.of(dataset=dataset, bits=bits).where(_has(direction))
+                paths += _draw(here, out, (name, dataset, bits), title, direction, points, finish)
     return paths
+
+
+def _has(direction: str) -> Callable[[Run], bool]:
+    return lambda run: direction in run.directions
+
+
+def _draw(
+    here: Runs,
+    out: Path,
+    names: tuple[str, str, int],
+    title: str,
+    direction: str,
+    points: Points,
+    finish: Callable[[Axes], None],
+) -> list[Path]:
+    """The figure of one data set, code length and direction; none where no run has a line."""
+    groups = {(method, preset): here.of(method=method, preset=preset) for method, preset in here.variants}
+    # Runs with databases of different sizes cannot be pooled; `runs.differences` names them.
+    drawn = {v: points(pooled_report(group, direction)) for v, group in groups.items() if _one_size(group)}
+    lines = {variant: line for variant, line in drawn.items() if line is not None}
+    if not lines:
+        return []
+    size = style.page_size(3.0, [here.title(*variant) for variant in lines]) if style.on_page() else (5.6, 3.5)
+    figure, axes = plt.subplots(figsize=size)
+    for rank, ((method, preset), (x, y)) in enumerate(lines.items()):
+        settings = style.method_style(method).line_settings()
+        # The first of the list lies on top: it is the one the figure is about.
+        axes.plot(x, y, label=here.title(method, preset), zorder=3 + (len(lines) - rank) / 100, **settings)
+    name, dataset, bits = names
+    between = f", {direction}" if any(len(run.directions) > 1 for run in here) else ""
+    if not style.on_page():
+        axes.set_title(f"{title}\n{style.dataset_title(dataset)}, {bits} bits{between}", loc="left")
+    elif between:  # a page has headings and captions of its own, but none for a direction
+        axes.set_title(direction, loc="left")
+    finish(axes)
+    style.legend_outside(figure, axes, seeds_told(here, list(lines)))
+    ending = "" if direction == IMAGES else direction.replace("->", "-to-")
+    return style.save(figure, out, style.file_name(name, dataset, bits, ending))
 
 
 def _one_size(runs: Runs) -> bool:

@@ -30,4 +30,4 @@ def draw(runs: Runs, out: Path) -> list[Path]:
 
 
 if __name__ == "__main__":
-    cli.program(draw)
+    cli.program(draw, needs=("codes",))

@@ -11,6 +11,7 @@ from dseh_tf.retrieval import Report
 from figures import (
     ablation_table,
     code_correlation,
+    curves,
     direction_table,
     map_table,
     pr_curve,
@@ -169,7 +170,13 @@ def _plots(runs: Runs, title: str, bits: int) -> list[Plot]:
 
 
 def _alternative(kind: Kind, path: Path, runs: Runs, title: str, bits: int) -> str:
-    """`Precision at N on NUS-WIDE, 32 bits: DSEH, CSQ`; of a figure of one method, that method."""
+    """`Precision at N on NUS-WIDE, 32 bits: DSEH, CSQ`; of a figure of one method, that method; with its direction."""
+    between = next((d for d in curves.DIRECTIONS if path.stem.endswith("_" + d.replace("->", "-to-"))), None)
+    if between:
+        shown = runs.where(lambda run: between in run.directions).variants
+        return (
+            f"{kind.title} on {title}, {between}, {bits} bits: {', '.join(runs.title(*variant) for variant in shown)}"
+        )
     endings = {"_" + style.file_name(run.method, run.preset, run.bits): (run.method, run.preset) for run in runs}
     own = max((ending for ending in endings if path.stem.endswith(ending)), key=len, default="")
     shown = [endings[own]] if own else runs.ranked().variants

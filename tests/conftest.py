@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import fcntl
+import importlib.util
+import itertools
 import os
 import socket
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -52,3 +56,32 @@ def digits_dir(tmp_path_factory) -> Path:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Any]:
+    """A PostgreSQL server with pgvector."""
+    from tests.postgres import PACKAGE, Server
+
+    for package in ("psycopg", PACKAGE):
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"no {package}")
+    server = Server()
+    yield server
+    server.close()
+
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def place(request, tmp_path) -> Callable[[str, str], Any]:
+    """Where an index of an engine can be: a file, or the address of a database."""
+    number = next(_numbers)  # schemas stay from test to test; their names need quotes
+
+    def of(engine: str, name: str) -> Any:
+        if engine != "pgvector":
+            return tmp_path / name
+        return request.getfixturevalue("postgres").address(f'{number} "{name}"; é')
+
+    return of

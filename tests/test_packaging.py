@@ -24,7 +24,7 @@ from tests.retrieval import naive
 
 ROOT = Path(__file__).parents[1]
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
-PINNED = ("test", "search", "docs")
+PINNED = ("test", "search", "duckdb", "pgvector", "docs")
 MAX_BYTES = 1_000_000
 
 MAX_LINES = 300

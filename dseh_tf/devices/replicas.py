@@ -107,6 +107,33 @@ def sum_gradients(gradients: Sequence[tf.Tensor]) -> list[tf.Tensor]:
     return list(tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, list(gradients)))
 
 
+def write_rows(variable: tf.Variable, rows: tf.Tensor, values: tf.Tensor) -> None:
+    """Sets variable[rows] = values. No gradient flows through it. Of a row that is named twice the last values count.
+
+    With deterministic operations a scatter on a GPU copies the whole variable to the host and back (TensorFlow 2.21,
+    core/kernels/scatter_nd_op.cc). There each row looks up its values among those of the batch instead.
+
+    Args:
+        variable: [n, ...].
+        rows: int32 [b].
+        values: [b, ...].
+    """
+    values = tf.stop_gradient(values)
+    if not on_gpu(variable):
+        variable.scatter_nd_update(rows[:, None], values)
+        return
+    batch = tf.range(1, tf.shape(rows)[0] + 1)
+    named = tf.equal(tf.range(tf.shape(variable)[0])[:, None], rows[None, :])
+    place = tf.reduce_max(tf.where(named, batch[None, :], 0), axis=1)  # 0 for a row that is not in the batch
+    shape = tf.concat([tf.shape(place), tf.ones([variable.shape.rank - 1], tf.int32)], axis=0)
+    found = tf.gather(values, tf.maximum(place - 1, 0))
+    variable.assign(tf.where(tf.reshape(place > 0, shape), found, tf.convert_to_tensor(variable)))
+
+
+def on_gpu(variable: tf.Variable) -> bool:
+    return "GPU" in variable.device
+
+
 class PerReplicaVariables:
     """One plain variable a replica with the same content, on that replica's device.
 

@@ -52,3 +52,15 @@ class Runtime:
                 yield
         finally:
             keras.config.set_dtype_policy(before)
+
+
+def float32_products(tf32: bool = False) -> None:
+    """Sets how GPUs multiply float32 matrices, for the whole process.
+
+    With TensorFloat-32, TensorFlow's default on GPUs since Ampere, inputs of matrix products and convolutions are rounded to 10
+    bits of mantissa. Codes of the same image then differ in some bits from those of a CPU.
+
+    Args:
+        tf32: Whether to round.
+    """
+    tf.config.experimental.enable_tensor_float_32_execution(tf32)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 NETWORK, ARRAYS = "imgnet.keras", "encoder.npz"  # what a trained method leaves in a run folder, and a shallow one
 BACKBONE = "backbone.keras"  # a frozen backbone, where `RunEncoder.save` put it
-_KEPT = ("dataset", "method", "bits", "seed", "settings", "trunk", "trunk_files", "features")  # of config.json
+_KEPT = ("dataset", "method", "bits", "seed", "settings", "trunk", "trunk_files", "features", "tf32")  # of config.json
 _BLOCK_ROWS = shallow.BLOCK_ROWS  # the features of so many images are in memory at a time
 
 
@@ -254,6 +254,10 @@ def load_run(
         from dseh_tf.models.backbones.keras_file import import_modules as imported
 
         imported(import_modules)
+    if file.name == NETWORK or trunk.kind == "features":
+        from dseh_tf.devices.runtime import float32_products
+
+        float32_products(bool(config.get("tf32")))
     batch = None if batch is None else positive(batch, "batch")
     encoder = load_encoder(file, batch)
     if encoder.bits != config["bits"]:
@@ -274,8 +278,6 @@ def load_run(
 
 def load_encoder(file: Path | str, batch: int | None = None) -> Encoder:
     """What the `save` of a fitted method wrote, by its suffix: `.npz` of a shallow method, `.keras` of a network.
-
-    batch: Rows of a network's forward pass; None takes the default.
 
     Raises:
         InputError: A file that is missing or damaged, or holds something else.

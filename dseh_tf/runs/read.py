@@ -17,7 +17,7 @@ import numpy as np
 from dseh_tf.data.files import hidden
 from dseh_tf.errors import InputError
 from dseh_tf.files import npz_headers, read_npz
-from dseh_tf.retrieval import CodesFile, Counts, Report, load_codes, load_counts
+from dseh_tf.retrieval import CodesFile, Counts, Report, evaluate, load_codes, load_counts
 from dseh_tf.runs import contents, schema
 
 MARKS = ("config.json", "result.json", "codes.npz", "counts.npz")
@@ -109,6 +109,28 @@ class Run:
     def counts(self) -> Counts:
         """Per query and Hamming distance, how many items, how many relevant. Raises InputError on a damaged file."""
         return load_counts(self.folder / "counts.npz")
+
+    @property
+    def directions(self) -> tuple[str, ...]:
+        """What was measured: "image->image", and of cross-modal runs also "image->text", "text->image", "text->text"."""
+        return tuple(self.result.get("directions", ("image->image",))) if self.has_ranking else ()
+
+    def counts_of(self, direction: str) -> Counts:
+        """The counts of a direction: those of counts.npz for "image->image", else counted from codes.npz.
+
+        Raises:
+            InputError: The run does not have the direction, or a damaged file.
+        """
+        if direction == "image->image":
+            return self.counts
+        asking, searched = direction.split("->")
+        sides = {"image": "", "text": "_text"}
+        query = getattr(self.codes, f"query_codes{sides[asking]}")
+        database = getattr(self.codes, f"database_codes{sides[searched]}")
+        if query is None or database is None:
+            raise InputError(f"{self.folder / 'codes.npz'}: found no codes of texts, expected them for {direction}")
+        labels = self.codes.query_labels, self.codes.database_labels
+        return evaluate(query, database, *labels, self.bits).counts
 
 
 def open_run(folder: Path | str, needed: Iterable[str] = (), of_result: Iterable[str] = schema.KEYS) -> Run:

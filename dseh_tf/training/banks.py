@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from dseh_tf import losses
-from dseh_tf.devices.replicas import PerReplicaVariables, own_rows, split_sum
+from dseh_tf.devices.replicas import PerReplicaVariables, own_rows, split_sum, write_rows
 from dseh_tf.seeding import stateless_seed
 
 
@@ -74,7 +74,7 @@ class SemanticMemory(tf.Module):
             outputs: "feature" [B, d], "code" [B, K] or both.
         """
         for name, values in outputs.items():
-            self._bank(name).scatter_nd_update(rows[:, None], tf.stop_gradient(values))
+            write_rows(self._bank(name), rows, values)
 
     def similar(self, labels: tf.Tensor) -> tf.Tensor:
         """S float32 [m, B] of this replica's part of the rows and a global batch with label vectors [B, c]."""
@@ -137,4 +137,4 @@ class CodeBank(tf.Module):
 
     def write(self, rows: tf.Tensor, values: tf.Tensor) -> None:
         """Writes rows of the global batch, gathered already, into this replica's copy; no gradient flows through it."""
-        self.values.scatter_nd_update(rows[:, None], tf.stop_gradient(values))
+        write_rows(self.values, rows, values)

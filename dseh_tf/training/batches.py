@@ -85,7 +85,11 @@ class TrainingRows:
             elements, read = tf.data.Dataset.range((last - first) * local), lambda index: element(draw(index))
         # Neither has control flow of tensors; converting them would take longer than tracing.
         read = tf.autograph.experimental.do_not_convert(read)
-        return elements.map(read, num_parallel_calls=2, deterministic=True).prefetch(2 * local)
+        # A round may have few steps, and rewriting the pipeline takes as long as some of them.
+        options = tf.data.Options()
+        options.experimental_optimization.apply_default_optimizations = False
+        options.autotune.enabled = False
+        return elements.map(read, num_parallel_calls=2, deterministic=True).prefetch(2 * local).with_options(options)
 
     def _drawing(self, first: int, own: range, share: int) -> Callable[[tf.Tensor], Element]:
         """From the number of an element to its rows, and which of them are mirrored."""

@@ -1,4 +1,4 @@
-"""TensorBoard: scalars, histograms, pictures and hyper-parameters of a run."""
+"""TensorBoard: scalars, histograms, PR curves, pictures and hyper-parameters of a run."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from dseh_tf.files import writing
+from dseh_tf.retrieval.counts import Counts
+from dseh_tf.retrieval.metrics import precision_recall
 
 
 class Summaries:
@@ -20,6 +22,11 @@ class Summaries:
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
         self._writer = None if folder is None else tf.summary.create_file_writer(str(folder))
+
+    @property
+    def written(self) -> bool:
+        """Whether anything is written."""
+        return self._writer is not None
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         if self._writer:
@@ -32,21 +39,32 @@ class Summaries:
             with self._writer.as_default():
                 tf.summary.histogram(name, values, step)
 
-    def curve(self, name: str, recall: np.ndarray, precision: np.ndarray, step: int) -> None:
-        """A precision-recall curve, drawn as an image."""
+    def precision_recall(self, name: str, counts: Counts, step: int) -> None:
+        """A curve for TensorBoard's PR-curve page: a point for each Hamming radius 0..K, all queries pooled.
+
+        The page has thresholds in [0, 1]. An item at distance d from its query is positive at threshold t if
+        d <= K (1 - t).
+        """
         if not self._writer:
             return
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
+        from tensorboard.plugins.pr_curve.summary import raw_data_pb
 
-        figure = Figure(figsize=(5, 4), dpi=100, layout="tight")
-        canvas, axes = FigureCanvasAgg(figure), figure.add_subplot()
-        axes.plot(recall, precision, marker="o", markersize=3)
-        axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
-        axes.grid(alpha=0.3)
-        canvas.draw()
+        recall, precision = precision_recall(counts)
+        hits, retrieved = (np.cumsum(part.sum(axis=0)) for part in (counts.relevant, counts.total))
+        wrong = retrieved - hits
+        columns = (hits, wrong, wrong[-1] - wrong, hits[-1] - hits, precision, recall)
+        # No radius that retrieves nothing is drawn; NaN would not be valid JSON.
+        told = [np.nan_to_num(column[::-1].astype(np.float32)) for column in columns]
+        text = f"One point for each Hamming radius 0 to {counts.bits}; threshold t is radius {counts.bits} (1 - t)."
+        proto = raw_data_pb(name, *told, num_thresholds=counts.bits + 1, description=text)
         with self._writer.as_default():
-            tf.summary.image(name, np.asarray(canvas.buffer_rgba())[None, ..., :3], step)
+            tf.summary.experimental.write_raw_pb(proto.SerializeToString(), step)
+
+    def picture(self, name: str, image: np.ndarray, step: int) -> None:
+        """An image uint8 [height, width, 3]."""
+        if self._writer:
+            with self._writer.as_default():
+                tf.summary.image(name, image[None], step)
 
     def hparams(self, values: Mapping[str, object], metrics: Mapping[str, float]) -> None:
         """The run's settings and its final numbers, for TensorBoard's HParams page."""

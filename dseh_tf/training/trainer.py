@@ -25,6 +25,7 @@ from dseh_tf.training.checkpoints import CheckpointStore
 from dseh_tf.training.optimizers import apply_gradients, raw
 from dseh_tf.training.recipe import Phase, Recipe, Result, Stage, Work
 from dseh_tf.training.summaries import Summaries
+from dseh_tf.training.xla import slice_pooling
 
 
 class Trainer:
@@ -138,7 +139,17 @@ class Trainer:
                     group.optimizer.learning_rate.assign(rate * group.multiplier)
                 count = min(block, (epoch + 1) * phase.epoch_steps - step)
                 started = time.perf_counter()
-                values = loop(iterator, tf.constant(seed, tf.int64), tf.constant(step, tf.int64), tf.constant(count))
+                try:
+                    values = loop(
+                        iterator, tf.constant(seed, tf.int64), tf.constant(step, tf.int64), tf.constant(count)
+                    )
+                except tf.errors.UnimplementedError as error:
+                    if not self.runtime.jit_compile:
+                        raise
+                    raise InputError(
+                        f"jit_compile: found operations in {phase.name} that XLA cannot compile ({_cause(error)}), expected "
+                        "others: leave out --jit_compile, or add --nodeterministic"
+                    ) from error
                 terms = dict(zip(self._names[phase.name], values.numpy().T, strict=True))
                 step += count
                 self._done[key] = step
@@ -194,6 +205,12 @@ class Trainer:
 
         if self.runtime.jit_compile:
             if strategy.num_replicas_in_sync == 1:
+                plain_step = replica_step
+
+                def replica_step(batch: dict[str, tf.Tensor], seed: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+                    with slice_pooling():
+                        return plain_step(batch, seed, step)
+
                 replica_step = tf.function(replica_step, jit_compile=True)
             else:
                 logging.warning(
@@ -211,6 +228,13 @@ class Trainer:
 
         self._loops[phase.name] = loop
         return loop
+
+
+def _cause(error: tf.errors.OpError) -> str:
+    """The line of TensorFlow's message that names what is missing."""
+    lines = [line.strip() for line in error.message.splitlines() if line.strip()]
+    told = [line for line in lines if not line.startswith(("Graph execution", "Detected", "<", "[[", "tf2xla"))]
+    return (told or lines or ["no message"])[0][:160]
 
 
 def _progress_fault(progress: Mapping[str, Any]) -> str:

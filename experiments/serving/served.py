@@ -13,6 +13,7 @@ from absl import logging
 
 from dseh_tf.errors import InputError
 from dseh_tf.retrieval.search import Index, open_index
+from dseh_tf.retrieval.search.address import is_address, parse
 from experiments.search import check_model, parse_code
 from experiments.serving.limits import Limits, Refused
 from experiments.serving.model import Model
@@ -41,7 +42,7 @@ class Served:
 
     def __init__(self, number: int, place: str, model: Model | None, images_root: str | None, limits: Limits) -> None:
         self.number, self.place, self.model = number, place, model
-        self.name = place.rstrip("/").rpartition("/")[2].partition("?")[0] or place
+        self.name = parse(place).index if is_address(place) else Path(place).name
         self._lock = threading.Lock()
         self._index: Index | None = None
         self._stamp: tuple[int, ...] = ()
@@ -201,7 +202,7 @@ def _label_names(runs: Sequence[Served]) -> Iterator[list[str]]:
 
 def _stamp(place: str) -> tuple[int, ...]:
     """Changes with the file of an index; () for one in a database."""
-    if "://" in place:
+    if is_address(place):
         return ()
     try:
         found = Path(place).stat()

@@ -105,3 +105,25 @@ def test_batch_must_divide(tf, dataset):
     strategy = make_strategy("mirrored", 3)
     with pytest.raises(InputError, match="labnet batch: found 32 rows for 3 replicas"):
         _traces(dataset, strategy)
+
+
+@pytest.mark.parametrize("gpu", [False, True])
+def test_rows_are_written(tf, monkeypatch, gpu):
+    """As on a CPU and as on a GPU, beside numpy; a row that is named twice has its last values."""
+    from dseh_tf.devices import replicas
+
+    rng = np.random.default_rng(0)
+    monkeypatch.setattr(replicas, "on_gpu", lambda variable: gpu)
+    for shape in ((9,), (9, 4)):
+        bank = tf.Variable(rng.standard_normal(shape), dtype=tf.float32)
+        expected = bank.numpy()
+        rows, values = np.array([3, 8, 0, 3], np.int32), rng.standard_normal((4, *shape[1:])).astype(np.float32)
+        with tf.GradientTape() as tape:
+            given = tf.constant(values)
+            tape.watch(given)
+            replicas.write_rows(bank, tf.constant(rows), given)
+            total = tf.reduce_sum(bank)
+        for row, value in zip(rows, values, strict=True):
+            expected[row] = value
+        np.testing.assert_array_equal(bank.numpy(), expected)
+        assert tape.gradient(total, given) is None

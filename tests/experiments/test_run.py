@@ -199,6 +199,17 @@ def test_another_precision_is_another_run(run, label_lists, tmp_path):
         run(*flags)
 
 
+@pytest.mark.parametrize("flag", [(), ("--tf32",)])
+def test_tensor_float_32_is_off_unless_asked_for(tf, run, label_lists, tmp_path, flag):
+    """It matters on a GPU alone, but the switch can be read anywhere."""
+    flags = ["--dataset=image_lists", f"--lists_dir={label_lists}", f"--workdir={tmp_path / 'run'}", *flag]
+    run(*flags, "--method=dseh", "--bits=8", "--phases=labnet", "--labnet_epochs=1")
+    assert tf.config.experimental.tensor_float_32_execution_enabled() == bool(flag)
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config.get("tf32") == (True if flag else None)
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+
+
 def test_another_network_in_the_same_file(run, label_lists, tmp_path):
     """The path of a trunk says less than what lies there; runs that did not note it go on."""
     from experiments import backbone_flags, run_data

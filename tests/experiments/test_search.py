@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -68,14 +69,58 @@ def made(workdir, tmp_path, capsys) -> Path:
 
 
 @pytest.mark.parametrize("engine", engine_parameters())
-def test_an_index_holds_the_database_of_the_run(workdir, tmp_path, engine):
-    path = tmp_path / "x"
+def test_an_index_holds_the_database_of_the_run(workdir, place, engine):
+    path = place(engine, "x")
     for _ in range(2):  # the second one replaces the first
         call(index, f"--workdir={workdir}", f"--out={path}", f"--engine={engine}")
     held = open_index(path)
     assert held.search(CODES[:1], 9)[0].tolist() == [["a.png", "d.png", "b.png", "c.png", "e.png"]]
     assert held.labels_of(["c.png", "a.png"]) == [["sea", "<dog>"], ["sea"]] and held.about["method"] == "itq"
     held.close()
+
+
+@pytest.mark.parametrize("engine", engine_parameters("pgvector"))
+def test_a_database_is_searched_and_its_password_is_not_shown(workdir, tmp_path, place, capsys, engine):
+    address, out, page = place(engine, "x"), tmp_path / "a.json", tmp_path / "a.html"
+    call(index, f"--workdir={workdir}", f"--out={address}", "--engine=pgvector", "--hnsw")
+    call(search, f"--index={address}", f"--code={ONES}", "--top=3", f"--out={out}", f"--out={page}")
+    recall, _, *printed = capsys.readouterr().out.splitlines()
+    assert recall == "answers are not exact: recall 1.000 of 100 answers" and printed[:-2] == [
+        "answers are not exact: recall 1.000 when the index was made",
+        *(ONES, "    0  a.png  sea", "    0  d.png  sea", "    1  b.png  <dog>"),
+    ]
+    answers = json.loads(out.read_text())
+    assert answers["index"].startswith("postgresql://postgres@/postgres?index=") and answers["recall"] == 1
+    for bad in (address.replace("postgres?", "none?"), address.replace("index=", "index=un"), f"{address}%00"):
+        with pytest.raises(InputError, match="expected") as caught:
+            call(search, f"--index={bad}", f"--code={ONES}")
+        printed.append(str(caught.value))
+        assert "\n" not in printed[-1]
+    line = r"--out: found postgresql://postgres@/.*, expected a file for --engine=exact"
+    with pytest.raises(InputError, match=line) as caught:
+        call(index, f"--workdir={workdir}", f"--out={address}")
+    everything = [recall, *printed, out.read_text(), page.read_text(), str(caught.value)]
+    assert not re.search("pass(%20| )word", "".join(everything))
+
+
+def test_where_an_index_can_be(workdir, tmp_path):
+    for engine, out, line in (
+        ("pgvector", tmp_path / "x", "--out: found .*x, expected postgresql://user@host:port/database.index=name for"),
+        (
+            "duckdb",
+            "postgresql://h/d",
+            "--out: found postgresql://h/d.index=dseh_tf, expected a file for --engine=duckdb",
+        ),
+        (
+            "exact",
+            "postgresql://u:pa/ss@h/d",
+            "path: found an address that cannot be read, expected postgresql://user@",
+        ),
+    ):
+        with pytest.raises(InputError, match=line):
+            call(index, f"--workdir={workdir}", f"--out={out}", f"--engine={engine}")
+    with pytest.raises(InputError, match="--hnsw: found it with --engine=exact, expected --engine=pgvector"):
+        call(index, f"--workdir={workdir}", f"--out={tmp_path / 'x'}", "--hnsw")
 
 
 def test_answers_to_codes(made, tmp_path, capsys):
@@ -195,6 +240,24 @@ def test_the_commands_of_the_page(workdir, tmp_path, monkeypatch):
         _, _, module, *arguments = line.split()
         call({"experiments.index": index, "experiments.search": search}[module], *arguments)
     assert {"photographs.index", "answers.json", "page.html"} <= {path.name for path in tmp_path.iterdir()}
+
+
+@pytest.mark.parametrize("engine", engine_parameters("pgvector"))
+def test_the_commands_of_the_page_for_a_database(workdir, tmp_path, place, monkeypatch, capsys, engine):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(search, "codes_of", lambda model, paths, backbone: CODES[[4] * len(paths)])
+    own = {
+        "runs/x": workdir,
+        "photo.jpg": "images/e.png",
+        "postgresql://me@db.example/photos?index=photographs": place(engine, "x"),
+    }
+    (block,) = blocks("text")
+    for line in block.splitlines():
+        _, _, module, *arguments = shlex.split(line)
+        for theirs, mine in own.items():
+            arguments = [argument.replace(theirs, str(mine)) for argument in arguments]
+        call({"experiments.index": index, "experiments.search": search}[module], *arguments)
+    assert capsys.readouterr().out.splitlines()[1:3] == ["images/e.png", "    0  e.png  <dog>"]
 
 
 def test_the_example_of_the_page(tmp_path, monkeypatch):

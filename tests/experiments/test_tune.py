@@ -49,6 +49,17 @@ def test_the_best_trial_is_chosen_and_handed_to_the_suite(call, tmp_path, capsys
         call("--methods=sh", "--bits=16", f"--runs={room}", "--validation=0.2", "--run_flag=--backbone=other")
 
 
+def test_trials_of_a_cross_modal_method_are_compared_between_modalities(tmp_path):
+    """Not by image->image, which is `map` of such a run."""
+    result = {"map": 0.9}
+    (tmp_path / "result.json").write_text(json.dumps(result))
+    assert tune.score_of(tmp_path) == 0.9
+    scores = {"image->text": 0.5, "text->image": 0.3, "image->image": 0.9, "text->text": 1.0}
+    result["directions"] = {direction: {"map": score} for direction, score in scores.items()}
+    (tmp_path / "result.json").write_text(json.dumps(result))
+    assert tune.score_of(tmp_path) == pytest.approx(0.4)
+
+
 def test_a_class_from_elsewhere_is_tuned(call, monkeypatch, tmp_path, capsys):
     """Its own trials, or its defaults where it names none; what was chosen goes to a suite under the same name."""
     trials = {"a.b:Own": ({}, {"margin": 2.5}), "c:Bare": ()}

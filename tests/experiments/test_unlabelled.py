@@ -6,6 +6,7 @@ import pytest
 from absl import flags
 
 from dseh_tf.data.readers.image_lists import read_image_list
+from dseh_tf.data.readers.image_texts import read_image_texts
 from dseh_tf.errors import InputError
 from experiments import check_split, derive_lists
 from tests.data import miniatures
@@ -77,3 +78,22 @@ def test_derived_lists(partly, tmp_path, unlabelled, rows, tail):
     assert [len(entries.paths) for entries in found[1:]] == list(rows[1:])
     assert [entries.without_label for entries in found] == [int(unlabelled == "distractors")] * 3
     assert len(found[0].paths) == rows[0] if tail == "1.0" else 1 < len(found[0].paths) < rows[0]
+
+
+def test_derived_lists_keep_the_texts_of_their_images(tmp_path):
+    source, out = tmp_path / "lists", tmp_path / "out"
+    miniatures.write_image_lists(source)
+    entries = [read_image_list(source / f"{name}.txt") for name in ("train", "test", "database")]
+    paths = sorted({path for part in entries for path in part.paths})
+    (source / "texts.txt").write_text("".join(f"./{path}\tword{i % 3} word{i % 3}\n" for i, path in enumerate(paths)))
+    (source / "vocabulary.txt").write_text("word2\nword0\nword1\n")
+    given = flags.FlagValues()
+    derive_lists.define_flags(given)
+    given(["derive", f"--lists_dir={source}", f"--out={out}", "--classes=2"])
+    derive_lists.main([], given)
+    kept = {path for name in ("train", "test", "database") for path in read_image_list(out / f"{name}.txt").paths}
+    assert 0 < len(kept) < len(paths)
+    texts = read_image_texts(out / "texts.txt")
+    assert set(texts) == kept
+    assert all(texts[path][1] == [f"word{i % 3}"] * 2 for i, path in enumerate(paths) if path in kept)
+    assert (out / "vocabulary.txt").read_text() == "word2\nword0\nword1\n"

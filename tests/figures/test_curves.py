@@ -1,13 +1,15 @@
 """Fig. 3 and Fig. 4: the points that are drawn, against brute force over the codes themselves."""
 
+import json
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
+from dseh_tf.errors import InputError
 from dseh_tf.retrieval import Counts, Report
-from figures import pr_curve, precision_at_n, style
+from figures import curves, pr_curve, precision_at_n, style
 from figures.curves import pooled_report, seeds_told
 from figures.runs import read_runs
 from tests.figures.conftest import WORLD
@@ -59,6 +61,56 @@ def test_pr_points_are_brute_force_over_all_queries_and_seeds(runs, runs_root, d
         expected = (recall, hits / retrieved if retrieved else np.nan)
         np.testing.assert_allclose(lines["ITQ"][radius], expected)
     assert len(lines["ITQ"]) == 13
+
+
+@pytest.fixture
+def cross_modal(tmp_path):
+    """A run with text codes, and one of images alone."""
+    folder = tmp_path / "djsrh"
+    write_run(folder, WORLD, "djsrh", 12, 0)
+    with np.load(folder / "codes.npz") as stored:
+        arrays = dict(stored)
+    rng = np.random.default_rng(1)
+    for part in ("query", "database"):
+        flips = rng.integers(0, 2, arrays[f"{part}_codes"].shape, np.uint8)  # the lowest bit of each byte
+        arrays[f"{part}_codes_text"] = arrays[f"{part}_codes"] ^ flips
+    np.savez_compressed(folder / "codes.npz", **arrays)
+    result = json.loads((folder / "result.json").read_text())
+    result["directions"] = {direction: {"map": 0.5, "map_at": {}} for direction in curves.DIRECTIONS}
+    (folder / "result.json").write_text(json.dumps(result))
+    write_run(tmp_path / "itq", WORLD, "itq", 12, 0)
+    return tmp_path
+
+
+def test_retrieval_between_images_and_texts_has_curves_of_its_own(cross_modal, drawn):
+    pr_curve.draw(read_runs(cross_modal, ("codes",)), None)
+    names = [f"pr_curve_multi_digits_12{ending}" for ending in ("", "_image-to-text", "_text-to-image")]
+    assert list(drawn) == names
+    of = [[label for label in drawn[name] if label not in ("title", "legend")] for name in names]
+    assert of == [["DJSRH", "ITQ"], ["DJSRH"], ["DJSRH"]]
+    assert drawn[names[1]]["title"].endswith("12 bits, image->text")
+    with np.load(cross_modal / "djsrh" / "codes.npz") as stored:
+        relevant = stored["query_labels"].astype(int) @ stored["database_labels"].T.astype(int) > 0
+        for name, query, database in ((names[1], "", "_text"), (names[2], "_text", "")):
+            signs = [
+                np.unpackbits(stored[f"{part}_codes{side}"], axis=1, bitorder="little")[:, :12]
+                for part, side in (("query", query), ("database", database))
+            ]
+            distance = (signs[0][:, None] != signs[1][None]).sum(axis=2)
+            for radius in range(13):
+                near = distance <= radius
+                hits = (near & relevant).sum()
+                expected = (hits / relevant.sum(), hits / near.sum() if near.sum() else np.nan)
+                np.testing.assert_allclose(drawn[name]["DJSRH"][radius], expected)
+
+
+def test_a_run_that_lost_its_text_codes_is_named(cross_modal, drawn):
+    write_run(cross_modal / "other", WORLD, "djsrh", 12, 1)
+    result = (cross_modal / "djsrh" / "result.json").read_text().replace('"seed": 0', '"seed": 1')
+    found = json.loads(result) | {"map": json.loads((cross_modal / "other" / "result.json").read_text())["map"]}
+    (cross_modal / "other" / "result.json").write_text(json.dumps(found))
+    with pytest.raises(InputError, match=r"other/codes.npz: found no codes of texts, expected them for image->text"):
+        pr_curve.draw(read_runs(cross_modal), None)
 
 
 def test_a_radius_that_retrieves_nothing_is_a_gap():

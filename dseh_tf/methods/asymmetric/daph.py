@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from dseh_tf import losses
 from dseh_tf.data import RetrievalDataset
-from dseh_tf.devices.replicas import PerReplicaVariables
+from dseh_tf.devices.replicas import PerReplicaVariables, write_rows
 from dseh_tf.devices.runtime import Runtime
 from dseh_tf.errors import InputError
 from dseh_tf.methods.asymmetric.base import AsymmetricRecipe
@@ -94,7 +94,7 @@ class TwinBank(tf.Module):
 
     def write(self, side: str, rows: tf.Tensor, values: tf.Tensor) -> None:
         """Writes outputs of the global batch; no gradient flows through them."""
-        self._values[f"{side}_outputs"].local.scatter_nd_update(rows[:, None], tf.stop_gradient(values))
+        write_rows(self._values[f"{side}_outputs"].local, rows, values)
 
 
 class DAPHRecipe(AsymmetricRecipe):

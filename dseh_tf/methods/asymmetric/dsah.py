@@ -55,7 +55,7 @@ class DSAHSettings(ADSHSettings):
     """
 
     mu1: float = 0.01
-    mu2: float = 0.05
+    mu2: float = 0.2
     feature_dim: int = 512
     label_codes: str = "solved"
     labnet_steps: int = 1000

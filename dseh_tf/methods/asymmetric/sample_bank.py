@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from dseh_tf.devices.replicas import PerReplicaVariables
+from dseh_tf.devices.replicas import PerReplicaVariables, write_rows
 from dseh_tf.methods.asymmetric.sample import Sample
 
 
@@ -73,4 +73,4 @@ class SampleBank(tf.Module):
         """Writes outputs [b, K] of the global batch where `counted` is 1; no gradient flows through them."""
         bank = self._values["outputs"].local
         kept = tf.gather(tf.convert_to_tensor(bank), places)
-        bank.scatter_nd_update(places[:, None], tf.stop_gradient(tf.where(counted[:, None] > 0, values, kept)))
+        write_rows(bank, places, tf.where(counted[:, None] > 0, values, kept))

@@ -9,6 +9,7 @@ from absl import logging
 
 from dseh_tf.data import RetrievalDataset
 from dseh_tf.data.label_vectors import DistinctRows, distinct_rows
+from dseh_tf.data.thumbnails import answer_sheet, thumbnails
 from dseh_tf.methods.dseh.label_targets import LabelTargets
 from dseh_tf.methods.dseh.networks import ImgNet, LabNet, Outputs
 from dseh_tf.methods.image_encoder import ImageEncoder
@@ -114,9 +115,12 @@ class Reports:
             self._write_health("train", health, round_)
             if not evaluated:
                 return
-            report = evaluate(encode(data.query), encode(data.database), data.query.labels, data.database.labels)
+            query, database = encode(data.query), encode(data.database)
+            report = evaluate(query, database, data.query.labels, data.database.labels)
             write.scalars({"round/map_i": report.map}, round_)
-            write.curve("round/precision_recall", *report.precision_recall(), round_)
+            write.precision_recall("round/precision_recall", report.counts, round_)
+            if write.written and data.has_images:
+                write.picture("round/nearest", answer_sheet(thumbnails(data, query, database), data), round_)
             write.histogram("imgnet/logits", outputs.activations, round_)
         self._note(round_, {"map": float(report.map)})
 

@@ -12,25 +12,29 @@ index = open_index("photographs.index")
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dseh_tf.errors import InputError, brief
 from dseh_tf.files import check_regular, read_npz
+from dseh_tf.retrieval.search.address import is_address, shown
 from dseh_tf.retrieval.search.exact import ExactIndex
 from dseh_tf.retrieval.search.protocol import Found, Index
 
 if TYPE_CHECKING:
     from dseh_tf.retrieval.search.duckdb_engine import DuckDBIndex
     from dseh_tf.retrieval.search.memory import MemoryIndex
+    from dseh_tf.retrieval.search.pgvector_engine import PgvectorIndex
 
-__all__ = ["ENGINES", "ExactIndex", "Found", "Index", "new_index", "open_index"]
+__all__ = ["ENGINES", "ExactIndex", "Found", "Index", "new_index", "open_index", "replacing_index"]
 
 # The extra of this package that an engine needs, and the package that the extra installs.
 ENGINES: dict[str, tuple[str, str] | None] = {
     "exact": None,
     "faiss": ("search", "faiss"),
     "duckdb": ("duckdb", "duckdb"),
+    "pgvector": ("pgvector", "psycopg"),
 }
 _DUCKDB = (8, b"DUCK")  # where a DuckDB file has its mark
 
@@ -44,29 +48,53 @@ def new_index(
         engine: One of `ENGINES`.
         bits: The length of the codes, 8 to 1,024.
         about: What the codes were made with, as JSON values; kept in the file.
-        path: The file of an index that lives in one (`duckdb`); the others are written by `save`.
+        path: The file of an index that lives in one (`duckdb`), or the address of a database (`pgvector`,
+            `postgresql://user@host:port/database?index=name`); the others are written by `save`.
 
     Raises:
         InputError: An unknown engine, or one whose package is not installed.
     """
     if engine == "duckdb":
         return _duckdb()(bits, about, path)
+    if engine == "pgvector":
+        return _pgvector()(bits, about, path)
     if path is not None:
         raise InputError(f"path: found one for the engine {brief(engine)}, expected none: it is written by `save`")
     return _in_memory(engine)(bits, about)
+
+
+def replacing_index(
+    path: str, *, bits: int, about: Mapping[str, Any] | None = None
+) -> AbstractContextManager[PgvectorIndex]:
+    """An empty index of the engine `pgvector`, in a `with` block: at its end it takes the place of the one at an address.
+
+    Others see the old index until then, and go on seeing it if the block raises an exception.
+
+    Raises:
+        InputError: No database answers there, pgvector is missing, or there are tables that are no index.
+    """
+    return _pgvector().replacing(bits, about, path)
 
 
 def open_index(path: Path | str, engine: str | None = None, read_only: bool = False) -> Index:
     """Opens a saved index.
 
     Args:
-        path: The file.
+        path: The file, or the address of a database: `postgresql://user@host:port/database?index=name`.
         engine: `exact` or `faiss` read each other's files; None takes the engine that wrote the file.
-        read_only: Of `duckdb`: several processes can read a file that none may change.
+        read_only: Of `duckdb`: several processes can read a file that none may change. Of `pgvector`: changes are refused.
 
     Raises:
         InputError: Names the file, the field, what was found and what was expected.
     """
+    if is_address(path):
+        if engine not in (None, "pgvector"):
+            raise InputError(
+                f"{shown(path)}: found the address of a database, expected a file of the engine {brief(engine)}"
+            )
+        return _pgvector().open(path, read_only)
+    if engine == "pgvector":
+        raise InputError(f"{path}: found a file, expected postgresql://user@host:port/database?index=name")
     path = Path(path)
     check_regular(path, "an index")
     with path.open("rb") as file:
@@ -102,6 +130,14 @@ def _duckdb() -> type[DuckDBIndex]:
     except ModuleNotFoundError as error:
         raise _missing("duckdb", error) from None
     return DuckDBIndex
+
+
+def _pgvector() -> type[PgvectorIndex]:
+    try:
+        from dseh_tf.retrieval.search.pgvector_engine import PgvectorIndex
+    except ModuleNotFoundError as error:
+        raise _missing("pgvector", error) from None
+    return PgvectorIndex
 
 
 def _missing(engine: str, error: ModuleNotFoundError) -> Exception:

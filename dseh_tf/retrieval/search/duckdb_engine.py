@@ -61,6 +61,7 @@ class DuckDBIndex:
     """
 
     engine = "duckdb"
+    recall: float | None = None
 
     def __init__(self, bits: int, about: Mapping[str, Any] | None = None, path: Path | str | None = None) -> None:
         self.bits, self.about = check_bits(bits), check_about(about)

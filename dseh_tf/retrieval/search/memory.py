@@ -44,6 +44,7 @@ class MemoryIndex:
     """
 
     engine: ClassVar[str]
+    recall: float | None = None
     _scan: ClassVar[type[Scan]]
 
     def __init__(self, bits: int, about: Mapping[str, Any] | None = None) -> None:

@@ -27,10 +27,12 @@ class Index(Protocol):
     items were added; every engine gives the same ids and distances.
 
     bits: The length of the codes, 8 to 1,024. about: What the codes were made with, as JSON values; kept in the file.
+    recall: None. Only `pgvector` can be asked for answers that are not exact; then it is their measured recall.
     """
 
     bits: int
     about: dict[str, Any]
+    recall: float | None
 
     def __len__(self) -> int:
         """The number of items."""

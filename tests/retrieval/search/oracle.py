@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 
 from dseh_tf.retrieval.search import ENGINES, Index
+from tests.postgres import PACKAGE
 
 
-def engine_parameters() -> list:
-    """All engines; those whose package is absent are skipped."""
+def engine_parameters(*names: str) -> list:
+    """Engines, by default all; those whose package is absent are skipped, and so is a database without a server."""
+    wanted = {engine: [of[1]] if of else [] for engine, of in ENGINES.items()}
+    wanted["pgvector"].append(PACKAGE)
+    missing = {engine: [of for of in wanted[engine] if not importlib.util.find_spec(of)] for engine in names or ENGINES}
     return [
-        pytest.param(
-            name, marks=pytest.mark.skipif(bool(of) and not importlib.util.find_spec(of[1]), reason=f"no {of}")
-        )
-        for name, of in ENGINES.items()
+        pytest.param(engine, marks=pytest.mark.skipif(bool(no), reason=f"no {no}")) for engine, no in missing.items()
     ]
 
 

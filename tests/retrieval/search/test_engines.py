@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,16 +12,15 @@ from dseh_tf.retrieval import pack
 from dseh_tf.retrieval.search import new_index, open_index
 from tests.retrieval.search.oracle import Oracle, assert_agrees, engine_parameters, random_codes
 
-ROOT = Path(__file__).parents[3]
 every_engine = pytest.mark.parametrize("engine", engine_parameters())
 LABELS = ([], ["dog"], ["sea"], ["sea", "dog"])
 
 
 @every_engine
 @pytest.mark.parametrize("bits", [8, 60, 64, 130, 1024])
-def test_answers_after_adds_removes_and_reopening(engine, bits, tmp_path):
+def test_answers_after_adds_removes_and_reopening(engine, bits, make, place):
     rng = np.random.default_rng(bits)
-    index, oracle = new_index(engine, bits=bits, about={"method": "x"}), Oracle()
+    index, oracle = make(engine, bits, {"method": "x"}), Oracle()
     queries = random_codes(rng, 2, bits, 2)
     assert_agrees(index, oracle, queries)  # nothing in it
     n = 0
@@ -50,9 +46,9 @@ def test_answers_after_adds_removes_and_reopening(engine, bits, tmp_path):
         with pytest.raises(InputError, match="ids: found '@', expected ids of the index"):
             index.codes_of([*names, "@"])
         assert index.label_names() == sorted({name for _, _, labels in oracle.items for name in labels})
-        index.save(tmp_path / f"index{round_}")
+        index.save(place(engine, f"index{round_}"))
         index.close()
-        index = open_index(tmp_path / f"index{round_}")
+        index = open_index(place(engine, f"index{round_}"))
         assert (index.bits, index.about) == (bits, {"method": "x"})
         assert_agrees(index, oracle, queries)
     assert index.search(queries, 3, "no such label")[0].shape == (2, 0)
@@ -65,18 +61,18 @@ def test_answers_after_adds_removes_and_reopening(engine, bits, tmp_path):
     index.remove(names)
     oracle.remove(names)
     assert_agrees(index, oracle, queries)
-    index.save(tmp_path / "empty")
-    assert len(open_index(tmp_path / "empty")) == 0
+    index.save(place(engine, "empty"))
+    assert len(open_index(place(engine, "empty"))) == 0
     index.close()
 
 
 @every_engine
-def test_many_queries_and_more_codes_than_a_block(engine):
+def test_many_queries_and_more_codes_than_a_block(engine, make):
     """More queries than a thread's share, more distinct codes than a block; all distances at once."""
     rng = np.random.default_rng(0)
     codes, queries = rng.choice(np.array([-1, 1], np.int8), (1500, 20)), random_codes(rng, 70, 20, 70)
     codes[700:800] = codes[:100]
-    index = new_index(engine, bits=20)
+    index = make(engine, 20)
     index.add(codes, [str(i) for i in range(1500)])
     ids, distances = index.search(queries, 40)
     far = (20 - queries.astype(int) @ codes.T.astype(int)) // 2
@@ -88,7 +84,7 @@ def test_many_queries_and_more_codes_than_a_block(engine):
 
 @every_engine
 @pytest.mark.parametrize("repeats", [1, 3])
-def test_codes_that_come_nearer_and_nearer(engine, repeats):
+def test_codes_that_come_nearer_and_nearer(engine, repeats, make):
     """Every code is a candidate when it is met, and most are dropped again; repeated ones fill an answer at once."""
     rng = np.random.default_rng(repeats)
     codes = rng.choice(np.array([-1, 1], np.int8), (1800 // repeats, 30))
@@ -97,7 +93,7 @@ def test_codes_that_come_nearer_and_nearer(engine, repeats):
     query = np.ones((1, 30), np.int8)
     far = (codes != query).sum(axis=1)
     order = np.argsort(far, kind="stable")
-    index = new_index(engine, bits=30)
+    index = make(engine, 30)
     index.add(codes, [str(i) for i in range(len(codes))])
     for k in (1, 2, 5, 40, 700, len(codes)):
         ids, distances = index.search(query, k)
@@ -106,8 +102,8 @@ def test_codes_that_come_nearer_and_nearer(engine, repeats):
 
 
 @every_engine
-def test_bad_input_changes_nothing(engine):
-    index, codes = new_index(engine, bits=12), np.ones((3, 12), np.int8)
+def test_bad_input_changes_nothing(engine, make):
+    index, codes = make(engine, 12), np.ones((3, 12), np.int8)
     index.add(codes[:2], ["a", "b"], ["dog", ["sea"]])
     for ask, line in [
         (lambda: index.add(codes[:, :8], ["c", "d", "e"]), "codes: found codes of 8 bits, expected 12"),
@@ -140,7 +136,7 @@ def test_bad_input_changes_nothing(engine):
     index.close()
 
 
-@every_engine
+@pytest.mark.parametrize("engine", engine_parameters("exact", "faiss", "duckdb"))
 def test_a_damaged_file_is_one_line(engine, tmp_path):
     index, path = new_index(engine, bits=64), tmp_path / "index"
     rng = np.random.default_rng(0)
@@ -177,88 +173,18 @@ def test_engines_are_chosen_by_name_and_by_file(tmp_path):
 
 
 def test_a_package_that_is_not_installed_is_named(monkeypatch):
-    for engine, extra in (("faiss", "search"), ("duckdb", "duckdb")):
-        monkeypatch.delitem(sys.modules, f"dseh_tf.retrieval.search.{engine}_engine", raising=False)
-        monkeypatch.setitem(sys.modules, engine, None)
-        with pytest.raises(InputError, match=rf"no package {engine} .*pip install 'dseh_tf\[{extra}\]'"):
+    for engine, package, extra in (
+        ("faiss", "faiss", "search"), ("duckdb", "duckdb", "duckdb"), ("pgvector", "psycopg", "pgvector"),
+    ):  # fmt: skip
+        for module in (f"{engine}_engine", "postgres", "pgvector_tables"):
+            monkeypatch.delitem(sys.modules, f"dseh_tf.retrieval.search.{module}", raising=False)
+        monkeypatch.setitem(sys.modules, package, None)
+        with pytest.raises(InputError, match=rf"no package {package} .*pip install 'dseh_tf\[{extra}\]'"):
             new_index(engine, bits=8)
 
 
-CHILD = """
-import os, signal, sys, time
-import numpy as np
-from dseh_tf.retrieval.search import open_index
-path, stop = sys.argv[1], int(sys.argv[2])
-index = open_index(path)
-codes = np.random.default_rng(1).integers(0, 256, (20000, 8), np.uint8)
-if stop < 0 and os.fork() == 0:
-    time.sleep(-stop / 1000)
-    os.kill(os.getppid(), signal.SIGKILL)
-    os._exit(0)
-steps = 0
-def step():
-    global steps
-    steps += 1
-    if steps == stop:
-        os.kill(os.getpid(), signal.SIGKILL)
-def profile(frame, event, argument):
-    if event == "c_call" and argument.__name__ in ("write", "rename", "replace"):
-        step()
-class Stepping:
-    def __init__(self, connection):
-        self.connection = connection
-    def __getattr__(self, name):
-        step()
-        return getattr(self.connection, name)
-if hasattr(index, "_connection"):
-    index._connection = Stepping(index._connection)
-sys.setprofile(profile if stop >= 0 else None)
-index.add(codes, [f"new{i}" for i in range(len(codes))], ["dog"] * len(codes))
-index.save(path)
-sys.setprofile(None)
-print(steps)
-"""
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", [engine_parameters()[0], engine_parameters()[2]])
-def test_a_kill_in_the_middle_of_an_add_leaves_the_state_before_or_after_it(engine, tmp_path):
-    """The process is killed at a call that it makes between the beginning of `add` and the end of `save`, or after a time."""
-    rng, path = np.random.default_rng(0), tmp_path / "index"
-    codes = rng.integers(0, 256, (500, 8), np.uint8)
-    index = new_index(engine, bits=64)
-    index.add(codes, [f"old{i}" for i in range(500)], ["sea"] * 500)
-    index.save(path)
-    before = index.range(codes[:3], 20)
-    index.close()
-    fresh, states = path.read_bytes(), set()
-
-    def child(stop: int) -> subprocess.CompletedProcess:
-        for file in tmp_path.iterdir():
-            file.unlink()
-        path.write_bytes(fresh)
-        command = [sys.executable, "-c", CHILD, str(path), str(stop)]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)])}
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-
-    steps = int(child(0).stdout)
-    for stop in (*np.linspace(1, steps, 6).round().astype(int).tolist(), -100):
-        killed = child(stop)
-        assert killed.returncode == -9 or stop < 0, killed.stderr
-        index = open_index(path)
-        states.add(len(index))
-        print(engine, stop, len(index))
-        assert len(index) in (500, 20500)
-        assert len(index.range(codes[:1], 64, label="dog")[0][0]) == len(index) - 500
-        if len(index) == 500:
-            for (ids, distances), (old, far) in zip(index.range(codes[:3], 20), before, strict=True):
-                assert ids.tolist() == old.tolist() and distances.tolist() == far.tolist()
-        index.close()
-    assert 500 in states
-
-
-@pytest.mark.slow
-def test_engines_agree_on_codes_as_learned(tmp_path):
+def test_engines_agree_on_codes_as_learned(make, place, request):
     """100,000 codes of 2,000 values, Zipf-distributed: the same ids and distances after adds, removes and a restart."""
     rng = np.random.default_rng(0)
     pool = rng.integers(0, 256, (2000, 8), np.uint8)
@@ -272,13 +198,16 @@ def test_engines_agree_on_codes_as_learned(tmp_path):
         if parameter.marks[0].args[0]:
             continue
         (engine,) = parameter.values
-        index = new_index(engine, bits=64)
+        index = make(engine, 64)
         index.add(codes[:60_000], ids[:60_000], labels[:60_000])
         index.remove(ids[:30_000:3])
         index.add(codes[60_000:], ids[60_000:], labels[60_000:])
-        index.save(tmp_path / engine)
+        index.save(place(engine, engine))
         index.close()
-        index = open_index(tmp_path / engine)
+        if engine == "pgvector":
+            request.getfixturevalue("postgres").stop()
+            request.getfixturevalue("postgres").start()
+        index = open_index(place(engine, engine))
         assert len(index) == 90_000
         found = [index.search(queries, 100), index.search(queries, 100, "dog"), *index.range(queries[-8:], 18)]
         answers.append([array for pair in found for array in pair])
