@@ -33,7 +33,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "host", "port", "allowed_host", "max_megabytes", "max_megapixels", "time_limit", "encodes",
     ),
     "How it runs": (
-        "strategy", "replicas", "jobs", "deterministic", "jit_compile", "bfloat16", "checkpoint_steps", "evaluate_rounds",
+        "strategy", "replicas", "jobs", "deterministic", "jit_compile", "bfloat16", "tf32", "checkpoint_steps", "evaluate_rounds",
         "label_report_epochs", "progress",
     ),
 }  # fmt: skip
