@@ -9,13 +9,13 @@ the names of the classes, or the numbers of their columns where the names are no
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from absl import flags
 
+from dseh_tf.export import about
 from dseh_tf.retrieval import load_codes
 from dseh_tf.retrieval.search import ENGINES, new_index
 from dseh_tf.runs import read_config, read_result
@@ -47,15 +47,6 @@ def main(arguments: list[str], given: Any = flags.FLAGS) -> None:
         index.close()
     distinct = len(np.unique(codes.database_codes, axis=0))
     print(f"{len(codes.database_ids):,} items with {distinct:,} distinct codes of {codes.bits} bits in {out}")
-
-
-def about(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What an index says about the run that made its codes: `check_model` compares it with the model of a search."""
-    kept = {
-        name: config[name] for name in ("dataset", "method", "bits", "seed", "identity", "images") if name in config
-    }
-    backbone = {**config.get("features", {}), **config.get("trunk", {})}.get("backbone")
-    return kept if backbone is None else {**kept, "backbone": backbone}
 
 
 if __name__ == "__main__":
