@@ -26,8 +26,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "set", "chosen", "run_flag", "unrecorded",
     ),
     "Input and output": (
-        "workdir", "runs", "index", "model", "query", "code", "add", "text", "search", "out", "checkout", "engine", "top",
-        "radius", "label",
+        "workdir", "runs", "index", "model", "query", "code", "add", "text", "search", "out", "format", "verify",
+        "allow_mixed", "checkout", "engine", "top", "radius", "label",
     ),
     "How it runs": (
         "strategy", "replicas", "jobs", "deterministic", "jit_compile", "bfloat16", "checkpoint_steps", "evaluate_rounds",
