@@ -181,7 +181,8 @@ def _bits(codes: np.ndarray, bits: int) -> np.ndarray:
 
 
 def _constant(signs: np.ndarray) -> np.ndarray:
-    return signs.all(axis=0) | ~signs.any(axis=0)
+    ones: np.ndarray = signs.sum(axis=0)
+    return np.isin(ones, (0, len(signs)))
 
 
 def _failed(encoder: str, found: str, expected: str) -> InputError:

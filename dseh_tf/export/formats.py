@@ -61,10 +61,8 @@ def write(run: RunEncoder, model_format: str, path: Path, calibration: np.ndarra
 
 
 def _onnx(graph: EncoderGraph, path: Path) -> None:
-    import tf2onnx
-
     signature = graph.encode.input_signature
-    tf2onnx.convert.from_function(graph.encode, signature, opset=_OPSET, output_path=str(path))
+    needed("tf2onnx.convert", "onnx").from_function(graph.encode, signature, opset=_OPSET, output_path=str(path))
 
 
 def _litert(graph: EncoderGraph, model_format: str, path: Path, calibration: np.ndarray | None = None) -> None:
