@@ -69,7 +69,7 @@ $(VENV)/.installed: setup.py constraints.txt | $(VENV)/bin/pip
 
 $(VENV)/.installed-test: setup.py constraints.txt | $(VENV)/bin/pip
 	@echo "Installing the library and its test tools into $(VENV) (a few minutes the first time)"
-	$(INSTALL) --editable '.[duckdb,pgvector,search,serve,test]'
+	$(INSTALL) --editable '.[duckdb,litert,onnx,pgvector,search,serve,test]'
 	@touch $(VENV)/.installed $@
 
 $(VENV)/.installed-docs: setup.py constraints.txt | $(VENV)/bin/pip

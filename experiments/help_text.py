@@ -26,8 +26,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "set", "chosen", "run_flag", "unrecorded",
     ),
     "Input and output": (
-        "workdir", "runs", "index", "model", "query", "code", "add", "text", "search", "out", "checkout", "engine", "hnsw", "top",
-        "radius", "label",
+        "workdir", "runs", "index", "model", "query", "code", "add", "text", "search", "out", "format", "verify",
+        "allow_mixed", "checkout", "engine", "hnsw", "top", "radius", "label",
     ),
     "How it is served": (
         "host", "port", "allowed_host", "max_megabytes", "max_megapixels", "time_limit", "encodes",

@@ -10,7 +10,7 @@ the names of the classes, or the numbers of their columns where the names are no
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import numpy as np
 from absl import flags
 
 from dseh_tf.errors import InputError
+from dseh_tf.export import about
 from dseh_tf.retrieval import load_codes
 from dseh_tf.retrieval.search import ENGINES, Index, new_index, replacing_index
 from dseh_tf.retrieval.search.address import is_address, shown
@@ -79,15 +80,6 @@ def made(given: Any, bits: int, described: dict[str, Any]) -> Iterator[Index]:
         index.save(out)
     finally:
         index.close()
-
-
-def about(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What an index says about the run that made its codes: `check_model` compares it with the model of a search."""
-    kept = {
-        name: config[name] for name in ("dataset", "method", "bits", "seed", "identity", "images") if name in config
-    }
-    backbone = {**config.get("features", {}), **config.get("trunk", {})}.get("backbone")
-    return kept if backbone is None else {**kept, "backbone": backbone}
 
 
 if __name__ == "__main__":
