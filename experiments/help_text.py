@@ -26,12 +26,12 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "set", "chosen", "run_flag", "unrecorded",
     ),
     "Input and output": (
-        "workdir", "runs", "index", "model", "query", "code", "add", "text", "search", "out", "checkout", "engine", "top",
-        "radius", "label",
+        "workdir", "runs", "index", "model", "query", "code", "codes", "labels", "add", "text", "search", "out", "checkout",
+        "engine", "top", "radius", "label",
     ),
     "How it runs": (
         "strategy", "replicas", "jobs", "deterministic", "jit_compile", "bfloat16", "checkpoint_steps", "evaluate_rounds",
-        "label_report_epochs", "progress",
+        "label_report_epochs", "chunk", "runner", "progress",
     ),
 }  # fmt: skip
 OTHER = "Other"
