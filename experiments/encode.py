@@ -46,16 +46,16 @@ def main(arguments: list[str], given: Any = flags.FLAGS) -> None:
 
 
 def encode(images: ImageFiles, out: Path, given: Any) -> Summary:
-    model = opened(Path(given.model), given.backbone)
+    model, digest = opened(Path(given.model), given.backbone)
     with tqdm(total=len(images), desc="encode", unit="image", disable=not given.progress) as bar:
-        return encode_folder(model, images, out, given.chunk, progress=bar.update)
+        return encode_folder(model, images, out, given.chunk, digest, progress=bar.update)
 
 
-def opened(folder: Path, backbone: str | None) -> Model:
-    """The encoder of a run folder."""
-    from dseh_tf.encoding.run_model import open_run_model
+def opened(folder: Path, backbone: str | None) -> tuple[Model, str]:
+    """The encoder of a run folder or of an export, and the digest of its files."""
+    from dseh_tf.encoding.run_model import open_run_model, run_digest
 
-    return open_run_model(folder, backbone, own_layers.imported())
+    return open_run_model(folder, backbone, own_layers.imported()), run_digest(folder)
 
 
 if __name__ == "__main__":

@@ -41,8 +41,8 @@ class Model(Protocol):
 
     Attributes:
         bits: Code length K.
-        about: What it is, as JSON values. Equal values are taken for the same model.
-        image_size: Height and width of its images, as one number or (height, width).
+        about: What identifies it, as JSON values.
+        image_size: (height, width) of its images.
     """
 
     @property
@@ -52,10 +52,10 @@ class Model(Protocol):
     def about(self) -> Mapping[str, Any]: ...
 
     @property
-    def image_size(self) -> int | tuple[int, int]: ...
+    def image_size(self) -> tuple[int, int]: ...
 
-    def encode(self, images: np.ndarray) -> np.ndarray:
-        """Packed uint8 [n, ceil(K / 8)] of images uint8 [n, height, width, 3]."""
+    def batch(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Packed codes uint8 [n, ceil(K / 8)] and logits [n, K] of images uint8 [n, *image_size, 3]."""
         ...
 
 
@@ -72,11 +72,12 @@ class Plan:
     images: ImageFiles
 
     @classmethod
-    def of(cls, model: Model, images: ImageFiles, chunk: int = CHUNK) -> Plan:
-        """The plan to encode the images with the model. Raises InputError on a chunk of less than one image."""
+    def of(cls, model: Model, images: ImageFiles, chunk: int = CHUNK, digest: str = "") -> Plan:
+        """The plan to encode the images with the model. Takes and raises what `encode_folder` does."""
+        about = {name: value for name, value in model.about.items() if name != "images"}  # those it was trained on
         facts = {
             "format": FORMAT,
-            "model": model.about,
+            "model": {**about, "digest": digest},
             "bits": model.bits,
             "images": {"kind": "files", "root": str(images.root), "count": len(images), "digest": images.digest()},
             "chunk": whole(chunk, "chunk", 1),
@@ -109,6 +110,7 @@ def encode_folder(
     images: ImageFiles,
     out: Path | str,
     chunk: int = CHUNK,
+    digest: str = "",
     threads: int | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> Summary:
@@ -121,6 +123,7 @@ def encode_folder(
         images: The images.
         out: The folder of codes.
         chunk: Images of a file.
+        digest: Of the model's files. Codes of another digest or `about` are another model's.
         threads: That decode; default: one for each core and at least four.
         progress: Called with the number of images done since the last call.
 
@@ -129,9 +132,9 @@ def encode_folder(
 
     Raises:
         InputError: The folder holds other codes or a damaged file; another process works in it; the images' folder is
-            gone; no image can be read.
+            gone; no image can be read; logits that are not finite.
     """
-    plan, out = Plan.of(model, images, chunk), expanded(out)
+    plan, out = Plan.of(model, images, chunk, digest), expanded(out)
     with working(plan, out) as pending:
         work = [(number, plan.ids(number)) for number in pending]
         if progress is not None:
@@ -159,20 +162,23 @@ def encoded(
         threads: As of `encode_folder`.
         progress: As of `encode_folder`.
     """
-    size = model.image_size
-    shape = (size, size) if isinstance(size, int) else size
     width = -(-model.bits // 8)
     batches = ([root / name for name in batch] for _, ids in work for batch in _batches(ids))
-    ahead = decoded(batches, shape, threads)
+    ahead = decoded(batches, model.image_size, threads)
     for number, ids in work:
         codes, good, bad = [np.empty((0, width), np.uint8)], [], []
         for batch in _batches(ids):
             pixels, faults = next(ahead)
             if faults and not root.is_dir():  # unmounted, perhaps: then its images are not bad
                 raise InputError(f"{root}: found no such folder any more, expected the images")
-            if len(pixels):
-                codes.append(model.encode(pixels))
-            good += [name for row, name in enumerate(batch) if row not in faults]
+            names = [name for row, name in enumerate(batch) if row not in faults]
+            if names:
+                packed, logits = model.batch(pixels)
+                finite = np.isfinite(logits).all(axis=1)
+                if not finite.all():
+                    raise InputError(f"{names[finite.argmin()]}: found logits that are not finite, expected numbers")
+                codes.append(packed)
+            good += names
             bad += [(batch[row], faults[row]) for row in sorted(faults)]
             if progress is not None:
                 progress(len(batch))
@@ -220,7 +226,8 @@ def _check_same(path: Path, found: Mapping[str, Any], expected: Mapping[str, Any
             else:
                 continue
         if ours != theirs:
-            raise InputError(f"{path}: {field}: found {brief(theirs)}, expected {brief(ours)}; choose another folder")
+            # Paths may be long, and differ at their end.
+            raise InputError(f"{path}: {field}: found {repr(theirs)[:400]}, expected {ours!r}; choose another folder")
 
 
 def checked_chunk(plan: Plan, out: Path, number: int) -> Chunk:
