@@ -11,7 +11,7 @@ names are not known. Codes of a folder have labels where `--labels` says so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from absl import flags
 
 from dseh_tf.encoding.codes_folder import open_codes
 from dseh_tf.errors import InputError
+from dseh_tf.export import about
 from dseh_tf.retrieval import load_codes
 from dseh_tf.retrieval.search import ENGINES, new_index
 from dseh_tf.runs import read_config, read_result
@@ -104,15 +105,6 @@ def labeller(labels: str | None) -> Callable[[str], list[str]]:
         return [names[k] for k in np.flatnonzero(entries.labels[rows[name]]).tolist()]
 
     return of_list
-
-
-def about(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What an index says about the run that made its codes: `check_model` compares it with the model of a search."""
-    kept = {
-        name: config[name] for name in ("dataset", "method", "bits", "seed", "identity", "images") if name in config
-    }
-    backbone = {**config.get("features", {}), **config.get("trunk", {})}.get("backbone")
-    return kept if backbone is None else {**kept, "backbone": backbone}
 
 
 if __name__ == "__main__":

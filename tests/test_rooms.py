@@ -14,7 +14,7 @@ ROOT = Path(dseh_tf.__file__).parent
 # A room imports from itself and from rooms before it.
 ROOMS = (
     "errors", "files", "seeding", "arrays", "retrieval", "data", "runs", "losses", "devices", "models", "training", "encoding",
-    "methods",
+    "export", "methods",
 )  # fmt: skip
 # These import no TensorFlow, so that evaluation, search and figures start at once.
 LIGHT = ("errors", "files", "seeding", "arrays", "retrieval", "data", "runs")

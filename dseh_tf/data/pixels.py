@@ -14,7 +14,7 @@ import numpy as np
 from absl import logging
 from tqdm import tqdm
 
-from dseh_tf.data.decoding import resize
+from dseh_tf.data.decoding import resize_to
 from dseh_tf.data.files import expanded
 from dseh_tf.data.images import ArrayImages, ImageSource
 from dseh_tf.data.memory_maps import GIB, mapped, new_array
@@ -79,19 +79,21 @@ def _fill(pixels: np.ndarray, source: ImageSource, progress: bool, threads: int 
 
 
 def image_batches(
-    source: ImageSource, image_size: int, batch_size: int, threads: int | None = None
+    source: ImageSource, image_size: int | tuple[int, int], batch_size: int, threads: int | None = None
 ) -> Iterator[np.ndarray]:
-    """uint8 [b, image_size, image_size, 3] in order, decoded by `threads`, two batches ahead of their use.
+    """uint8 [b, height, width, 3] in order, decoded by `threads`, two batches ahead of their use.
 
-    threads: default, one a core and at least four. Raises InputError on the first image that cannot be decoded.
+    image_size: of a square, or (height, width). threads: default, one a core and at least four. Raises InputError on the
+    first image that cannot be decoded.
     """
+    shape = (image_size, image_size) if isinstance(image_size, int) else image_size
 
     def start(first: int) -> tuple[np.ndarray, list[Future]]:
-        batch = np.empty((min(batch_size, len(source) - first), image_size, image_size, 3), np.uint8)
+        batch = np.empty((min(batch_size, len(source) - first), *shape, 3), np.uint8)
 
         def load(begin: int) -> None:
             for row in range(begin, min(begin + _JOB, len(batch))):
-                batch[row] = resize(source.read(first + row), image_size)
+                batch[row] = resize_to(source.read(first + row), shape)
 
         return batch, [pool.submit(load, begin) for begin in range(0, len(batch), _JOB)]
 

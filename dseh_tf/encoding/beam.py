@@ -11,12 +11,14 @@ import contextlib
 import io
 import json
 import re
+import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
+import numpy as np
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.runner import PipelineState, create_runner
 from apache_beam.utils.shared import Shared
@@ -31,10 +33,15 @@ Place = tuple[int, int, int]  # of a chunk in it: its number, its first byte, it
 
 
 class _Held:
-    """The model of a process, for the weak reference of `Shared`."""
+    """The model of a process. Its threads take turns: not every runtime can be called by two at once."""
 
     def __init__(self, model: Model) -> None:
-        self.model = model
+        self._model, self._lock = model, threading.Lock()
+        self.bits, self.about, self.image_size = model.bits, model.about, model.image_size
+
+    def batch(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        with self._lock:
+            return self._model.batch(images)
 
 
 class EncodeChunk(beam.DoFn):
@@ -52,14 +59,14 @@ class EncodeChunk(beam.DoFn):
         self._shared = Shared()
 
     def setup(self) -> None:
-        self._held = self._shared.acquire(lambda: _Held(self._open()))
+        self._model = self._shared.acquire(lambda: _Held(self._open()))
 
     def process(self, place: Place) -> Iterator[int]:
         number, first, length = place
         with (Path(self._out) / LIST).open("rb") as file:
             file.seek(first)
             ids = tuple(json.loads(file.read(length)))
-        for chunk in encoded(self._held.model, self._identity, Path(self._root), [(number, ids)]):
+        for chunk in encoded(self._model, self._identity, Path(self._root), [(number, ids)]):
             write_chunk(Path(self._out) / chunk_name(number), chunk, mark=uuid.uuid4().hex)
             yield number
 
@@ -112,9 +119,10 @@ def _run(pipeline: beam.Pipeline) -> None:
     try:
         state = pipeline.run().wait_until_finish()
     except Exception as error:
-        found = re.findall(r"InputError: (.*?)(?: \[while running .*\])?$", str(error), flags=re.MULTILINE)
-        if found:  # of a worker: its traceback is the message
-            raise InputError(found[-1]) from None
+        # Of a worker in another process or on another machine, the message is its traceback.
+        found = [str(error)] if isinstance(error, InputError) else re.findall(r"InputError: (.*)", str(error))
+        if found:
+            raise InputError(found[-1].partition(" [while running ")[0]) from None
         raise
     if state != PipelineState.DONE:
         raise RuntimeError(f"the pipeline ended as {state}, not as {PipelineState.DONE}")

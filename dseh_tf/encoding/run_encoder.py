@@ -106,7 +106,7 @@ class RunEncoder:
             InputError: Anything else; a file that is no image; features of another width, or not finite; a backbone that
                 is not where it was, or is another one.
         """
-        return np.concatenate([sign(values) for values in self._values(items)])
+        return np.concatenate([sign(values) for values in self.blocks(items)])
 
     def encode_database(self, split: Split) -> np.ndarray:
         """int8 ±1 [n, K] of database rows: the run's codes of rows that it has, by id, and those of `encode` for others.
@@ -136,7 +136,7 @@ class RunEncoder:
 
     def outputs(self, items: Any) -> np.ndarray:
         """The real values [n, K] whose signs are the codes. Takes and raises what `encode` does."""
-        return np.concatenate(list(self._values(items)))
+        return np.concatenate(list(self.blocks(items)))
 
     def save(self, folder: Path | str) -> None:
         """Writes a folder that `load_run` reads on any machine: the encoder with its frozen backbone.
@@ -150,7 +150,7 @@ class RunEncoder:
         folder = expanded(Path(folder))
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise InputError(f"{folder}: found files, expected a new or empty folder")
-        backbone = self._backbone() if self.trunk.kind == "features" else None
+        backbone = self.backbone() if self.trunk.kind == "features" else None
         folder.mkdir(parents=True, exist_ok=True)
         if backbone is not None:
             with replacing(folder / BACKBONE) as partial:
@@ -161,7 +161,7 @@ class RunEncoder:
         kept = {name: self.config[name] for name in _KEPT if name in self.config}
         write_text(folder / "config.json", json.dumps(kept, indent=1) + "\n")
 
-    def _backbone(self) -> Backbone:
+    def backbone(self) -> Backbone:
         """The frozen backbone: of the run folder, or made again as config.json says."""
         if self.held is None:
             return frozen_trunk(self.config, self.trunk)
@@ -176,7 +176,8 @@ class RunEncoder:
             )
         return Backbone(self.trunk.backbone, model, size, pretrained=True, trained=False)
 
-    def _values(self, items: Any) -> Iterator[np.ndarray]:
+    def blocks(self, items: Any) -> Iterator[np.ndarray]:
+        """Yields what `outputs` returns, block by block."""
         split = split_of(items)
         if split.features is None and split.images is not None:
             if self.trunk.kind == "features":
@@ -193,7 +194,7 @@ class RunEncoder:
         from dseh_tf.encoding.features import TrunkFeatures
 
         if self._features is None:
-            self._features = TrunkFeatures(self._backbone())
+            self._features = TrunkFeatures(self.backbone())
         for start in range(0, len(split), _BLOCK_ROWS):
             rows = split.take(np.arange(start, min(start + _BLOCK_ROWS, len(split))))
             assert rows.images is not None
