@@ -23,7 +23,7 @@ from absl import flags
 from tqdm import tqdm
 
 from dseh_tf.encoding.folders import BAD, CHUNK, Plan, Summary, encode_folder
-from dseh_tf.encoding.image_files import ImageFiles, image_files
+from dseh_tf.encoding.image_names import ImageFiles, image_files
 from dseh_tf.encoding.run_encoder import encoder_file
 from dseh_tf.errors import InputError, brief
 from dseh_tf.export.description import is_export, read

@@ -25,7 +25,7 @@ import numpy as np
 from dseh_tf.data.files import expanded
 from dseh_tf.encoding.chunks import Chunk, chunk_name, expected_ids, read_chunk, write_chunk
 from dseh_tf.encoding.decode_ahead import decoded
-from dseh_tf.encoding.image_files import ImageFiles
+from dseh_tf.encoding.image_names import ImageFiles
 from dseh_tf.errors import InputError, brief, whole
 from dseh_tf.files import PARTIAL, json_text, read_json, write_json, write_text
 from dseh_tf.runs.folder import held

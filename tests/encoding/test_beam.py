@@ -11,7 +11,7 @@ import pytest
 
 from dseh_tf.encoding.chunks import chunk_name
 from dseh_tf.encoding.folders import Plan, Summary, encode_folder
-from dseh_tf.encoding.image_files import ImageFiles, image_files
+from dseh_tf.encoding.image_names import ImageFiles, image_files
 from dseh_tf.errors import InputError
 from tests.encoding.encoded import Thresholds, write_images
 

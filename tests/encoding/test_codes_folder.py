@@ -13,7 +13,7 @@ import pytest
 from dseh_tf.encoding.chunks import Chunk, chunk_name, read_chunk, write_chunk
 from dseh_tf.encoding.codes_folder import open_codes
 from dseh_tf.encoding.folders import encode_folder
-from dseh_tf.encoding.image_files import ImageFiles, image_files
+from dseh_tf.encoding.image_names import ImageFiles, image_files
 from dseh_tf.errors import InputError
 from tests.encoding.encoded import Thresholds, write_images
 

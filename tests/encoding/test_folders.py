@@ -21,7 +21,7 @@ from dseh_tf.encoding import folders
 from dseh_tf.encoding.chunks import Chunk, chunk_name, read_chunk, write_chunk
 from dseh_tf.encoding.codes_folder import open_codes
 from dseh_tf.encoding.folders import Summary, encode_folder
-from dseh_tf.encoding.image_files import ImageFiles, image_files
+from dseh_tf.encoding.image_names import ImageFiles, image_files
 from dseh_tf.errors import InputError
 from dseh_tf.runs.folder import held
 from tests.encoding.encoded import Thresholds, by_hand, write_images
@@ -116,7 +116,7 @@ def test_an_encoding_that_failed_goes_on(images, tmp_path, fail_at):
 KILLED = """
 import sys, time
 from dseh_tf.encoding.folders import encode_folder
-from dseh_tf.encoding.image_files import image_files
+from dseh_tf.encoding.image_names import image_files
 from tests.encoding.encoded import Thresholds
 
 class Slow(Thresholds):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from dseh_tf import load_run
 from dseh_tf.encoding import shallow
 from dseh_tf.encoding.codes_folder import open_codes
 from dseh_tf.encoding.folders import encode_folder
-from dseh_tf.encoding.image_files import image_files
+from dseh_tf.encoding.image_names import image_files
 from dseh_tf.errors import InputError
 from dseh_tf.retrieval import pack
 from dseh_tf.retrieval.search import open_index
@@ -180,3 +181,24 @@ def test_a_runner_needs_beam_and_an_export(workdir, pixels, tmp_path):
             f"--out={tmp_path / 'x'}",
             "--runner=FnApiRunner",
         )
+
+
+def test_the_commands_and_the_example_of_the_page(workdir, pixels, tmp_path, monkeypatch, capsys):
+    """Those of Beam are in test_encode_beam."""
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "docs" / "encode.md").read_text(encoding="utf-8")
+    blocks = {
+        kind: re.findall(rf"^```{kind}\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE) for kind in ("sh", "python")
+    }
+    own = {"exports/x": workdir, "PHOTOGRAPHS": "images", "photo.jpg": "images/cat/03.png"}
+    modules = {"experiments.encode": encode, "experiments.index": index, "experiments.search": search}
+    for line in blocks["sh"][0].splitlines():
+        for theirs, mine in own.items():
+            line = line.replace(theirs, str(mine))
+        _, _, module, *arguments = line.split()
+        call(modules[module], *arguments)
+    assert {"CODES", "photographs.index", "page.html"} <= {path.name for path in tmp_path.iterdir()}
+    assert open_index("photographs.index").labels_of(["cat/03.png"]) == [["cat"]]
+    capsys.readouterr()
+    exec(blocks["python"][0], {})
+    assert capsys.readouterr().out == "12 10 (10, 2)\n"

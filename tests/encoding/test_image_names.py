@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dseh_tf.encoding.image_files import image_files
+from dseh_tf.encoding.image_names import image_files
 from dseh_tf.errors import InputError
 
 
