@@ -89,7 +89,7 @@ def labeller(labels: str | None) -> Callable[[str], list[str]]:
     if labels is None:
         return lambda name: []
     if labels == "folder":
-        return lambda name: [name.split("/")[0]] if "/" in name else []
+        return lambda name: [part for part in name.split("/")[:-1] if part][:1]
     from dseh_tf.data.readers.class_names import read_class_names
     from dseh_tf.data.readers.image_lists import read_image_list
 

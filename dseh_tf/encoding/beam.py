@@ -140,21 +140,18 @@ def _runner(name: str) -> Any:
 
 def _options(options: Sequence[str]) -> PipelineOptions:
     """Beam drops options that it does not know with a warning; here they are errors."""
-    said = io.StringIO()
+    known, said = PipelineOptions([]).get_all_options(), io.StringIO()
+    unknown = [option for option in options if not option.startswith("-")]
     try:
         with contextlib.redirect_stderr(said):
-            parsed = PipelineOptions(list(options), save_main_session=False)
+            parsed = PipelineOptions([option for option in options if option not in unknown], save_main_session=False)
             every = parsed.get_all_options(retain_unknown_options=True)
-            unknown = sorted(set(every) - set(parsed.get_all_options()))
     except SystemExit:  # argparse
-        why = (said.getvalue().strip().splitlines() or ["not an option"])[-1].partition("error: ")[2]
+        why = said.getvalue().strip().rpartition("error: ")[2]
+        raise InputError(f"options of Beam: found {brief(' '.join(options))} ({why}), expected --name=value") from None
+    unknown += [f"--{name}" for name in every if name not in known]
+    if unknown:
         raise InputError(
-            f"options of Beam: found {brief(' '.join(options))}, {why or 'which cannot be read'}"
-        ) from None
-    stray = [option for option in options if not option.startswith("-")]
-    if unknown or stray:
-        raise InputError(
-            f"options of Beam: found {', '.join([f'--{name}' for name in unknown] or stray)}, expected pipeline options "
-            "of Beam as --name=value"
+            f"options of Beam: found {', '.join(unknown)}, expected pipeline options of Beam as --name=value"
         )
     return parsed

@@ -255,7 +255,8 @@ def finish(plan: Plan, out: Path) -> Summary:
 
     Raises InputError where a chunk is missing or damaged, or where no image could be read.
     """
-    rows, bad = 0, []
+    rows = 0
+    bad: list[tuple[str, str]] = []
     for number in range(plan.chunks):
         chunk = checked_chunk(plan, out, number)
         rows += len(chunk.ids)

@@ -145,7 +145,7 @@ def test_what_is_refused(images, whole, tmp_path):
     new = tmp_path / "new"
     for arguments, line in (
         (["--direct_num_worker=2"], r"options of Beam: found --direct_num_worker, expected pipeline options"),
-        (["--direct_num_workers=x"], r"options of Beam: found .*: invalid int value: 'x'"),
+        (["--direct_num_workers=x"], r"options of Beam: found .*: invalid int value: 'x'\), expected --name=value"),
         (["direct"], r"options of Beam: found direct, expected pipeline options of Beam as --name=value"),
     ):
         with pytest.raises(InputError, match=line):
