@@ -73,9 +73,30 @@ def test_a_damaged_chunk_is_one_line(images, tmp_path, kind):
     act(out / chunk_name(0))
     with pytest.raises(InputError, match=rf"chunk-000000.parquet: {line}") as first:
         list(open_codes(out).chunks())
+    (out / chunk_name(4)).unlink()
+    model = Thresholds()
     with pytest.raises(InputError) as second:
-        encode_folder(Thresholds(), images, out, chunk=5)
+        encode_folder(model, images, out, chunk=5)
     assert str(first.value) == str(second.value) and "\n" not in str(first.value)
+    assert model.calls == []  # it is found before the work that is left is done
+
+
+def test_a_changed_byte_is_never_another_code(tmp_path, rng):
+    """Wherever it is: the file is refused, or its ids and codes are unchanged."""
+    path, ids = tmp_path / "x", tuple("abcdefghijkl")
+    codes = rng.integers(0, 256, (12, 3), dtype=np.uint8)
+    write_chunk(path, Chunk("i", 0, ids, codes))
+    data, refused = path.read_bytes(), 0
+    for place in range(0, len(data), 5):
+        path.write_bytes(data[:place] + bytes([data[place] ^ 4]) + data[place + 1 :])
+        try:
+            found = read_chunk(path, 24)
+        except InputError as error:
+            refused += 1
+            assert str(error).startswith(f"{path}: found ") and "\n" not in str(error)
+        else:
+            assert found.ids == ids and (found.codes == codes).all(), place
+    assert 50 < refused < len(data) / 5
 
 
 def test_chunks_that_do_not_fit_the_folder(images, tmp_path):
