@@ -52,7 +52,7 @@ def main(_: list[str], given: Any = flags.FLAGS) -> None:
     from dseh_tf.encoding import load_run
     from dseh_tf.export.exporting import check_free
     from dseh_tf.export.formats import check_packages
-    from dseh_tf.export.graph import image_shape
+    from dseh_tf.export.model import image_shape
 
     check_free(out)  # what is wrong with the request is said before the data is read
     check_packages(given.format)

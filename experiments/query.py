@@ -7,9 +7,10 @@
 
 Prints the nearest database items of each image with their distance and, where they are known, their classes: nearest first,
 at one distance in the database's order; then how many items of the database have the last distance, some of which may be
-left out. `--add` names images that came after training. They are searched too: with the encoder's codes, beside the codes of
-the run's database, which an asymmetric method has learned. `--text` searches with words, and `--search=text` searches the codes
-of the database's texts: for runs of cross-modal methods. `--out` also writes the answers as JSON, or as a picture. For runs of
+left out. `--model` names an export of the run, which encodes the images in its place. `--add` names images that came after
+training. They are searched too: with the encoder's codes, beside the codes of the run's database, which an asymmetric method
+has learned. `--text` searches with words, and `--search=text` searches the codes of the database's texts: for runs of
+cross-modal methods. `--out` also writes the answers as JSON, or as a picture. For runs of
 every method on images. The images are checked before the encoder is loaded.
 """
 
@@ -25,10 +26,11 @@ from absl import flags
 
 from dseh_tf.data.decoding import decode_file, readable_suffixes
 from dseh_tf.data.files import list_below
-from dseh_tf.encoding.run_encoder import encoder_file, load_run
+from dseh_tf.encoding.run_encoder import encoder_file
 from dseh_tf.errors import InputError
+from dseh_tf.export import about, check_same
 from dseh_tf.files import write_json
-from dseh_tf.retrieval import CodesFile, HammingIndex, hamming, load_codes, pack
+from dseh_tf.retrieval import CodesFile, HammingIndex, hamming, load_codes, pack, unpack
 from dseh_tf.runs import read_config, read_result
 from experiments import own_layers, program, run_data
 
@@ -52,6 +54,10 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     program.DEFINE_multi_path("out", [], f"A file to write: .json, or a picture ({', '.join(_PICTURES)}).", **own)
     where = "The run's frozen backbone, or its weights, as a file. Default: where the run had it."
     program.DEFINE_path("backbone", None, where, **own)
+    model = "An export of the run that encodes the images. Default: the run's own encoder."
+    program.DEFINE_path("model", None, model, **own)
+    mixed = "Search with an export of another precision than the run's codes, such as litert_int8."
+    flags.DEFINE_bool("allow_mixed", False, mixed, **own)
     run_data.define_places(values)
 
 
@@ -68,6 +74,10 @@ def main(arguments: list[str], given: Any = flags.FLAGS) -> None:
     if added and given.search == "text":
         raise InputError("--add: found images, but --search=text searches texts, expected --search=image")
     config, names = check_run(workdir)
+    if given.model is not None:
+        note = check_same(given.model, about(config), str(workdir), given.allow_mixed)
+        if note is not None:
+            print(f"note: {note}", file=sys.stderr)
     codes = load_codes(workdir / "codes.npz", bits=config.get("bits"))
     for path in [*paths, *added]:
         decode_file(path)
@@ -79,7 +89,9 @@ def main(arguments: list[str], given: Any = flags.FLAGS) -> None:
             f"--search: found text, but {workdir} has no codes of texts, expected a run of a cross-modal method"
         )
     encoded = (
-        encode(workdir, [*paths, *added], given.backbone) if paths or added else np.empty((0, codes.bits), np.int8)
+        encode(given.model or workdir, [*paths, *added], given.backbone)
+        if paths or added
+        else np.empty((0, codes.bits), np.int8)
     )
     queries = encoded[: len(paths)]
     if added:
@@ -189,9 +201,12 @@ def lines(answer: dict[str, Any]) -> list[str]:
     return [*shown, f"  {items} at distance {last['distance']}, {last['shown']} shown; ties in the database's order"]
 
 
-def encode(workdir: Path, paths: Sequence[Path], backbone: str | None = None) -> np.ndarray:
-    """int8 ±1 [n, K] of image files by the encoder of a run."""
-    return load_run(workdir, backbone, own_layers.imported()).encode(list(paths))
+def encode(model: Path | str, paths: Sequence[Path], backbone: str | None = None) -> np.ndarray:
+    """int8 ±1 [n, K] of image files by the encoder of a run or of an export."""
+    from dseh_tf.export import open_model
+
+    opened = open_model(model, backbone, own_layers.imported())
+    return unpack(opened.encode(list(paths)), opened.bits)
 
 
 def encode_words(workdir: Path, lines: Sequence[str]) -> np.ndarray:

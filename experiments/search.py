@@ -5,11 +5,13 @@
 
 Prints the nearest items of each query with their distance and labels: nearest first, at one distance in the order in which
 they were added. `--out` also writes the answers as JSON, as a page (.html) or as a picture. `--model` is the run folder whose
-codes the index holds. A code is in hexadecimal digits, byte by byte as in codes.npz; TensorFlow is not loaded for it.
+codes the index holds, or an export of it (experiments.export). A code is in hexadecimal digits, byte by byte as in codes.npz;
+TensorFlow is not loaded for it.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,19 +23,17 @@ from dseh_tf.arrays import as_packed
 from dseh_tf.errors import InputError, brief
 from dseh_tf.files import write_json
 from dseh_tf.retrieval.search import Index, open_index
-from experiments import own_layers, program
-from experiments.index import about
+from experiments import program
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".pdf", ".svg")
 _SUFFIXES = (".json", ".html", *_PICTURES)
-_SAME = ("bits", "method", "dataset", "backbone", "seed", "identity")  # of the index and the model
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     """Defined when the program is run, not when it is imported: other programs have flags of these names."""
     own: dict[str, Any] = {"flag_values": values}
     program.DEFINE_path("index", None, "The file that experiments.index wrote.", required=True, **own)
-    program.DEFINE_path("model", None, "Run folder whose encoder turns the images into codes.", **own)
+    program.DEFINE_path("model", None, "Run folder, or an export, whose encoder turns the images into codes.", **own)
     what = "An image, or a folder (all images in it, at any depth)."
     program.DEFINE_multi_path("query", [], what, **own)
     flags.DEFINE_multi_string("code", [], "A code in hexadecimal digits, in place of an image.", **own)
@@ -45,6 +45,8 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     program.DEFINE_path("images_root", None, "Where the index's images are. Default: where the run had them.", **own)
     where = "The run's frozen backbone, or its weights, as a file. Default: where the run had it."
     program.DEFINE_path("backbone", None, where, **own)
+    mixed = "Search with an encoder of another precision than the index's codes, such as litert_int8."
+    flags.DEFINE_bool("allow_mixed", False, mixed, **own)
 
 
 def main(arguments: list[str], given: Any = flags.FLAGS) -> None:
@@ -123,8 +125,10 @@ def encode(index: Index, given: Any) -> tuple[list[Path], list[np.ndarray]]:
     from experiments.query import image_files
 
     if given.model is None:
-        raise InputError("--model: found none, expected the run folder that encodes the images of --query")
-    check_model(index, Path(given.model))
+        raise InputError(
+            "--model: found none, expected the run folder or the export that encodes the images of --query"
+        )
+    check_model(index, Path(given.model), given.allow_mixed)
     paths = image_files(given.query)
     for path in paths:
         decode_file(path)
@@ -132,20 +136,19 @@ def encode(index: Index, given: Any) -> tuple[list[Path], list[np.ndarray]]:
 
 
 def codes_of(model: Path, paths: Sequence[Path], backbone: str | None) -> np.ndarray:
-    """int8 ±1 [n, K] of image files by the encoder of a run."""
-    from dseh_tf import load_run
+    """int8 ±1 [n, K] of image files by the encoder of a run or of an export."""
+    from experiments import query
 
-    return load_run(model, backbone, own_layers.imported()).encode(list(paths))
+    return query.encode(model, paths, backbone)
 
 
-def check_model(index: Index, model: Path) -> None:
-    """Raises InputError where the index holds the codes of another run than the model's: distances would mean nothing."""
-    from dseh_tf.runs import read_config
+def check_model(index: Index, model: Path, allow_mixed: bool = False) -> None:
+    """Raises InputError where the index holds the codes of another encoder than the model's: distances would mean nothing."""
+    from dseh_tf.export import check_same
 
-    found, expected = about(read_config(model)), {**index.about, "bits": index.bits}
-    for field in _SAME:
-        if field in found and field in expected and found[field] != expected[field]:
-            raise InputError(f"{model}: {field}: found {found[field]}, expected {expected[field]} as in the index")
+    note = check_same(model, {**index.about, "bits": index.bits}, "the index", allow_mixed)
+    if note is not None:
+        print(f"note: {note}", file=sys.stderr)
 
 
 def lines(answer: dict[str, Any]) -> list[str]:

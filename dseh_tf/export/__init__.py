@@ -7,14 +7,14 @@ codes = model.encode(["a.jpg", array])  # packed uint8 [2, ceil(bits / 8)]
 
 from typing import TYPE_CHECKING, Any
 
-from dseh_tf.export.identity import about, about_model
+from dseh_tf.export.identity import about, about_model, check_same
 
 if TYPE_CHECKING:
     from dseh_tf.export.exporting import export_run
     from dseh_tf.export.model import Model, open_model
     from dseh_tf.export.verification import verify
 
-__all__ = ["Model", "about", "about_model", "export_run", "open_model", "verify"]
+__all__ = ["Model", "about", "about_model", "check_same", "export_run", "open_model", "verify"]
 
 _WHERE = {"Model": "model", "open_model": "model", "verify": "verification", "export_run": "exporting"}
 

@@ -17,7 +17,7 @@ from dseh_tf.export.runtimes import Runner
 from dseh_tf.retrieval import evaluate, load_codes, pack, sign
 
 IMAGES = 512  # compared bit by bit
-MAP_QUERIES, MAP_DATABASE = 1000, 5000  # rows of the MAP of an encoder of lower precision, at most
+MAP_QUERIES, MAP_DATABASE = 500, 2000  # rows of the MAP of an encoder of lower precision, at most
 BATCH, ALONE = 64, 64  # rows of a batch, and images that are encoded one by one too
 NEAR_ZERO = 1e-4  # of the logits' deviation: float32 logits below may change sign
 MAP_MOVES = 0.005

@@ -14,8 +14,8 @@ from dseh_tf.data.files import expanded
 from dseh_tf.encoding import RunEncoder, load_run
 from dseh_tf.errors import InputError
 from dseh_tf.export import check, check_images, description, formats, resizing, runtimes
-from dseh_tf.export.graph import image_shape
 from dseh_tf.export.identity import FLOAT32, about
+from dseh_tf.export.model import image_shape
 from dseh_tf.files import PARTIAL, writing
 
 CALIBRATION = 128  # training images that int8 takes its ranges from

@@ -12,8 +12,8 @@ import tensorflow as tf
 from dseh_tf.encoding import RunEncoder
 from dseh_tf.encoding.network import NetworkEncoder
 from dseh_tf.encoding.shallow import ShallowEncoder
-from dseh_tf.errors import InputError
 from dseh_tf.export import shallow_graph
+from dseh_tf.export.model import image_shape
 from dseh_tf.export.resizing import resized
 
 
@@ -92,18 +92,3 @@ def packed(logits: tf.Tensor, bits: int) -> tf.Tensor:
     ones = tf.pad(tf.cast(logits >= 0, tf.int32), [[0, 0], [0, 8 * width - bits]])
     powers = tf.constant([1, 2, 4, 8, 16, 32, 64, 128], tf.int32)
     return tf.cast(tf.reduce_sum(tf.reshape(ones, (-1, width, 8)) * powers, axis=2), tf.uint8)
-
-
-def image_shape(run: RunEncoder) -> tuple[int, int]:
-    """(height, width) of the images that a run's encoder reads. Raises InputError where it reads features alone."""
-    if run.trunk.kind == "features":
-        return run.trunk.image_size, run.trunk.image_size
-    own = run.encoder
-    if isinstance(own, NetworkEncoder) and own.image_size is not None:
-        return own.image_size, own.image_size
-    if isinstance(own, ShallowEncoder) and own.image_shape is not None:
-        return own.image_shape
-    raise InputError(
-        f"export: found a run of {run.config.get('method')} on features that were given without their backbone, expected "
-        "a run on images, or on features of a backbone that config.json names"
-    )

@@ -118,8 +118,6 @@ class RunModel(Model):
 
     @cached_property
     def image_size(self) -> tuple[int, int]:
-        from dseh_tf.export.graph import image_shape
-
         return image_shape(self.run)
 
     def batch(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -157,3 +155,18 @@ def open_model(folder: Path | str, backbone: Path | str | None = None, import_mo
             f"backbone: found {backbone}, but {folder} is an export with its backbone inside, expected none"
         )
     return ExportedModel(folder)
+
+
+def image_shape(run: RunEncoder) -> tuple[int, int]:
+    """(height, width) of the images that a run's encoder reads. Raises InputError where it reads features alone."""
+    if run.trunk.kind == "features":
+        return run.trunk.image_size, run.trunk.image_size
+    size, shape = (getattr(run.encoder, name, None) for name in ("image_size", "image_shape"))
+    if size is not None:
+        return size, size
+    if shape is not None:
+        return shape
+    raise InputError(
+        f"export: found a run of {run.config.get('method')} on features that were given without their backbone, expected "
+        "a run on images, or on features of a backbone that config.json names"
+    )

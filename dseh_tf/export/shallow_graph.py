@@ -71,8 +71,7 @@ def _tree_sums(trees: Trees, x: tf.Tensor) -> tf.Tensor:
     # A leaf leads to itself.
     own = np.arange(len(left), dtype=np.int32)
     down = tf.constant(np.stack([np.where(inner, right, own), np.where(inner, left, own)], axis=1).reshape(-1))
-    # A leaf's feature may be any number.
-    feature, threshold = np.where(inner, trees.feature, 0).astype(np.int32), _constant(trees.threshold, dtype)
+    feature, threshold = trees.feature.astype(np.int32), _constant(trees.threshold, dtype)
     node = tf.zeros_like(seen[:, :1], tf.int32) + trees.roots.astype(np.int32)[None]
     for _ in range(_depth(trees)):
         level = tf.gather(seen, tf.gather(feature, node), axis=1, batch_dims=1)
