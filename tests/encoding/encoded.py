@@ -1,11 +1,15 @@
-"""A model without a network, and images, for tests of folders of codes."""
+"""A model without a network, a small run with its export, and images, for tests of folders of codes."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from dseh_tf.data import RetrievalDataset
+from dseh_tf.encoding import shallow
 
 SIZE = (6, 5)
 
@@ -50,3 +54,28 @@ def by_hand(image: np.ndarray, bits: int = 20) -> bytes:
     for k, value in enumerate(values):
         code[k // 8] += 2 ** (k % 8) * (value >= 128)
     return bytes(code)
+
+
+def write_run(folder: Path) -> None:
+    """A run of 12 bits on raw images of 6 x 5."""
+    folder.mkdir()
+    rows = shallow.Rows(False, np.full(90, 0.5))
+    weights = np.random.default_rng(1).normal(size=(90, 12))
+    shallow.Projection(rows=rows, image_shape=SIZE, weights=weights).save(folder / "encoder.npz")
+    trunk = {"backbone": "compact", "image_size": 48, "train": False, "scaling": None}
+    config = {"bits": 12, "seed": 0, "method": "lsh", "dataset": "image_folder", "trunk": trunk}
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def write_export(run: Path, folder: Path) -> None:
+    """The export of the run that `write_run` wrote."""
+    from dseh_tf.export import export_run
+
+    rng = np.random.default_rng(2)
+    images, labels = rng.integers(0, 256, (300, *SIZE, 3), dtype=np.uint8), rng.integers(0, 3, 300)
+    parts = {"train": slice(0, 20), "query": slice(20, 40), "database": slice(40, 300)}
+    export_run(
+        run,
+        folder,
+        RetrievalDataset.from_arrays(**{part: (images[rows], labels[rows]) for part, rows in parts.items()}),
+    )

@@ -22,11 +22,10 @@ from dseh_tf.errors import InputError
 from dseh_tf.retrieval import pack
 from dseh_tf.retrieval.search import open_index
 from experiments import encode, index, program, search
-from tests.encoding.encoded import Thresholds, by_hand, write_images
+from tests.encoding.encoded import Thresholds, by_hand, write_export, write_images, write_run
 
 ROOT = Path(__file__).parents[2]
 NAMES = [f"{'cat' if i % 2 else 'dog'}/{i:02d}.png" for i in range(9)] + ["alone.png"]
-TRUNK = {"backbone": "compact", "image_size": 48, "train": False, "scaling": None}
 
 
 @pytest.fixture
@@ -37,13 +36,8 @@ def pixels(tmp_path, rng) -> dict[str, np.ndarray]:
 @pytest.fixture
 def workdir(tmp_path, tf) -> Path:
     """A run of 12 bits on raw images of 6 x 5."""
-    folder, rng = tmp_path / "run", np.random.default_rng(1)
-    folder.mkdir()
-    rows = shallow.Rows(False, np.full(90, 0.5))
-    shallow.Projection(rows=rows, image_shape=(6, 5), weights=rng.normal(size=(90, 12))).save(folder / "encoder.npz")
-    config = {"bits": 12, "seed": 0, "method": "lsh", "dataset": "image_folder", "trunk": TRUNK}
-    (folder / "config.json").write_text(json.dumps(config))
-    return folder
+    write_run(tmp_path / "run")
+    return tmp_path / "run"
 
 
 @pytest.fixture
@@ -95,6 +89,26 @@ def test_from_a_folder_to_an_answer(workdir, pixels, tmp_path, capsys):
         InputError, match=r"encode.json: model: method: found 'lsh', expected 'itq'; choose another folder"
     ):
         call(encode, *arguments)
+
+
+def test_an_export_gives_the_codes_of_its_run(workdir, pixels, tmp_path):
+    """In another folder of codes: another model began the first one."""
+    write_export(workdir, tmp_path / "export")
+    for model in ("run", "export"):
+        call(
+            encode,
+            f"--model={tmp_path / model}",
+            f"--images={tmp_path / 'images'}",
+            f"--out={tmp_path / f'{model}-codes'}",
+        )
+    ((ids, codes),), ((other_ids, other),) = (
+        open_codes(tmp_path / f"{model}-codes").chunks() for model in ("run", "export")
+    )
+    assert (ids == other_ids).all() and (codes == other).all() and len(codes) == 10
+    with pytest.raises(
+        InputError, match=r"encode.json: model: digest: found '\w+', expected '\w+'; choose another folder"
+    ):
+        call(encode, f"--model={workdir}", f"--images={tmp_path / 'images'}", f"--out={tmp_path / 'export-codes'}")
 
 
 def test_another_encoder_file_is_another_model(workdir, pixels, tmp_path):

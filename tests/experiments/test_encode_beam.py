@@ -2,41 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 from absl import flags
 
-from dseh_tf.data import RetrievalDataset
-from dseh_tf.encoding import shallow
 from dseh_tf.errors import InputError
 from experiments import encode, program
-from tests.encoding.encoded import write_images
+from tests.encoding.encoded import write_export, write_images, write_run
 
 pytest.importorskip("apache_beam", reason="needs the extra beam: make test-beam")
 
 ROOT = Path(__file__).parents[2]
-TRUNK = {"backbone": "compact", "image_size": 48, "train": False, "scaling": None}
 NAMES = [f"{i:02d}.png" for i in range(14)]
 
 
 @pytest.fixture
 def export(tmp_path, tf) -> Path:
     """The export of a run of 12 bits on raw images of 6 x 5."""
-    from dseh_tf.export import export_run
-
-    folder, rng = tmp_path / "run", np.random.default_rng(1)
-    folder.mkdir()
-    rows = shallow.Rows(False, np.full(90, 0.5))
-    shallow.Projection(rows=rows, image_shape=(6, 5), weights=rng.normal(size=(90, 12))).save(folder / "encoder.npz")
-    config = {"bits": 12, "seed": 0, "method": "lsh", "dataset": "image_folder", "trunk": TRUNK}
-    (folder / "config.json").write_text(json.dumps(config))
-    images, labels = rng.integers(0, 256, (300, 6, 5, 3), dtype=np.uint8), rng.integers(0, 3, 300)
-    parts = {"train": slice(0, 20), "query": slice(20, 40), "database": slice(40, 300)}
-    dataset = RetrievalDataset.from_arrays(**{part: (images[rows], labels[rows]) for part, rows in parts.items()})
-    export_run(folder, tmp_path / "export", dataset)
+    write_run(tmp_path / "run")
+    write_export(tmp_path / "run", tmp_path / "export")
     return tmp_path / "export"
 
 
