@@ -42,7 +42,7 @@ class Waiting:
     """A model that waits in place of a forward pass.
 
     Args:
-        model: What it stands for.
+        model: The model that it replaces.
         seconds: For each image.
     """
 
