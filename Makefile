@@ -64,7 +64,7 @@ $(VENV)/.installed: setup.py constraints.txt | $(VENV)/bin/pip
 
 $(VENV)/.installed-test: setup.py constraints.txt | $(VENV)/bin/pip
 	@echo "Installing the library and its test tools into $(VENV) (a few minutes the first time)"
-	$(INSTALL) --editable '.[duckdb,search,test]'
+	$(INSTALL) --editable '.[duckdb,litert,onnx,search,test]'
 	@touch $(VENV)/.installed $@
 
 $(VENV)/.installed-docs: setup.py constraints.txt | $(VENV)/bin/pip

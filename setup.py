@@ -36,6 +36,9 @@ setup(
     extras_require={
         "search": ["faiss-cpu>=1.10"],
         "duckdb": ["duckdb>=1.5"],
+        # experiments.export --format=...: the converter and the runtime that checks its file.
+        "onnx": ["tf2onnx>=1.17", "onnx>=1.17", "onnxruntime>=1.20"],
+        "litert": ["ai-edge-litert>=2.0"],
         # Outside constraints.txt: Beam 2.77 asks for protobuf < 7, pillow < 13, pyarrow < 26 and python-dateutil < 3. It
         # resolves beside TensorFlow 2.21 (protobuf 6.33) in an environment of its own, installed without the constraints.
         # `make test-beam` does so.

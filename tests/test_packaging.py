@@ -24,7 +24,7 @@ from tests.retrieval import naive
 
 ROOT = Path(__file__).parents[1]
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
-PINNED = ("test", "search", "docs")
+PINNED = ("test", "search", "onnx", "litert", "docs")
 MAX_BYTES = 1_000_000
 
 MAX_LINES = 300
@@ -58,7 +58,7 @@ def pins() -> list[Requirement]:
     return [Requirement(line) for line in lines if line.strip() and not line.startswith("#")]
 
 
-@pytest.mark.parametrize("module", ["dseh_tf", "dseh_tf.data", "dseh_tf.retrieval", "figures.all"])
+@pytest.mark.parametrize("module", ["dseh_tf", "dseh_tf.data", "dseh_tf.retrieval", "dseh_tf.export", "figures.all"])
 def test_import_loads_no_tensorflow(module):
     code = f"import sys, {module}; print([name for name in ('tensorflow', 'keras') if name in sys.modules])"
     done = subprocess.run(
