@@ -3,6 +3,7 @@
 #   make test WORKERS=4                test files side by side, 2 GB of memory each
 
 VENV     := .venv
+BEAM     := .venv-beam
 PY       := $(VENV)/bin/python
 DEMO     := runs/demo
 WORKERS  ?= 2
@@ -15,7 +16,7 @@ SUPPORTED := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13)
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint browser docs env test-env docs-env same-python tensorboard clean
+.PHONY: help demo test test-beam lint browser docs env test-env docs-env beam-env same-python tensorboard clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +31,9 @@ demo: env ## Train DSEH on real handwritten digits, print its MAP, draw its figu
 
 test: lint browser ## Lint, then run the whole test suite
 	$(PY) -m pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
+
+test-beam: beam-env ## Run the tests of Apache Beam, in an environment of its own
+	$(BEAM)/bin/python -m pytest tests/encoding/test_beam.py tests/experiments/test_encode_beam.py
 
 lint: test-env ## Check style, formatting and types
 	$(PY) -m ruff check .
@@ -54,13 +58,14 @@ tensorboard: env ## Open TensorBoard on the demo's run
 	$(VENV)/bin/tensorboard --logdir $(DEMO)/tensorboard
 
 clean: ## Remove .venv, build products and caches; runs/ and data/ stay
-	rm -rf $(VENV) build dist dseh_tf.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) $(BEAM) build dist dseh_tf.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find benchmarks dseh_tf experiments figures tests -type d -name __pycache__ -prune -exec rm -rf {} +
 
 # The stamps make the second call instant; a change of what is required installs again.
 env: $(VENV)/.installed
 test-env: $(VENV)/.installed-test
 docs-env: $(VENV)/.installed-docs
+beam-env: $(BEAM)/.installed
 
 $(VENV)/.installed: setup.py constraints.txt | $(VENV)/bin/pip
 	@echo "Installing the library into $(VENV) (a few minutes the first time)"
@@ -76,6 +81,13 @@ $(VENV)/.installed-docs: setup.py constraints.txt | $(VENV)/bin/pip
 	@echo "Installing the library and its documentation tools into $(VENV) (a few minutes the first time)"
 	$(INSTALL) --editable '.[docs]'
 	@touch $(VENV)/.installed $@
+
+# Without the constraints: Beam needs older versions of protobuf, pillow and pyarrow than they name.
+$(BEAM)/.installed: setup.py | $(VENV)/bin/pip
+	@echo "Installing the library with Apache Beam into $(BEAM) (a few minutes the first time)"
+	$(PY) -m venv $(BEAM)
+	$(BEAM)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[beam,test]'
+	@touch $@
 
 # Without PYTHON=..., the first of these that starts and is in the range.
 $(VENV)/bin/pip:

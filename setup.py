@@ -21,6 +21,7 @@ setup(
         "tensorflow-datasets>=4.9.10",
         "importlib-resources>=6.4",  # TFDS imports it and does not name it
         "tensorboard>=2.20",
+        "pyarrow>=15",
         "numpy>=2.2",  # before, savez stores its argument allow_pickle as an array
         "scipy>=1.13",
         "h5py>=3.11",
@@ -42,6 +43,7 @@ setup(
         "litert": ["ai-edge-litert>=2.0"],
         # Outside constraints.txt: Beam 2.77 asks for protobuf < 7, pillow < 13, pyarrow < 26 and python-dateutil < 3. It
         # resolves beside TensorFlow 2.21 (protobuf 6.33) in an environment of its own, installed without the constraints.
+        # `make test-beam` does so.
         "beam": ["apache-beam>=2.60"],
         # mkdocstrings formats signatures with ruff.
         "docs": ["mkdocs-material>=9.7", "mkdocstrings[python]>=1.0", "ruff>=0.6"],

@@ -26,15 +26,15 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "set", "chosen", "run_flag", "unrecorded",
     ),
     "Input and output": (
-        "workdir", "runs", "index", "model", "query", "code", "add", "text", "search", "out", "format", "verify",
-        "allow_mixed", "checkout", "engine", "hnsw", "top", "radius", "label",
+        "workdir", "runs", "index", "model", "query", "code", "codes", "labels", "add", "text", "search", "out", "format",
+        "verify", "allow_mixed", "checkout", "engine", "hnsw", "top", "radius", "label",
     ),
     "How it is served": (
         "host", "port", "allowed_host", "max_megabytes", "max_megapixels", "time_limit", "encodes",
     ),
     "How it runs": (
         "strategy", "replicas", "jobs", "deterministic", "jit_compile", "bfloat16", "tf32", "checkpoint_steps", "evaluate_rounds",
-        "label_report_epochs", "progress",
+        "label_report_epochs", "chunk", "runner", "progress",
     ),
 }  # fmt: skip
 OTHER = "Other"

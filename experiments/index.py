@@ -1,16 +1,18 @@
-"""Makes a search index of a run's database.
+"""Makes a search index of a run's database, or of a folder of codes.
 
     python -m experiments.index --workdir=runs/x --out=photographs.index
     python -m experiments.index --workdir=runs/x --out=photographs.duckdb --engine=duckdb
     python -m experiments.index --workdir=runs/x --out='postgresql://me@host/photos?index=photographs' --engine=pgvector
+    python -m experiments.index --codes=CODES --labels=folder --out=photographs.index
 
-The codes, ids and labels are read from the run folder; no image is encoded. experiments.search searches the index. Labels are
-the names of the classes, or the numbers of their columns where the names are not known.
+The codes, ids and labels are read from the run folder, or from what experiments.encode wrote; no image is encoded.
+experiments.search searches the index. Labels of a run are the names of the classes, or the numbers of their columns where the
+names are not known. Codes of a folder have labels where `--labels` says so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from typing import Any
 import numpy as np
 from absl import flags
 
+from dseh_tf.encoding.codes_folder import open_codes
 from dseh_tf.errors import InputError
 from dseh_tf.export import about
 from dseh_tf.retrieval import load_codes
@@ -26,11 +29,16 @@ from dseh_tf.retrieval.search.address import is_address, shown
 from dseh_tf.runs import read_config, read_result
 from experiments import program
 
+Part = tuple[np.ndarray, np.ndarray, list[list[str]]]  # packed codes, ids, labels
+
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     """Defined when the program is run, not when it is imported: other programs have flags of these names."""
     own: dict[str, Any] = {"flag_values": values}
-    program.DEFINE_path("workdir", None, "Run folder of a finished run.", required=True, **own)
+    program.DEFINE_path("workdir", None, "Run folder of a finished run.", **own)
+    program.DEFINE_path("codes", None, "Folder of codes that experiments.encode wrote.", **own)
+    what = "Labels of --codes: folder (the first folder of each id), or an image list (`path 0 1 0 ...`)."
+    flags.DEFINE_string("labels", None, what, **own)
     out = "The file of the index, or the address of a database (postgresql://...). An existing index is replaced."
     program.DEFINE_path("out", None, out, required=True, **own)
     flags.DEFINE_enum("engine", "exact", list(ENGINES), "What searches the index.", **own)
@@ -39,31 +47,77 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
 
 
 def main(arguments: list[str], given: Any = flags.FLAGS) -> None:
-    workdir = Path(given.workdir)
     check(given)
+    bits, facts, parts = of_codes(given) if given.codes is not None else of_run(Path(given.workdir))
+    added: list[np.ndarray] = []
+    with made(given, bits, facts) as index:
+        for codes, ids, labels in parts:
+            index.add(codes, ids, labels)
+            added.append(codes)
+        if given.hnsw:
+            print(f"answers are not exact: recall {index.build_hnsw():.3f} of 100 answers")  # type: ignore[attr-defined]
+    every = np.concatenate(added)
+    distinct = len(np.unique(every, axis=0))
+    print(f"{len(every):,} items with {distinct:,} distinct codes of {bits} bits in {shown(given.out)}")
+
+
+def check(given: Any) -> None:
+    """Raises InputError where there is not one source of codes, or --out is no place for an index of --engine."""
+    if (given.workdir is None) == (given.codes is None):
+        found = "none" if given.codes is None else "both"
+        raise InputError(f"--workdir, --codes: found {found}, expected one of them")
+    if given.labels is not None and given.codes is None:
+        raise InputError(f"--labels: found {given.labels}, but --workdir has labels of its own, expected --codes")
+    if is_address(given.out) != (given.engine == "pgvector"):
+        expected = "postgresql://user@host:port/database?index=name" if given.engine == "pgvector" else "a file"
+        raise InputError(f"--out: found {shown(given.out)}, expected {expected} for --engine={given.engine}")
+    if given.hnsw and given.engine != "pgvector":
+        raise InputError(f"--hnsw: found it with --engine={given.engine}, expected --engine=pgvector")
+
+
+def of_run(workdir: Path) -> tuple[int, dict[str, Any], Iterator[Part]]:
+    """Bits, facts and parts of the database of a run."""
     config = read_config(workdir)
     codes = load_codes(workdir / "codes.npz", bits=config.get("bits"))
     names = read_result(workdir).get("class_names", []) if (workdir / "result.json").is_file() else []
     if len(names) != codes.database_labels.shape[1]:
         names = [str(column) for column in range(codes.database_labels.shape[1])]
     labels = [[names[k] for k in np.flatnonzero(row).tolist()] for row in codes.database_labels]
-    with made(given, codes.bits, about(config)) as index:
-        index.add(codes.database_codes, codes.database_ids, labels)
-        if given.hnsw:
-            print(f"answers are not exact: recall {index.build_hnsw():.3f} of 100 answers")  # type: ignore[attr-defined]
-    distinct = len(np.unique(codes.database_codes, axis=0))
-    print(
-        f"{len(codes.database_ids):,} items with {distinct:,} distinct codes of {codes.bits} bits in {shown(given.out)}"
-    )
+    return codes.bits, about(config), iter([(codes.database_codes, codes.database_ids, labels)])
 
 
-def check(given: Any) -> None:
-    """Raises InputError where --out is no place for an index of --engine."""
-    if is_address(given.out) != (given.engine == "pgvector"):
-        expected = "postgresql://user@host:port/database?index=name" if given.engine == "pgvector" else "a file"
-        raise InputError(f"--out: found {shown(given.out)}, expected {expected} for --engine={given.engine}")
-    if given.hnsw and given.engine != "pgvector":
-        raise InputError(f"--hnsw: found it with --engine={given.engine}, expected --engine=pgvector")
+def of_codes(given: Any) -> tuple[int, dict[str, Any], Iterator[Part]]:
+    """Bits, facts and parts of a folder of codes. Parts are read as they are used."""
+    folder = open_codes(given.codes)
+    labels_of = labeller(given.labels)
+    parts = ((codes, ids, [labels_of(name) for name in ids.tolist()]) for ids, codes in folder.chunks())
+    return folder.bits, folder.about, parts
+
+
+def labeller(labels: str | None) -> Callable[[str], list[str]]:
+    """The labels of an image by its id, as `--labels` says.
+
+    Raises InputError where `labels` is a list that cannot be read, and when an image is asked for that is not in it.
+    """
+    if labels is None:
+        return lambda name: []
+    if labels == "folder":
+        return lambda name: [part for part in name.split("/")[:-1] if part][:1]
+    from dseh_tf.data.readers.class_names import read_class_names
+    from dseh_tf.data.readers.image_lists import read_image_list
+
+    file = Path(program.expanded(labels))
+    entries = read_image_list(file, unlabelled="distractors")
+    count = entries.labels.shape[1]
+    names = read_class_names(file.parent, count) or tuple(map(str, range(count)))
+    rows = {path: row for row, path in enumerate(entries.paths)}
+
+    def of_list(name: str) -> list[str]:
+        if name not in rows:
+            raise InputError(f"{file}: found no line of {name}, expected the labels of every image that has a code")
+        return [names[k] for k in np.flatnonzero(entries.labels[rows[name]]).tolist()]
+
+    return of_list
 
 
 @contextmanager

@@ -37,13 +37,18 @@ def writing(path: Path | str) -> Iterator[None]:
 
 
 @contextmanager
-def replacing(path: Path | str) -> Iterator[Path]:
+def replacing(path: Path | str, mark: str | None = None) -> Iterator[Path]:
     """A name beside `path` to write to. The file gets the name `path` if the block ends without an error, else it goes.
 
     What had the name before stays until then. The temporary name ends like `path`.
+
+    Args:
+        path: The final name.
+        mark: What tells writers of the same name apart: the process id by default. Processes on several machines, and
+            threads, need another one.
     """
     path = Path(path)
-    temporary = path.with_name(f"{PARTIAL}{os.getpid()}-{path.name}")
+    temporary = path.with_name(f"{PARTIAL}{mark or os.getpid()}-{path.name}")
     with writing(path):
         try:
             yield temporary

@@ -21,11 +21,16 @@ _BEGUN = ("checkpoints", "codes.npz", "result.json")
 
 
 @contextmanager
-def held(workdir: Path) -> Iterator[None]:
+def held(workdir: Path, flag: str = "workdir", work: str = "a run") -> Iterator[None]:
     """Makes the folder and keeps other processes out of it inside the block.
 
     On POSIX the folder itself is locked. On Windows a file `.lock` in it is, and is removed afterwards. If the file
     system has no locks, a warning is logged and nothing is locked.
+
+    Args:
+        workdir: The folder.
+        flag: The flag that names it, for messages.
+        work: What is done in it, for messages.
 
     Raises:
         InputError: Another process works in the folder, or the folder cannot be made.
@@ -33,19 +38,19 @@ def held(workdir: Path) -> Iterator[None]:
     try:
         workdir.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
-        raise InputError(f"workdir: {workdir}: found a file in its place, expected a folder") from None
+        raise InputError(f"{flag}: {workdir}: found a file in its place, expected a folder") from None
     except OSError as error:
         raise InputError(
-            f"workdir: {workdir}: cannot be made ({error.strerror}), expected a place that can be written"
+            f"{flag}: {workdir}: cannot be made ({error.strerror}), expected a place that can be written"
         ) from None
     file = os.open(workdir, os.O_RDONLY) if locks.LOCKS_FOLDERS else os.open(workdir / _LOCK, os.O_RDWR | os.O_CREAT)
     try:
         try:
             locks.lock(file)
         except BlockingIOError:
-            raise InputError(f"{workdir}: another process is at a run here; choose another --workdir") from None
+            raise InputError(f"{workdir}: another process is at {work} here; choose another --{flag}") from None
         except OSError as error:
-            logging.warning("%s: cannot be locked (%s); start no second run in it", workdir, error.strerror)
+            logging.warning("%s: cannot be locked (%s); start no second process in it", workdir, error.strerror)
         yield
     finally:
         os.close(file)
