@@ -24,13 +24,7 @@ from dseh_tf.methods.base import Method, training_split
 from dseh_tf.methods.cross_modal.fitted import CrossModalEncoder, check_texts
 from dseh_tf.methods.cross_modal.ssah_losses import discriminator_loss, memory_pairs, network_loss
 from dseh_tf.methods.cross_modal.ssah_networks import Networks
-from dseh_tf.methods.cross_modal.ssah_settings import (
-    NORMALIZATIONS,
-    PAIR_LOSSES,
-    PRESETS,
-    SSAHSettings,
-    trunk_changes,
-)
+from dseh_tf.methods.cross_modal.ssah_settings import PAIR_LOSSES, PRESETS, SSAHSettings, trunk_changes
 from dseh_tf.methods.deep.settings import OPTIMIZERS
 from dseh_tf.methods.settings import Layer, check_choices, check_numbers
 from dseh_tf.models.textnet import dense_texts
@@ -40,7 +34,7 @@ from dseh_tf.training.banks import SemanticMemory
 from dseh_tf.training.recipe import Phase, Recipe, Stage, Tensors, Terms, Work
 from dseh_tf.training.trainer import Trainer
 
-ADVICE = "try smaller learning rates, fewer rounds, or normalization=mean"
+ADVICE = "try smaller learning rates, fewer rounds, or another weight of the features (feature_weight)"
 
 
 class SSAHRecipe(Recipe[CrossModalEncoder]):
@@ -151,9 +145,7 @@ class SSAHRecipe(Recipe[CrossModalEncoder]):
         if name == "labels":
             self.memory.write(batch["rows"], {each: outputs[each] for each in ("feature", "code")})
         pairs = memory_pairs(self.settings, self.memory, batch["labels"])
-        return network_loss(
-            self.settings, pairs, self.memory.rows, outputs, batch["labels"], outputs.get("source")
-        )
+        return network_loss(self.settings, pairs, outputs, batch["labels"], outputs.get("source"))
 
     def fitted(self) -> CrossModalEncoder:
         encoder, networks = self.encoder, self.networks
@@ -212,8 +204,7 @@ class SSAH(Method):
         yield Layer(f"trunk: {kind}", trunk_changes(kind))
 
     def checked(self, settings: SSAHSettings) -> SSAHSettings:
-        choices = {"optimizer": OPTIMIZERS, "pair_loss": PAIR_LOSSES, "normalization": NORMALIZATIONS}
-        check_choices(settings, choices)
+        check_choices(settings, {"optimizer": OPTIMIZERS, "pair_loss": PAIR_LOSSES})
         counts = ("batch", "rounds", "label_passes", "label_stages", "passes", "text_passes", "stages",
                   "discriminator_passes", "discriminator_stages", "feature_dim", "label_hidden", "text_hidden",
                   "text_windows", "discriminator_widths")  # fmt: skip

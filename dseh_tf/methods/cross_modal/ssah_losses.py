@@ -47,7 +47,6 @@ def memory_pairs(settings: SSAHSettings, memory: SemanticMemory, labels: tf.Tens
 def network_loss(
     settings: SSAHSettings,
     pairs: Callable[[str, tf.Tensor], tf.Tensor],
-    rows: int,
     outputs: Tensors,
     labels: tf.Tensor,
     source: tf.Tensor | None = None,
@@ -55,30 +54,29 @@ def network_loss(
     """alpha J1 + gamma J2 + J3 + J4, and the loss against a discriminator.
 
     Args:
-        settings: Weights and normalization.
+        settings: Weights.
         pairs: From "feature" or "code" and the batch's outputs to the loss of their pairs with all rows.
-        rows: n, the rows of the banks.
         outputs: "feature" [b, d], "code" [b, K] in (-1, 1) and "label" [b, c].
         labels: [b, c] multi-hot.
         source: The discriminator's logits of the batch's features, [b, 1].
 
     Returns:
-        "total" and the terms, unweighted, by name.
+        "total" and the terms, unweighted, by name; each is a sum, as in the paper and the release.
     """
-    s, (size, classes), bits = settings, labels.shape, outputs["code"].shape[1]
+    s = settings
     terms = {
-        "feature": (s.feature_weight, rows * size, lambda: pairs("feature", outputs["feature"])),
-        "code": (s.code_weight, rows * size, lambda: pairs("code", outputs["code"])),
-        "quantization": (s.quantization_weight, size * bits, lambda: 0.5 * losses.sign_distance(outputs["code"])),
-        "label": (s.label_weight, size * classes, lambda: losses.label_regression(outputs["label"], labels)),
+        "feature": (s.feature_weight, lambda: pairs("feature", outputs["feature"])),
+        "code": (s.code_weight, lambda: pairs("code", outputs["code"])),
+        "quantization": (s.quantization_weight, lambda: 0.5 * losses.sign_distance(outputs["code"])),
+        "label": (s.label_weight, lambda: losses.label_regression(outputs["label"], labels)),
     }
     if source is not None:
         # A label is what the network's features should be taken for.
-        terms["adversary"] = (s.adversary_weight, size, lambda: losses.source_cross_entropy(source, 1.0))
+        terms["adversary"] = (s.adversary_weight, lambda: losses.source_cross_entropy(source, 1.0))
     found, total = {}, tf.zeros((), labels.dtype)
-    for name, (weight, count, term) in terms.items():
+    for name, (weight, term) in terms.items():
         if weight:
-            found[name] = term() / (count if s.normalization == "mean" else 1.0)
+            found[name] = term()
             total += weight * found[name]
     return {"total": total, **found}
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 PAIR_LOSSES = ("squared", "likelihood")
-NORMALIZATIONS = ("sum", "mean")
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,6 @@ class SSAHSettings:
         feature_weight, code_weight: Of the pair loss of features and of codes (alpha and gamma).
         quantization_weight: Of half the squared distance of codes from their signs (beta in the release, eta in the paper).
         label_weight: Of half the squared error of the classes (eta in the release, beta in the paper).
-        normalization: "sum": every term is a sum over its pairs, rows and entries; "mean": each is a mean of its own.
         feature_dim: Width of the semantic feature.
         label_hidden, text_hidden: Units of the first layer of the label and the text network.
         text_windows: Widths in words of the text network's averages; those wider than the vocabulary are left out.
@@ -53,7 +51,6 @@ class SSAHSettings:
     code_weight: float = 1.0
     quantization_weight: float = 1.0
     label_weight: float = 1.0
-    normalization: str = "sum"
     feature_dim: int = 512
     label_hidden: int = 4096
     text_hidden: int = 4096

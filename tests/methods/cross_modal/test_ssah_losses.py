@@ -30,14 +30,12 @@ def naive_pairs(bank: np.ndarray, outputs: np.ndarray, similar: np.ndarray, squa
     return total
 
 
-@pytest.mark.parametrize("normalization", ["sum", "mean"])
 @pytest.mark.parametrize("preset", PRESETS)
-def test_the_loss_of_a_network(preset, normalization):
+def test_the_loss_of_a_network(preset):
     rng = np.random.default_rng(7)
     s = replace(
-        PRESETS[preset], normalization=normalization, feature_weight=0.7, code_weight=1.3, quantization_weight=0.4,
-        label_weight=2.0,
-    )  # fmt: skip
+        PRESETS[preset], feature_weight=0.7, code_weight=1.3, quantization_weight=0.4, label_weight=2.0
+    )
     banks = {"feature": np.abs(rng.normal(size=(ROWS, DIM))), "code": rng.normal(size=(ROWS, BITS))}
     outputs = {
         "feature": np.abs(rng.normal(size=(BATCH, DIM))),
@@ -57,12 +55,6 @@ def test_the_loss_of_a_network(preset, normalization):
     expected["label"] = sum((x - y) ** 2 for x, y in zip(outputs["label"].flat, labels.flat, strict=True)) / 2
     if preset == "paper":
         expected["adversary"] = sum(log_one_plus_exp(-x) for x in source.flat)
-    if normalization == "mean":
-        counts = {
-            "feature": ROWS * BATCH, "code": ROWS * BATCH, "quantization": BATCH * BITS, "label": BATCH * CLASSES,
-            "adversary": BATCH,
-        }  # fmt: skip
-        expected = {name: value / counts[name] for name, value in expected.items()}
     weights = {"feature": 0.7, "code": 1.3, "quantization": 0.4, "label": 2.0, "adversary": 1.0}
     expected["total"] = sum(weights[name] * value for name, value in expected.items())
     given = {name: tf.constant(value) for name, value in outputs.items()}
@@ -71,7 +63,7 @@ def test_the_loss_of_a_network(preset, normalization):
         return pair_loss(s, tf.constant(banks[name]), values, tf.constant(similar))
 
     judged = None if preset == "release" else tf.constant(source)
-    found = network_loss(s, pairs, ROWS, given, tf.constant(labels), judged)
+    found = network_loss(s, pairs, given, tf.constant(labels), judged)
     assert set(found) == set(expected)
     for name, value in expected.items():
         assert float(found[name]) == pytest.approx(value, rel=1e-10), name
@@ -85,7 +77,7 @@ def test_a_term_without_weight_is_not_computed():
         return tf.constant(3.0)
 
     outputs = {name: tf.ones((2, 2)) for name in ("feature", "code", "label")}
-    assert set(network_loss(s, pairs, 5, outputs, tf.ones((2, 2)))) == {"total", "code", "quantization"}
+    assert set(network_loss(s, pairs, outputs, tf.ones((2, 2)))) == {"total", "code", "quantization"}
 
 
 def pairs_of(banks: dict[str, np.ndarray], similar: np.ndarray, name: str, values: tf.Tensor) -> tf.Tensor:
@@ -103,7 +95,7 @@ def test_the_releases_losses(which):
     outputs = {name: tf.Variable(found[f"{stored}_{which}"]) for name, stored in names.items()}
     pairs = partial(pairs_of, {"feature": found["bank_feat_L"], "code": found["bank_H"]}, similar)
     with tf.GradientTape() as tape:
-        total = network_loss(PRESETS["release"], pairs, 20, outputs, tf.constant(labels))["total"]
+        total = network_loss(PRESETS["release"], pairs, outputs, tf.constant(labels))["total"]
     fed = {"L": None, "I": found["isfrom_I_of_bank"], "T": found["isfrom_T_of_batch"]}[which]
     adversary = 0.0 if fed is None else float(losses.source_cross_entropy(tf.constant(fed), 1.0)) / len(fed)
     assert float(total) + adversary == pytest.approx(float(found[f"loss_{which}"]), abs=1e-6)
