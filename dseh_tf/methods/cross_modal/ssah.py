@@ -105,7 +105,9 @@ class SSAHRecipe(Recipe[CrossModalEncoder]):
             rows=self.networks.rows(name, tuple(read), s.batch, self.seed, round_),
             epochs=ends[-1],
             forward=forward,
-            loss=(lambda outputs, _: discriminator_loss(outputs)) if name == "discriminators" else partial(self.loss, name),
+            loss=(lambda outputs, _: discriminator_loss(outputs))
+            if name == "discriminators"
+            else partial(self.loss, name),
             groups=self.networks.groups[name],
             learning_rate=learning_rate,
             private=("inputs", "columns", "values"),

@@ -52,13 +52,9 @@ class Networks:
             self.images = build_image_network(
                 classes, bits, dim, seed, self.backbone, width, s.dropout, s.feature_layer
             )
-            self.texts = build_text_network(
-                self.words, classes, bits, s.text_hidden, dim, s.text_windows, seed
-            )
+            self.texts = build_text_network(self.words, classes, bits, s.text_hidden, dim, s.text_windows, seed)
             kinds = ("image", "text") if s.adversary_weight else ()
-            self.discriminators = {
-                kind: build_discriminator(kind, dim, s.discriminator_widths, seed) for kind in kinds
-            }
+            self.discriminators = {kind: build_discriminator(kind, dim, s.discriminator_widths, seed) for kind in kinds}
             self.groups = self._groups(s)
         arrays = {"labels": train.labels.astype(np.float32), "inputs": self.inputs.plain}
         arrays["columns"], arrays["values"] = padded(train.texts)

@@ -33,9 +33,7 @@ def naive_pairs(bank: np.ndarray, outputs: np.ndarray, similar: np.ndarray, squa
 @pytest.mark.parametrize("preset", PRESETS)
 def test_the_loss_of_a_network(preset):
     rng = np.random.default_rng(7)
-    s = replace(
-        PRESETS[preset], feature_weight=0.7, code_weight=1.3, quantization_weight=0.4, label_weight=2.0
-    )
+    s = replace(PRESETS[preset], feature_weight=0.7, code_weight=1.3, quantization_weight=0.4, label_weight=2.0)
     banks = {"feature": np.abs(rng.normal(size=(ROWS, DIM))), "code": rng.normal(size=(ROWS, BITS))}
     outputs = {
         "feature": np.abs(rng.normal(size=(BATCH, DIM))),
@@ -48,9 +46,7 @@ def test_the_loss_of_a_network(preset):
     source = rng.normal(size=(BATCH, 1))
     squared, scale = (preset == "release"), (0.999 if preset == "release" else 1.0)
     assert (s.adversary_weight > 0) == (preset == "paper")
-    expected = {
-        name: naive_pairs(banks[name], outputs[name], similar, squared, scale) for name in ("feature", "code")
-    }
+    expected = {name: naive_pairs(banks[name], outputs[name], similar, squared, scale) for name in ("feature", "code")}
     expected["quantization"] = sum((1 - abs(x)) ** 2 for x in outputs["code"].flat) / 2
     expected["label"] = sum((x - y) ** 2 for x, y in zip(outputs["label"].flat, labels.flat, strict=True)) / 2
     if preset == "paper":
