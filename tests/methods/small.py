@@ -37,6 +37,8 @@ EXCEPTIONS: dict[str, dict[str, Any]] = {
         "text_passes": 5,
         "label_stages": 1,
         "stages": 1,
+        "discriminator_passes": 5,
+        "discriminator_stages": 1,
     },
     "daph": {"epochs": 4},  # each of them is two phases of three steps
 }

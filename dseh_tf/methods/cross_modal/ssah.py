@@ -189,13 +189,13 @@ class SSAH(Method):
         Args:
             bits: Code length K.
             seed: Of weights, banks, batches and augmentation.
-            preset: "release" (the default) or "paper".
+            preset: "paper" (the default) or "release".
             trunk: The image network below its semantic feature, where the data set has images and no features.
             **settings: Fields of `SSAHSettings`.
         """
         if preset not in (None, *PRESETS):
             raise InputError(f"preset: found {preset!r}, expected one of {', '.join(PRESETS)}")
-        self.preset, self.trunk = preset or "release", trunk or Trunk()
+        self.preset, self.trunk = preset or "paper", trunk or Trunk()
         super().__init__(bits, seed, **settings)
 
     def published(self) -> tuple[SSAHSettings, str]:

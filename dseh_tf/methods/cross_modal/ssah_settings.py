@@ -88,8 +88,27 @@ PRESETS: Mapping[str, SSAHSettings] = {
         discriminator_widths=(4096, 4096),
     ),
 }
-_OURS: dict[str, Any] = {}
-_OF_TRUNK: dict[str, dict[str, Any]] = {}
+# Chosen on held-out training rows: docs/studies/cross-modal.md.
+_OURS: dict[str, Any] = {
+    "discriminator_widths": (512, 256),
+    "label_hidden": 1024,
+    "text_hidden": 1024,
+    "learning_rate": 3e-4,
+    "label_learning_rate": 1e-3,
+    "text_learning_rate": 1e-3,
+    "batch": 64,
+    "rounds": 3,
+    "label_passes": 15,
+    "label_stages": 1,
+    "passes": 15,
+    "text_passes": 5,
+    "stages": 1,
+}
+_OF_TRUNK: dict[str, dict[str, Any]] = {
+    "features": {"feature_layer": 1024, "dropout": 0.2},
+    "compact": {"learning_rate": 1e-3, "passes": 8, "text_passes": 8},
+    "finetuned": {"pretrained_multiplier": 0.1},
+}
 
 
 def trunk_changes(trunk: str) -> dict[str, Any]:
