@@ -105,9 +105,7 @@ class SSAHRecipe(Recipe[CrossModalEncoder]):
             rows=self.networks.rows(name, tuple(read), s.batch, self.seed, round_),
             epochs=ends[-1],
             forward=forward,
-            loss=(lambda outputs, _: discriminator_loss(outputs))
-            if name == "discriminators"
-            else partial(self.loss, name),
+            loss=self.source_loss if name == "discriminators" else partial(self.loss, name),
             groups=self.networks.groups[name],
             learning_rate=learning_rate,
             private=("inputs", "columns", "values"),
@@ -130,13 +128,13 @@ class SSAHRecipe(Recipe[CrossModalEncoder]):
 
     def source_logits(self, batch: Tensors) -> Tensors:
         """What both discriminators say of a batch's features, and of the label network's."""
-        networks, training = self.networks, False
+        networks = self.networks
         texts = dense_texts(batch["columns"], batch["values"], networks.words)
         features = {
-            "image": networks.images(batch["inputs"], training=training)["feature"],
-            "text": networks.texts(texts, training=training)["feature"],
+            "image": networks.images(batch["inputs"], training=False)["feature"],
+            "text": networks.texts(texts, training=False)["feature"],
         }
-        labels = networks.labels(batch["labels"], training=training)["feature"]
+        labels = networks.labels(batch["labels"], training=False)["feature"]
         found = {}
         for kind, discriminator in networks.discriminators.items():
             found[kind], found[f"{kind}_labels"] = discriminator(features[kind]), discriminator(labels)
@@ -148,6 +146,9 @@ class SSAHRecipe(Recipe[CrossModalEncoder]):
             self.memory.write(batch["rows"], {each: outputs[each] for each in ("feature", "code")})
         pairs = memory_pairs(self.settings, self.memory, batch["labels"])
         return network_loss(self.settings, pairs, outputs, batch["labels"], outputs.get("source"))
+
+    def source_loss(self, outputs: Tensors, _: Tensors) -> Terms:
+        return discriminator_loss(outputs)
 
     def fitted(self) -> CrossModalEncoder:
         encoder, networks = self.encoder, self.networks

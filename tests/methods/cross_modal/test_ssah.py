@@ -80,7 +80,7 @@ def test_published_rates_and_passes(data):
 
     published = METHODS["ssah"](16, trunk=Trunk("cnn_f", 224, True)).settings
     names = [name for name in asdict(published) if name.endswith(("passes", "stages", "rate"))]
-    method = ssah(label_hidden=8, text_hidden=8, **{name: getattr(published, name) for name in names if name})
+    method = ssah(label_hidden=8, text_hidden=8, **{name: getattr(published, name) for name in names})
     phases = [stage for stage in method.recipe(data).stages() if hasattr(stage, "learning_rate")]
     assert [phase.key for phase in phases[3:5]] == ["texts/0", "labels/1"]
     rates = {phase.key: [phase.learning_rate(epoch) for epoch in range(phase.epochs)] for phase in phases}
