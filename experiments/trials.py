@@ -57,7 +57,7 @@ SETTINGS: Mapping[str, tuple[Trial, ...]] = {
     # They need texts, and are tried where --methods names them.
     "ssah": (
         {}, {"dropout": 0.5}, {"feature_layer": 4096}, {"learning_rate": 0.001}, {"passes": 30}, {"feature_weight": 0.0},
-        {"adversary_weight": 100.0}, {"pair_loss": "squared", "similarity": 0.999},
+        {"adversary_weight": 10.0}, {"pair_loss": "squared", "similarity": 0.999},
     ),
     "dseh": (
         {}, {"dropout": 0.2}, {"feature_layer": 4096}, {"imgnet_learning_rate": 0.001}, {"logit_scale": 4.0},
