@@ -30,7 +30,7 @@ _PRESET = flags.DEFINE_string(
     "preset",
     None,
     "DSEH's settings: release, paper or modern. Default: release where the data set, or --preset_dataset, has published "
-    "settings, else modern.",
+    "settings, else modern. SSAH's: paper (default) or release.",
 )
 _PRESET_DATASET = flags.DEFINE_string(
     "preset_dataset",

@@ -21,7 +21,7 @@ class Options:
     """What `experiments.run` is given besides data set, method, bits and seed. None stands for its default.
 
     Attributes:
-        preset: DSEH's preset, one of `PRESETS`.
+        preset: DSEH's or SSAH's preset, one of `PRESETS`.
         preset_dataset: The row of published settings, one of `PRESET_DATASETS`.
         phases: "all", or "labnet" for the label side of DSEH alone.
         rounds: DSEH's rounds of alternation.

@@ -5,9 +5,9 @@
 
 A share of the training rows serves as queries (`--validation`), and leaves train and database; the test queries are not
 seen. The trials are those of experiments/trials.py; each is a run in a folder of its own, kept. `chosen.json` holds for
-every method the settings with the highest MAP (expected over tied orders), its trials and their MAP. Of a cross-modal
-method MAP is here the mean of image->text and text->image. The same command takes up where it was stopped. Exit code 1
-where a trial failed, 2 on bad input, 130 when stopped.
+every method the settings with the highest MAP (expected over tied orders), its trials and their MAP; of methods of images
+and texts, which only run where --methods names them, it is the mean MAP of image->text and text->image. The same command
+takes up where it was stopped. Exit code 1 where a trial failed, 2 on bad input, 130 when stopped.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from dseh_tf.files import read_json, write_json
 from dseh_tf.runs import read_map, read_result
 from experiments import program, suite
 from experiments.suite_options import Options, setting_texts
-from experiments.suites import SuiteRun
+from experiments.suites import CROSS_MODAL, SuiteRun
 from experiments.trials import SETTINGS, TRIALS, Trial
 
 # Flags that say how or where a run is executed; another value of them is still the same run.
@@ -36,7 +36,9 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     """Defined when the program is run, not when it is imported: other programs have flags of these names."""
     own: dict[str, Any] = {"flag_values": values}
     flags.DEFINE_string("dataset", "multi_digits", "Data set.", **own)
-    flags.DEFINE_list("methods", [], "Methods, or package.module:Class. Default: all that have trials.", **own)
+    flags.DEFINE_list(
+        "methods", [], "Methods, or package.module:Class. Default: all image methods that have trials.", **own
+    )
     flags.DEFINE_integer("bits", 32, "Code length.", lower_bound=1, **own)
     flags.DEFINE_integer("seed", 0, "Of the rows held out and of every trial.", lower_bound=0, **own)
     flags.DEFINE_float("validation", 0.1, "Share of the training rows to hold out as queries.", **own)
@@ -47,7 +49,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
 
 
 def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
-    methods = given.methods or list(SETTINGS)
+    methods = given.methods or [name for name in SETTINGS if name not in CROSS_MODAL]
     for name in methods:
         if name not in SETTINGS and ":" not in name:
             raise InputError(

@@ -33,7 +33,7 @@ def load_network(path: Path) -> keras.Model:
         InputError: The file cannot be read, or has layers whose classes nothing has registered (see `keras_file`).
     """
     # Their layers are known to Keras once imported.
-    from dseh_tf.models import layers  # noqa: F401
+    from dseh_tf.models import layers, text_scales  # noqa: F401
     from dseh_tf.models.backbones import applications, backbone, cnn_f  # noqa: F401
 
     with naming(path):

@@ -6,6 +6,7 @@ the rows, pairs or entries that it gets; the caller divides by the number of the
 add up to the same loss.
 """
 
+from dseh_tf.losses.adversary import source_cross_entropy
 from dseh_tf.losses.affinity import Reconstruction, cosine_affinity, joint_affinity, reconstruction_losses
 from dseh_tf.losses.asymmetric import bit_balance, bit_correlation, database_pairs
 from dseh_tf.losses.centres import (
@@ -16,7 +17,14 @@ from dseh_tf.losses.centres import (
     polarization,
     shared_cross_entropy,
 )
-from dseh_tf.losses.pairs import bank_likelihood, inner_products, pair_likelihood, similarity, weighted_likelihood
+from dseh_tf.losses.pairs import (
+    bank_likelihood,
+    inner_products,
+    pair_likelihood,
+    similarity,
+    squared_likelihood,
+    weighted_likelihood,
+)
 from dseh_tf.losses.quantization import (
     absolute_distance,
     continuation,
@@ -57,6 +65,8 @@ __all__ = [
     "shared_cross_entropy",
     "sign_distance",
     "similarity",
+    "source_cross_entropy",
+    "squared_likelihood",
     "tanh_distance",
     "triplet_hinge",
     "weighted_likelihood",

@@ -38,6 +38,15 @@ def pair_likelihood(theta: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(tf.nn.softplus(theta) - targets * theta)
 
 
+def squared_likelihood(theta: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    """SSAH's pair loss in its release: half the sum of squares of softplus(theta) - targets * theta.
+
+    theta: [n, b]. targets: [n, b], similarity times .999. Scalar. lelan-li/SSAH:SSAH.py (Loss_pair_Fea_L and the others) takes
+    the l2_loss of the two sides of what its paper, like `pair_likelihood`, subtracts and adds up.
+    """
+    return 0.5 * tf.reduce_sum(tf.square(tf.nn.softplus(theta) - targets * theta))
+
+
 def bank_likelihood(
     bank: tf.Variable | tf.Tensor,
     outputs: tf.Tensor,

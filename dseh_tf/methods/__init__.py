@@ -10,6 +10,7 @@ from dseh_tf.methods.asymmetric.daph import DAPH
 from dseh_tf.methods.asymmetric.dsah import DSAH
 from dseh_tf.methods.base import Fitted, Method
 from dseh_tf.methods.cross_modal.djsrh import DJSRH
+from dseh_tf.methods.cross_modal.ssah import SSAH
 from dseh_tf.methods.deep.cnnh import CNNH
 from dseh_tf.methods.deep.csq import CSQ
 from dseh_tf.methods.deep.dhn import DHN
@@ -33,7 +34,7 @@ METHODS: dict[str, type[Method]] = {
     method.name: method
     for method in (
         LSH, SH, ITQ, ITQCCA, KSH, SDH, FastH, CNNH, DNNH, DPSH, DHN, HashNet, GreedyHash, CSQ, DPN, OrthoHash,
-        ADSH, DAPH, DSAH, DSEH, DSEHS, DSEHSS, DSEHL, DSEHA, DJSRH,
+        ADSH, DAPH, DSAH, DSEH, DSEHS, DSEHSS, DSEHL, DSEHA, DJSRH, SSAH,
     )
 }  # fmt: skip
 

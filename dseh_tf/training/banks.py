@@ -76,6 +76,11 @@ class SemanticMemory(tf.Module):
         for name, values in outputs.items():
             write_rows(self._bank(name), rows, values)
 
+    def own(self, name: str) -> tf.Tensor:
+        """This replica's part of the rows of a bank, "feature" [m, d] or "code" [m, K], for a sum of its own."""
+        rows = own_rows(self.rows)
+        return tf.gather(self._bank(name), tf.range(rows.start, rows.stop))
+
     def similar(self, labels: tf.Tensor) -> tf.Tensor:
         """S float32 [m, B] of this replica's part of the rows and a global batch with label vectors [B, c]."""
         rows = own_rows(self.rows)

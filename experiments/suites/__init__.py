@@ -16,7 +16,7 @@ from dseh_tf.errors import InputError
 from experiments.suite_options import Options
 
 ABLATION_PREFIX = "dseh_"
-CROSS_MODAL = ("djsrh",)  # methods that need texts
+CROSS_MODAL = ("djsrh", "ssah")  # methods that need texts
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import pytest
 from absl import flags
 
 from dseh_tf.errors import InputError
-from experiments import suite, tune
+from experiments import suite, suites, tune
 from experiments.trials import SETTINGS, TRIALS
 
 
@@ -73,6 +73,19 @@ def test_a_class_from_elsewhere_is_tuned(call, monkeypatch, tmp_path, capsys):
     assert suite.chosen_flags(room / "chosen.json")["a.b:Own"] == ["--set=margin=2.5"]
     with pytest.raises(InputError, match=r"found '--set=margin=1', which the trials of a\.b:Own set"):
         call("--methods=a.b:Own", f"--runs={room}", "--run_flag=a.b:Own:--set=margin=1")
+
+
+def test_a_method_of_images_and_texts_is_chosen_by_both_directions(tmp_path):
+    """Not by its MAP, which is that of images that search images."""
+    runs = [suites.SuiteRun("multi_digits", "ssah", 16, 0, trial=number) for number in range(2)]
+    directions = ((0.9, 0.5, 0.3), (0.1, 0.5, 0.6))
+    for run, (of_images, there, back) in zip(runs, directions, strict=True):
+        found = {"image->text": {"map": there}, "text->image": {"map": back}, "image->image": {"map": of_images}}
+        (tmp_path / run.name).mkdir()
+        (tmp_path / run.name / "result.json").write_text(json.dumps({"map": of_images, "directions": found}))
+    choice = tune.choose(tmp_path, runs, {"ssah": ({}, {"dropout": 0.2})})["ssah"]
+    assert choice["settings"] == ["dropout=0.2"]
+    assert [trial["map"] for trial in choice["trials"]] == pytest.approx([0.4, 0.55])
 
 
 def test_every_method_gets_the_same_number_of_trials_of_settings_it_has():

@@ -203,3 +203,27 @@ def test_weighted_likelihood_is_linear_far_out():
     theta = tf.constant([[40.0, 40.0]])
     summed, weights = losses.weighted_likelihood(theta, tf.constant([[0.0, 1.0]]), 5.0)
     assert float(summed) == pytest.approx(40.0) and float(weights) == 6.0
+
+
+def test_squared_likelihood(rng):
+    """Half the squares of what `naive_likelihood` adds up, pair by pair; without overflow where theta is large."""
+    memory, outputs = rng.standard_normal((ROWS, WIDTH)), rng.standard_normal((BATCH, WIDTH))
+    similar = naive_similarity(labels(rng, ROWS), labels(rng, BATCH))
+
+    def naive(x: np.ndarray) -> float:
+        pairs = [
+            naive_likelihood(memory[i : i + 1], x[j : j + 1], similar[i : i + 1, j : j + 1], 0.5, 0.999)
+            for i in range(ROWS)
+            for j in range(BATCH)
+        ]
+        return sum(value**2 for value in pairs) / 2
+
+    def loss(x: tf.Tensor) -> tf.Tensor:
+        theta = losses.inner_products(tf.constant(memory), x, 0.5)
+        return losses.squared_likelihood(theta, 0.999 * tf.constant(similar))
+
+    value, slope = value_and_gradient(loss, outputs)
+    assert value == pytest.approx(naive(outputs), rel=1e-11)
+    np.testing.assert_allclose(slope, finite_differences(naive, outputs), rtol=1e-5, atol=1e-7)
+    large = losses.squared_likelihood(tf.constant([[1000.0, -1000.0]]), tf.constant([[0.999, 0.0]]))
+    assert float(large) == pytest.approx(0.5, rel=1e-3)

@@ -28,6 +28,18 @@ EXCEPTIONS: dict[str, dict[str, Any]] = {
     "hashnet": {"continuation_every": 5},  # sharpens several times, and not where a resumed run begins
     "dseh_a": {"rounds": 1},  # which is what it is
     "djsrh": {"text_hidden": 16, "learning_rate": 1e-3, "text_learning_rate": 1e-3},
+    # Each network has 5 passes of 3 steps in a round.
+    "ssah": {
+        "label_hidden": 16,
+        "text_hidden": 16,
+        "label_passes": 5,
+        "passes": 5,
+        "text_passes": 5,
+        "label_stages": 1,
+        "stages": 1,
+        "discriminator_passes": 5,
+        "discriminator_stages": 1,
+    },
     "daph": {"epochs": 4},  # each of them is two phases of three steps
 }
 
