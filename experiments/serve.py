@@ -4,8 +4,9 @@
     python -m experiments.serve --index=a.index --model=runs/a --index=b.index --model=runs/b --port=8080
 
 Drop, paste or choose an image to see the nearest items with their distance and labels; click one to search on. `--model` is
-the run folder whose codes the index holds; without it, searches start from an item or a code. Two indexes are shown side by
-side. The server is reached from this machine only, unless `--host` says otherwise. It needs `pip install 'dseh_tf[serve]'`.
+the run folder, or an export of it, whose codes the index holds; without it, searches start from an item or a code. Two indexes
+are shown side by side. The server is reached from this machine only, unless `--host` says otherwise. It needs
+`pip install 'dseh_tf[serve]'`.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     own: dict[str, Any] = {"flag_values": values}
     what = "The file that experiments.index wrote. Give it twice to compare two."
     program.DEFINE_multi_path("index", [], what, **own)
-    encoder = "Run folder whose encoder turns images into codes: one for each index, in their order, or none."
+    encoder = (
+        "Run folder, or an export, whose encoder turns images into codes: one for each index, in their order, or none."
+    )
     program.DEFINE_multi_path("model", [], encoder, **own)
     where = "Where the index's images are: one for all, or one for each index. Default: where the run had them."
     program.DEFINE_multi_path("images_root", [], where, **own)

@@ -1,4 +1,4 @@
-"""The model of a served index behind one small interface: a run folder today."""
+"""The model of a served index behind one small interface: a run folder or an export."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from dseh_tf.errors import InputError
+from dseh_tf.export.description import is_export
 from dseh_tf.retrieval import pack
 from experiments import own_layers
 
@@ -54,12 +56,44 @@ class RunModel:
             self.encode_texts(np.zeros((1, self._run.texts.width), np.float32))
 
 
+class ExportedModel:
+    """The encoder of an export, of any format. One thread at a time uses it."""
+
+    reads_words = False
+
+    def __init__(self, folder: Path) -> None:
+        from dseh_tf.export import open_model as opened
+
+        self.folder = folder
+        self._model = opened(folder)
+        self._lock = threading.Lock()
+        self.bits = self._model.bits
+
+    def encode(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        with self._lock:
+            return self._model.encode(list(images))
+
+    def encode_texts(self, lines: Any) -> np.ndarray:
+        raise InputError(f"text: found {self.folder}, an export, which encodes images only, expected a run folder")
+
+    def warm_up(self) -> None:
+        """Encodes an image: the first call compiles."""
+        self.encode([np.full((32, 32, 3), 127, np.uint8)])
+
+
 def open_model(folder: Path, backbone: str | None = None) -> Model:
     """The model of a folder, loaded and used once, so that whatever it lacks is found at the start.
 
     Raises:
-        InputError: A folder without an encoder, or a backbone that is not where it was.
+        InputError: A folder without an encoder, a backbone that is not where it was, or one beside an export.
     """
-    model = RunModel(folder, backbone)
+    if is_export(folder):
+        if backbone is not None:
+            raise InputError(
+                f"--backbone: found {backbone}, but {folder} is an export with its backbone inside, expected none"
+            )
+        model: RunModel | ExportedModel = ExportedModel(folder)
+    else:
+        model = RunModel(folder, backbone)
     model.warm_up()
     return model

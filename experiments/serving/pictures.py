@@ -15,6 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from dseh_tf.data.decoding import decode_file, readable_formats
 from dseh_tf.data.files import irregular
 from dseh_tf.errors import InputError
+from dseh_tf.export.description import is_export
 from experiments.serving.limits import Limits, Refused, check_pixels
 
 SIDE = 320  # of a thumbnail, at most: sharp on screens with two pixels a point
@@ -115,11 +116,14 @@ class Thumbnails:
 
 
 def pictures(about: Mapping[str, Any], root: str | None, model: Path | None, limits: Limits) -> Pictures | None:
-    """The pictures of an index: of `root`, of the folder that the index names, or of the data set of the model's run."""
+    """The pictures of an index: of `root`, of the folder that the index names, or of the data set of the model's run.
+
+    None where none of them is known; an export does not know its data set.
+    """
     root = root or about.get("images", {}).get("root")
     if root:
         return Folder(Path(root), limits)
-    if model is None:
+    if model is None or is_export(model):
         return None
     from types import SimpleNamespace
 
