@@ -67,6 +67,11 @@ def _lengths(data: str) -> tuple[Column, ...]:
     return tuple(Column(f"{bits} bits", data, bits) for bits in (16, 32, 64))
 
 
+def _asymmetric(data: str) -> tuple[Column, ...]:
+    columns = (Column(f"{bits} bits", data, bits) for bits in (12, 24, 32, 48))
+    return (*columns, Column("32 bits, database encoded", data, 32, "map_encoded_database"))
+
+
 TABLES = {
     "corel5k": Layout("corel5k", ("corel5k",), _lengths("corel5k"), {}),
     "tiny100": Layout(
@@ -76,15 +81,9 @@ TABLES = {
         {"tiny100_chosen": ", 4,096 units"},
     ),
     "multi_digits": Layout("multi_digits", ("multi_digits",), _lengths("multi_digits"), {}),
-    "dsah": Layout(
-        "dsah",
-        ("dsah",),
-        (
-            *(Column(f"{bits} bits", "corel5k", bits) for bits in (12, 24, 32, 48)),
-            Column("32 bits, database encoded", "corel5k", 32, "map_encoded_database"),
-        ),
-        {},
-    ),
+    "dsah": Layout("dsah", ("dsah",), _asymmetric("corel5k"), {}),
+    "dsah_tiny100": Layout("dsah", ("dsah_tiny100",), _asymmetric("tiny100"), {}),
+    "dsah_digits": Layout("dsah", ("dsah",), _asymmetric("multi_digits"), {}),
     "tiny100_labels": Layout(
         "tiny100",
         ("tiny100",),

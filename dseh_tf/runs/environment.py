@@ -9,7 +9,17 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "numpy", "scipy", "scikit-learn", "numba", "pillow", "dseh_tf")
+PACKAGES = (
+    "tensorflow",
+    "keras",
+    "tensorflow-datasets",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "numba",
+    "pillow",
+    "dseh_tf",
+)
 
 
 def environment() -> dict[str, Any]:
