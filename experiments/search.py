@@ -25,6 +25,7 @@ from dseh_tf.errors import InputError, brief
 from dseh_tf.files import write_json
 from dseh_tf.retrieval.search import Index, open_index
 from dseh_tf.retrieval.search.address import shown
+from experiments import own_layers as _own_layers  # noqa: F401  # defines --import_module
 from experiments import program
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".pdf", ".svg")
@@ -143,7 +144,7 @@ def encode(index: Index, given: Any) -> tuple[list[Path], list[np.ndarray]]:
 
 
 def codes_of(model: Path, paths: Sequence[Path], backbone: str | None) -> np.ndarray:
-    """int8 ±1 [n, K] of image files by the encoder of a run or of an export."""
+    """int8 ±1 [n, K] of image files by the encoder of a run or of an export, after --import_module."""
     from experiments import query
 
     return query.encode(model, paths, backbone)

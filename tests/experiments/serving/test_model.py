@@ -19,5 +19,5 @@ def test_an_export_encodes_as_its_run(tf, tmp_path):
     assert export.bits == run.bits and not export.reads_words and not run.reads_words
     with pytest.raises(InputError, match="an export, which encodes images only"):
         export.encode_texts(["a"])
-    with pytest.raises(InputError, match="--backbone: found x.keras, but .* is an export with its backbone inside"):
+    with pytest.raises(InputError, match=r"--backbone: found x\.keras, but .* is an export with its backbone inside"):
         open_model(tmp_path / "export", "x.keras")
