@@ -128,9 +128,8 @@ def parse_code(text: str, bits: int) -> np.ndarray:
 
 def encode(index: Index, given: Any) -> tuple[list[Path], list[np.ndarray]]:
     """The query's image files, and their packed codes. Images are checked before the encoder is loaded."""
-    from dseh_tf.data.decoding import decode_file
     from dseh_tf.retrieval import pack
-    from experiments.query import image_files
+    from experiments.query import check_image, image_files
 
     if given.model is None:
         raise InputError(
@@ -139,7 +138,7 @@ def encode(index: Index, given: Any) -> tuple[list[Path], list[np.ndarray]]:
     check_model(index, Path(given.model), given.allow_mixed)
     paths = image_files(given.query)
     for path in paths:
-        decode_file(path)
+        check_image(path)
     return paths, list(pack(codes_of(Path(given.model), paths, given.backbone)))
 
 
