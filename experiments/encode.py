@@ -39,7 +39,9 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     program.DEFINE_path("images", None, "A folder of images, or a list: one path per line.", required=True, **own)
     program.DEFINE_path("images_root", None, "Where the paths of a list start. Default: the list's folder.", **own)
     program.DEFINE_path("out", None, "The folder of codes: a new one, or one to go on with.", required=True, **own)
-    runner = "The runner of Apache Beam that does the work: FnApiRunner, FlinkRunner, SparkRunner, DataflowRunner, ..."
+    runner = (
+        "The runner of Apache Beam that does the work: FnApiRunner, FlinkRunner, SparkRunner, DataflowRunner or another"
+    )
     flags.DEFINE_string("runner", None, f"{runner}. Default: this process, without Beam.", **own)
     flags.DEFINE_integer("chunk", CHUNK, "Images of one file of codes.", lower_bound=1, **own)
     where = "The run's frozen backbone, or its weights, as a file. Default: where the run had it."

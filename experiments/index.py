@@ -4,6 +4,7 @@
     python -m experiments.index --workdir=runs/x --out=photographs.duckdb --engine=duckdb
     python -m experiments.index --workdir=runs/x --out='postgresql://me@host/photos?index=photographs' --engine=pgvector
     python -m experiments.index --codes=CODES --labels=folder --out=photographs.index
+    python -m experiments.index --codes=CODES/0 --codes=CODES/1 --out=photographs.index
 
 The codes, ids and labels are read from the run folder, or from what experiments.encode wrote; no image is encoded.
 experiments.search searches the index. Labels of a run are the names of the classes, or the numbers of their columns where the
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from dseh_tf.encoding.codes_folder import open_codes
+from dseh_tf.encoding.codes_folder import CodesFolder, open_codes
 from dseh_tf.errors import InputError
 from dseh_tf.export import about
 from dseh_tf.retrieval import load_codes
@@ -36,7 +37,8 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     """Defined when the program is run, not when it is imported: other programs have flags of these names."""
     own: dict[str, Any] = {"flag_values": values}
     program.DEFINE_path("workdir", None, "Run folder of a finished run.", **own)
-    program.DEFINE_path("codes", None, "Folder of codes that experiments.encode wrote.", **own)
+    codes = "Folder of codes that experiments.encode wrote. Several make one index, in their order."
+    program.DEFINE_multi_path("codes", [], codes, **own)
     what = "Labels of --codes: folder (the first folder of each id), or an image list (`path 0 1 0 ...`)."
     flags.DEFINE_string("labels", None, what, **own)
     out = "The file of the index, or the address of a database (postgresql://...). An existing index is replaced."
@@ -48,7 +50,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
 
 def main(arguments: list[str], given: Any = flags.FLAGS) -> None:
     check(given)
-    bits, facts, parts = of_codes(given) if given.codes is not None else of_run(Path(given.workdir))
+    bits, facts, parts = of_codes(given) if given.codes else of_run(Path(given.workdir))
     added: list[np.ndarray] = []
     with made(given, bits, facts) as index:
         for codes, ids, labels in parts:
@@ -63,10 +65,10 @@ def main(arguments: list[str], given: Any = flags.FLAGS) -> None:
 
 def check(given: Any) -> None:
     """Raises InputError where there is not one source of codes, or --out is no place for an index of --engine."""
-    if (given.workdir is None) == (given.codes is None):
-        found = "none" if given.codes is None else "both"
+    if (given.workdir is None) == (not given.codes):
+        found = "both" if given.codes else "none"
         raise InputError(f"--workdir, --codes: found {found}, expected one of them")
-    if given.labels is not None and given.codes is None:
+    if given.labels is not None and not given.codes:
         raise InputError(f"--labels: found {given.labels}, but --workdir has labels of its own, expected --codes")
     if is_address(given.out) != (given.engine == "pgvector"):
         expected = "postgresql://user@host:port/database?index=name" if given.engine == "pgvector" else "a file"
@@ -87,11 +89,27 @@ def of_run(workdir: Path) -> tuple[int, dict[str, Any], Iterator[Part]]:
 
 
 def of_codes(given: Any) -> tuple[int, dict[str, Any], Iterator[Part]]:
-    """Bits, facts and parts of a folder of codes. Parts are read as they are used."""
-    folder = open_codes(given.codes)
+    """Bits, facts and parts of folders of codes. Parts are read as they are used.
+
+    Raises InputError where two folders have codes of two models, or images of two folders.
+    """
+    first, *others = folders = [open_codes(folder) for folder in given.codes]
+    facts = _facts(first)
+    for other in others:
+        theirs = _facts(other)
+        for field in (name for name in {**facts, **theirs} if theirs.get(name) != facts.get(name)):
+            raise InputError(
+                f"{other.folder}: {field}: found {theirs.get(field)!r}, expected {facts.get(field)!r} as in {first.folder}"
+            )
     labels_of = labeller(given.labels)
-    parts = ((codes, ids, [labels_of(name) for name in ids.tolist()]) for ids, codes in folder.chunks())
-    return folder.bits, folder.about, parts
+    chunks = (chunk for folder in folders for chunk in folder.chunks())
+    parts = ((codes, ids, [labels_of(name) for name in ids.tolist()]) for ids, codes in chunks)
+    return first.bits, first.about, parts
+
+
+def _facts(folder: CodesFolder) -> dict[str, Any]:
+    """What folders of codes of one index have in common."""
+    return {"bits": folder.bits, **folder.about, "images": folder.about["images"]["root"]}
 
 
 def labeller(labels: str | None) -> Callable[[str], list[str]]:

@@ -17,14 +17,16 @@ every method on images. The images are checked before the encoder is loaded.
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from absl import flags
+from PIL import Image
 
-from dseh_tf.data.decoding import decode_file, readable_suffixes
+from dseh_tf.data.decoding import check_header, decode_file, readable_suffixes
 from dseh_tf.data.files import list_below
 from dseh_tf.encoding.run_encoder import encoder_file
 from dseh_tf.errors import InputError
@@ -36,6 +38,7 @@ from experiments import own_layers, program, run_data
 
 _TAKES = "the images to search with, as --images"
 _PICTURES = (".png", ".jpg", ".jpeg", ".pdf", ".svg")
+MOST_PIXELS = 64 * 10**6  # of an image, as experiments.serve accepts
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
@@ -80,7 +83,7 @@ def main(arguments: list[str], given: Any = flags.FLAGS) -> None:
             print(f"note: {note}", file=sys.stderr)
     codes = load_codes(workdir / "codes.npz", bits=config.get("bits"))
     for path in [*paths, *added]:
-        decode_file(path)
+        check_image(path)
     for out in outputs:
         out.parent.mkdir(parents=True, exist_ok=True)
     database = codes.database_codes_text if given.search == "text" else codes.database_codes
@@ -151,6 +154,17 @@ def image_files(named: Sequence[str], flag: str = "images") -> list[Path]:
     if not found:
         raise InputError("images: found none, expected image files or folders (--images=FILE, or as arguments)")
     return list(dict.fromkeys(found))
+
+
+def check_image(path: Path) -> None:
+    """Raises InputError on a file that is no image, damaged, or has more than `MOST_PIXELS`, by its header."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the line below says it
+        width, height = check_header(path)
+    if width * height > MOST_PIXELS:
+        found = f"{width} x {height} pixels ({width * height / 1e6:.3g} million)"
+        raise InputError(f"{path}: found {found}, expected at most {MOST_PIXELS / 1e6:.3g} million; make it smaller")
+    decode_file(path)
 
 
 def _in_folder(folder: Path, flag: str) -> list[Path]:

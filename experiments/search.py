@@ -25,6 +25,7 @@ from dseh_tf.errors import InputError, brief
 from dseh_tf.files import write_json
 from dseh_tf.retrieval.search import Index, open_index
 from dseh_tf.retrieval.search.address import shown
+from experiments import own_layers as _own_layers  # noqa: F401  # defines --import_module
 from experiments import program
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".pdf", ".svg")
@@ -127,9 +128,8 @@ def parse_code(text: str, bits: int) -> np.ndarray:
 
 def encode(index: Index, given: Any) -> tuple[list[Path], list[np.ndarray]]:
     """The query's image files, and their packed codes. Images are checked before the encoder is loaded."""
-    from dseh_tf.data.decoding import decode_file
     from dseh_tf.retrieval import pack
-    from experiments.query import image_files
+    from experiments.query import check_image, image_files
 
     if given.model is None:
         raise InputError(
@@ -138,12 +138,12 @@ def encode(index: Index, given: Any) -> tuple[list[Path], list[np.ndarray]]:
     check_model(index, Path(given.model), given.allow_mixed)
     paths = image_files(given.query)
     for path in paths:
-        decode_file(path)
+        check_image(path)
     return paths, list(pack(codes_of(Path(given.model), paths, given.backbone)))
 
 
 def codes_of(model: Path, paths: Sequence[Path], backbone: str | None) -> np.ndarray:
-    """int8 ±1 [n, K] of image files by the encoder of a run or of an export."""
+    """int8 ±1 [n, K] of image files by the encoder of a run or of an export, after --import_module."""
     from experiments import query
 
     return query.encode(model, paths, backbone)

@@ -36,7 +36,7 @@ MOST_INDEXES = 2
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     """Defined when the program is run, not when it is imported: other programs have flags of these names."""
     own: dict[str, Any] = {"flag_values": values}
-    what = "The file that experiments.index wrote. Give it twice to compare two."
+    what = "The file that experiments.index wrote, or the address of a database. Give it twice to compare two."
     program.DEFINE_multi_path("index", [], what, **own)
     encoder = (
         "Run folder, or an export, whose encoder turns images into codes: one for each index, in their order, or none."
@@ -46,6 +46,8 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     program.DEFINE_multi_path("images_root", [], where, **own)
     network = "The run's frozen backbone, or its weights, as a file: one for all, or one for each model."
     program.DEFINE_multi_path("backbone", [], network, **own)
+    mixed = "Serve a model of another precision than the index's codes, such as litert_int8."
+    flags.DEFINE_bool("allow_mixed", False, mixed, **own)
     flags.DEFINE_integer("port", 8000, "The port; 0 takes a free one.", lower_bound=0, upper_bound=65535, **own)
     host = "The address to listen at. 0.0.0.0 lets other machines search the index and see its images; no password."
     flags.DEFINE_string("host", "127.0.0.1", host, **own)
@@ -94,7 +96,7 @@ def check(given: Any) -> None:
         index = open_index(place, read_only=True)
         try:
             if folder is not None:
-                check_model(index, Path(folder))
+                check_model(index, Path(folder), given.allow_mixed)
         finally:
             index.close()
 
@@ -115,7 +117,7 @@ def opened(given: Any, limits: Any) -> list[Served]:
     models = [open_model(Path(folder), network) for folder, network in zip(given.model, backbones, strict=True)]
     roots = each("images_root", given.images_root, len(given.index))
     return [
-        Served(number, place, models[number] if models else None, roots[number], limits)
+        Served(number, place, models[number] if models else None, roots[number], limits, given.allow_mixed)
         for number, place in enumerate(given.index)
     ]
 

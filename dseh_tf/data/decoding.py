@@ -64,10 +64,13 @@ def decode_bytes(data: bytes, name: str, origin: str = "") -> np.ndarray:
         return _pixels(image, name, origin)
 
 
-def check_header(path: Path, origin: str = "") -> None:
-    """Raises InputError where `decode_file` would by the file's header alone: missing, no image, animated."""
-    with _opened(path, path, origin):
-        pass
+def check_header(path: Path, origin: str = "") -> tuple[int, int]:
+    """The width and height of an image file.
+
+    Raises InputError where `decode_file` would by the file's header alone: missing, no image, animated.
+    """
+    with _opened(path, path, origin) as image:
+        return image.size
 
 
 def resize(image: np.ndarray, size: int) -> np.ndarray:

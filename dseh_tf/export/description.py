@@ -54,7 +54,7 @@ def read(folder: Path | str) -> dict[str, Any]:
     found = read_json(path, "the model.json of an export")
     number = found.get("format")
     if type(number) is not int or number != FORMAT:
-        raise InputError(f"{path}: format: found {number!r}, expected {FORMAT}, of this version")
+        raise InputError(f"{path}: format: found {number!r}, expected {FORMAT}, of this version: export the run again")
     for name, kind in _FIELDS.items():
         value = found.get(name)
         if not isinstance(value, kind) or isinstance(value, bool):

@@ -200,7 +200,8 @@ def _thumbnail(run: Served, name: str) -> str | None:
 
 def _described(run: Served) -> schema.Run:
     model = run.model
-    kept: dict[str, Any] = {name: run.about[name] for name in ("method", "dataset") if name in run.about}
+    known = ("method", "dataset", "identity", "encoder")
+    kept: dict[str, Any] = {name: run.about[name] for name in known if name in run.about}
     shown: dict[str, Any] = {
         "run": run.number,
         "name": run.name,

@@ -44,6 +44,10 @@ class Run(BaseModel):
     items: int | None = None
     method: str | None = None
     dataset: str | None = None
+    identity: str | None = Field(
+        None, description="Of the run that made the codes, as `about` in an export's model.json."
+    )
+    encoder: str = Field("float32", description="Of the codes: float32, or litert_int8 for codes of such an export.")
     model: str | None = Field(None, description="The name of the model's folder; null without --model.")
     reads_images: bool
     reads_words: bool

@@ -12,9 +12,10 @@ import numpy as np
 from absl import logging
 
 from dseh_tf.errors import InputError
+from dseh_tf.export import check_same
 from dseh_tf.retrieval.search import Index, open_index
 from dseh_tf.retrieval.search.address import is_address, parse
-from experiments.search import check_model, parse_code
+from experiments.search import parse_code
 from experiments.serving.limits import Limits, Refused
 from experiments.serving.model import Model
 from experiments.serving.pictures import Pictures, pictures
@@ -35,13 +36,22 @@ class Served:
         model: Turns images into codes; None serves searches by item and by code only.
         images_root: Where the pictures of the items are. None: where the index or its run says.
         limits: Bounds the images that are read.
+        allow_mixed: Whether the model may be of another precision than the index's codes.
 
     Raises:
         InputError: No such index, or one of another run than the model's.
     """
 
-    def __init__(self, number: int, place: str, model: Model | None, images_root: str | None, limits: Limits) -> None:
-        self.number, self.place, self.model = number, place, model
+    def __init__(
+        self,
+        number: int,
+        place: str,
+        model: Model | None,
+        images_root: str | None,
+        limits: Limits,
+        allow_mixed: bool = False,
+    ) -> None:
+        self.number, self.place, self.model, self._allow_mixed = number, place, model, allow_mixed
         self.name = parse(place).index if is_address(place) else Path(place).name
         self._lock = threading.Lock()
         self._index: Index | None = None
@@ -82,7 +92,7 @@ class Served:
             index = open_index(self.place, read_only=True)
             try:
                 if self.model is not None:
-                    check_model(index, self.model.folder)
+                    check_same(self.model.folder, {**index.about, "bits": index.bits}, "the index", self._allow_mixed)
                 index.search(np.zeros((1, -(-index.bits // 8)), np.uint8), 1)  # sorts the codes and loads the kernels
             except BaseException:
                 index.close()

@@ -146,6 +146,34 @@ def test_an_index_of_codes(codes, pixels, tmp_path):
     assert labels == [["cat"], ["dog"], []]
 
 
+def test_an_index_of_several_folders(codes, pixels, tmp_path, capsys):
+    """Lists encoded apart make the index of all images, in the order of the folders."""
+    images, names = tmp_path / "images", sorted(NAMES)
+    for part, own in (("a", names[6:]), ("b", names[:6])):
+        (tmp_path / f"{part}.txt").write_text("".join(f"{name}\n" for name in own))
+        encode_folder(Thresholds(), image_files(tmp_path / f"{part}.txt", images), tmp_path / part, chunk=4)
+    a, b, out = f"--codes={tmp_path / 'a'}", f"--codes={tmp_path / 'b'}", f"--out={tmp_path / 'x'}"
+    call(index, a, b, "--labels=folder", out)
+    assert capsys.readouterr().out.startswith("10 items with ")
+    held = open_index(tmp_path / "x")
+    assert held.codes_of(names).tolist() == [list(by_hand(pixels[name])) for name in names]
+    zeros = np.zeros((1, 3), np.uint8)
+    found, distances = (array[0].tolist() for array in held.search(zeros, 10))
+    added = names[6:] + names[:6]
+    assert found == sorted(added, key=lambda name: (distances[found.index(name)], added.index(name)))
+    assert held.about["images"]["root"] == str(images) and held.labels_of(["dog/00.png"]) == [["dog"]]
+    encode_folder(Thresholds(seed=1), image_files(tmp_path / "b.txt", images), tmp_path / "seed")
+    encode_folder(Thresholds(), image_files(images / "cat"), tmp_path / "cat")
+    for other, line in (
+        ("a", "ids: found .*, which is in the index already"),
+        ("seed", "seed: seed: found 1, expected 0 as in .*a$"),
+        ("cat", "cat: images: found '.*images/cat', expected '.*images' as in .*a$"),
+    ):
+        with pytest.raises(InputError, match=line):
+            call(index, a, f"--codes={tmp_path / other}", out)
+    assert len(open_index(tmp_path / "x")) == 10
+
+
 def test_an_index_of_codes_loads_no_tensorflow(codes, tmp_path):
     script = (
         "import sys; from absl import flags; from experiments import index; index.define_flags();"

@@ -56,6 +56,14 @@ def test_flags_are_grouped(program, lines):
     assert f"python -m experiments.{program}" in done.stdout.split("What to run:")[0]
 
 
+@pytest.mark.parametrize("program", ["search", "serve"])
+def test_layers_of_ones_own_can_be_named_where_a_run_encodes(program):
+    """`own_layers` is loaded by what loads TensorFlow; its flag must be there before."""
+    command = [sys.executable, "-m", f"experiments.{program}", "--help"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "--import_module=LIST" in groups(done.stdout)["Backbone"]
+
+
 def test_every_flag_is_in_one_group():
     names = [name for group in help_text.GROUPS.values() for name in group]
     assert len(names) == len(set(names))

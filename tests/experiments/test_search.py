@@ -165,7 +165,12 @@ def test_only_files_of_the_images_folder_are_shown(made, workdir, tmp_path):
 
 def test_what_is_refused(made, workdir, tmp_path):
     (tmp_path / "x.png").write_text("no image")
+    Image.new("1", (10_000, 10_000)).save(tmp_path / "large.png")
     for arguments, line in (
+        (
+            [f"--query={tmp_path / 'large.png'}", f"--model={workdir}"],
+            r"large.png: found 10000 x 10000 pixels \(100 million\), expected at most 64 million; make it smaller",
+        ),
         ([], "--query: found none, expected images"),
         ([f"--query={tmp_path / 'x.png'}"], "--model: found none, expected the run folder"),
         ([f"--query={tmp_path / 'x.png'}", f"--model={workdir}"], "x.png: found"),

@@ -111,10 +111,16 @@ def client(place) -> Callable:
     from experiments.serving.limits import Limits
     from experiments.serving.served import Served
 
-    def make(*places: Place, models: bool = True, roots: Sequence[str | None] = (None, None), **limits: float):
+    def make(
+        *places: Place,
+        models: bool = True,
+        roots: Sequence[str | None] = (None, None),
+        allow_mixed: bool = False,
+        **limits: float,
+    ):
         bounds = Limits(**limits)
         runs = [
-            Served(number, str(one.index), one.model if models else None, roots[number], bounds)
+            Served(number, str(one.index), one.model if models else None, roots[number], bounds, allow_mixed)
             for number, one in enumerate(places or [place])
         ]
         app = create_app(runs, bounds, ["photographs.lan"])

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from dseh_tf.errors import InputError
 from dseh_tf.retrieval import pack
 from tests.experiments.serving.conftest import BITS, WORDS, Place, code_of, found, image_of, refused
 
@@ -104,6 +105,21 @@ def test_two_indexes_side_by_side(client, place, tmp_path):
     assert [run["error"] is None for run in api.get("/api/about").json()["runs"]] == [True, False]
     place.index.rename(tmp_path / "gone too")
     refused(api.get("/api/search", params={"code": "0000"}), 503, "the index cannot be read now: ")
+
+
+def test_codes_of_another_precision(client, place):
+    """The index says which encoder made its codes; a model of another one is served where it is allowed."""
+    (run,) = client().get("/api/about").json()["runs"]
+    assert (run["encoder"], run["identity"]) == ("float32", None)
+    place.about |= {"encoder": "litert_int8", "identity": "1a2b"}
+    place.write()
+    with pytest.raises(InputError, match="encoder: found float32, expected litert_int8 as in the index"):
+        client()
+    api = client(allow_mixed=True)
+    (run,) = api.get("/api/about").json()["runs"]
+    assert (run["encoder"], run["identity"]) == ("litert_int8", "1a2b")
+    place.write()  # opened again for the next search
+    assert found(api.post("/api/search?top=3", content=image_of(34), headers=HEADERS)) == place.expected(34, 3)
 
 
 def test_an_item_without_a_picture_in_another_index(client, place, tmp_path):

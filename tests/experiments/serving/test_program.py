@@ -124,6 +124,14 @@ def test_what_is_refused_at_the_start(place, tmp_path, monkeypatch):
         name = "backbone" if field == "trunk" else field
         with pytest.raises(InputError, match=f"run: {name}: found .*, expected .* as in the index"):
             call(index, run)
+    del place.about["backbone"]
+    place.about["encoder"] = "litert_int8"
+    place.write()
+    place.configure()
+    with pytest.raises(InputError, match=r"run: encoder: found float32, expected litert_int8 .*\(--allow_mixed"):
+        call(index, run)
+    with pytest.raises(InputError, match="run: found neither imgnet"):  # it goes on, to a run without an encoder
+        call(index, run, "--allow_mixed", "--port=0")
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     with pytest.raises(InputError, match=r"found no package uvicorn, expected it: pip install 'dseh_tf\[serve\]'"):
         call(index)
