@@ -6,6 +6,7 @@ A process of its own is what a kill or a limit on files needs; the import, which
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import resource
 import select
@@ -38,13 +39,13 @@ class Ended:
     """Attributes:
     status: The exit code; -9 after SIGKILL.
     output: What the process wrote to standard output and standard error.
-    times: Seconds from its start to each change of the folder that was watched.
+    changes: Of the folder that was watched: seconds from the start, and which file or folder.
     seconds: How long it ran.
     """
 
     status: int
     output: str
-    times: list[float]
+    changes: list[tuple[float, str]]
     seconds: float
 
 
@@ -96,7 +97,11 @@ def program(module: str, arguments: Sequence[str]) -> Callable[[], None]:
 
 
 def watched(
-    act: Callable[[], None], folder: Path, log: Path, moment: Moment | None = None, limit: int | None = None
+    act: Callable[[], None],
+    folder: Path,
+    log: Path,
+    moment: Moment | None = None,
+    prepare: Callable[[], None] = lambda: None,
 ) -> Ended:
     """Runs `act` in a process of its own until it ends, or is killed at a moment.
 
@@ -105,49 +110,66 @@ def watched(
         folder: Whose changes are counted.
         log: Where its output goes.
         moment: When it is killed; None lets it end.
-        limit: The largest file that it may write, in bytes: beyond, the operating system refuses as a full disk does.
+        prepare: Called in the process before `act`.
     """
     told, tell = os.pipe()
     begun = time.monotonic()
 
-    def prepare() -> None:
+    def prepare_watched() -> None:
         os.close(told)
-        if limit is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        prepare()
         count = 0
 
-        def changed() -> None:
+        def changed(path: str) -> None:
             nonlocal count
             count += 1
             if moment and not moment.delay and count == moment.event:
                 os.kill(os.getpid(), signal.SIGKILL)
-            os.write(tell, b".")
+            os.write(tell, f"{path}\n".encode())
 
         _on_change(folder, changed)
 
-    child = start(act, log, prepare)
+    child = start(act, log, prepare_watched)
     os.close(tell)
-    times: list[float] = []
+    changes: list[tuple[float, str]] = []
     kill_at = begun + moment.delay if moment and not moment.event else None
+    lines = os.fdopen(told, "rb", buffering=0)
     while True:
         left = None if kill_at is None else max(0.0, kill_at - time.monotonic())
-        if not select.select([told], [], [], left)[0]:
+        if not select.select([lines], [], [], left)[0]:
             os.kill(child, signal.SIGKILL)
             kill_at = None
             continue
-        read = os.read(told, 1)
-        if not read:  # the process has ended
+        line = lines.readline()
+        if not line:  # the process has ended
             break
-        times.append(time.monotonic() - begun)
-        if moment and moment.delay and len(times) == moment.event:
+        changes.append((time.monotonic() - begun, line.decode().rstrip("\n")))
+        if moment and moment.delay and len(changes) == moment.event:
             kill_at = time.monotonic() + moment.delay
-    os.close(told)
+    lines.close()
     status = wait(child)
-    return Ended(status, log.read_text(errors="replace"), times, time.monotonic() - begun)
+    return Ended(status, log.read_text(errors="replace"), changes, time.monotonic() - begun)
 
 
-def _on_change(folder: Path, changed: Callable[[], None]) -> None:
-    """Calls `changed` before every change that Python code makes in a folder. TensorFlow's and HDF5's are not seen."""
+def limit_files(size: int) -> None:
+    """No file of this process grows beyond `size` bytes: the operating system refuses, as a full disk does."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+def obey_permissions() -> None:
+    """Takes from a process of root the right to write where permissions forbid it (Linux: CAP_DAC_OVERRIDE)."""
+    if os.geteuid():
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    header, sets = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+    assert libc.capget(header, sets) == 0
+    for place in (0, 1):  # effective, permitted
+        sets[place] &= ~0b110
+    assert libc.capset(header, sets) == 0
+
+
+def _on_change(folder: Path, changed: Callable[[str], None]) -> None:
+    """Calls `changed` with the path before every change that Python code makes in a folder; libraries' own are not seen."""
     within = str(folder)
 
     def heard(event: str, arguments: tuple) -> None:
@@ -160,6 +182,6 @@ def _on_change(folder: Path, changed: Callable[[], None]) -> None:
         else:
             return
         if isinstance(path, (str, os.PathLike)) and os.fspath(path).startswith(within):
-            changed()
+            changed(os.fspath(path))
 
     sys.addaudithook(heard)

@@ -45,7 +45,7 @@ class Soak:
         undisturbed = self._session(name, whole)
         self._ended(name, undisturbed)
         print(
-            f"{name}: {undisturbed.seconds:.0f} s undisturbed, {len(undisturbed.times)} changes of its folder",
+            f"{name}: {undisturbed.seconds:.0f} s undisturbed, {len(undisturbed.changes)} changes of its folder",
             flush=True,
         )
         chain = 0
@@ -92,9 +92,9 @@ class Soak:
         """A session's share of the life of the run is at most two parts of CHAIN + 1, so that most chains are whole."""
         share = 2 / (CHAIN + 1)
         if self.rng.random() < 0.5:
-            return forked.Moment(self.rng.randint(1, max(1, round(share * len(undisturbed.times)))), 0.0)
+            return forked.Moment(self.rng.randint(1, max(1, round(share * len(undisturbed.changes)))), 0.0)
         at = self.rng.uniform(0, share * undisturbed.seconds)
-        before = [event for event in undisturbed.times if event <= at]
+        before = [event for event, _ in undisturbed.changes if event <= at]
         return forked.Moment(len(before), max(1e-3, at - (before[-1] if before else 0.0)))
 
     def _session(self, name: str, workdir: Path, moment: forked.Moment | None = None) -> forked.Ended:
