@@ -61,6 +61,7 @@ def start(act: Callable[[], None], log: Path, prepare: Callable[[], None] = lamb
         file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(file, 1)
         os.dup2(file, 2)
+        sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))  # noqa: SIM115
         prepare()
         act()
         status = 0
