@@ -1,6 +1,6 @@
 """Kills runs at random moments, resumes them, and compares what they leave with undisturbed runs.
 
-    python -m tests.faults.soak [--kills=30] [--seed=N] [--keep=FOLDER]
+    python -m tests.faults.soak [--kills=30] [--seed=N] [--keep=FOLDER] [--only=suite]
 
 A moment is drawn over the life of a run: half of them evenly over time, half over the changes that it makes to its folder, so
 that the short writes of checkpoints and results are met too. A run is killed up to five times before it may end. A suite of
@@ -66,19 +66,30 @@ class Soak:
             chain += 1
 
     def suite(self, kills: int) -> None:
-        """Kills a suite and its children so many times."""
-        whole, killed = self.root / "suite-whole", self.root / "suite"
-        seconds, output = self._suite(whole, None)
+        """Kills a suite and its children so many times, evenly over its life: its checks take longer than its runs."""
+        whole = self.root / "suite-whole"
+        seconds, _ = self._suite(whole, None)
         print(f"suite of two runs: {seconds:.0f} s undisturbed", flush=True)
-        places = []
-        for _ in range(kills):
-            after = self.rng.uniform(1.0, 2 * seconds / (kills + 1))
-            if self._suite(killed, after)[0] < after:
-                break
-            done = [name for name in SUITE_RUNS if (killed / name / "result.json").exists()]
-            begun = [name for name in SUITE_RUNS if name not in done and (killed / name).exists()]
-            places.append(f"{len(done)} runs finished" + (", one begun" if begun else ""))
-            print(f"suite: killed after {after:.0f} s: {places[-1]}", flush=True)
+        chain = 0
+        while kills > 0 and not self.failures:
+            killed, places = self.root / f"suite-{chain}", []
+            while len(places) < min(CHAIN, kills):
+                after = self.rng.uniform(0, seconds)
+                if self._suite(killed, after)[0] < after:
+                    break
+                places.append(self._suite_place(killed))
+                print(f"suite: killed after {after:.0f} s: {places[-1]}", flush=True)
+            self._compare_suite(killed, whole)
+            self._count("suite of two runs", places)
+            kills -= len(places)
+            chain += 1
+
+    def _suite_place(self, runs: Path) -> str:
+        done = [name for name in SUITE_RUNS if (runs / name / "result.json").exists()]
+        begun = [name for name in SUITE_RUNS if name not in done and (runs / name).exists()]
+        return f"{len(done)} of 2 runs finished" + (", one begun" if begun else "")
+
+    def _compare_suite(self, killed: Path, whole: Path) -> None:
         _, output = self._suite(killed, None)
         for name in SUITE_RUNS:
             if (killed / name / "result.json").exists():
@@ -86,7 +97,6 @@ class Soak:
             else:
                 told = [f"no result.json: {output[-500:]}"]
             self.failures += [f"suite: {name}: {line}" for line in told]
-        self._count("suite of two runs", places)
 
     def _moment(self, undisturbed: forked.Ended) -> forked.Moment:
         """A session's share of the life of the run is at most two parts of CHAIN + 1, so that most chains are whole."""
@@ -150,7 +160,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--seed", type=int, default=int(time.time()), help="of the moments; default: the clock")
     parser.add_argument("--keep", type=program.path, default=None, help="folder to work in, which stays")
-    parser.add_argument("--nosuite", dest="suite", action="store_false", help="leave out the suite")
+    parser.add_argument("--only", choices=[*SHARE, "suite"], default=None, help="what is killed; default: all in turn")
     given = parser.parse_args()
     print(f"seed of the moments: {given.seed}", flush=True)
     # The import alone: a process that has used TensorFlow cannot be forked.
@@ -162,10 +172,9 @@ def main() -> None:
         root = given.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         soak = Soak(root.resolve(), random.Random(given.seed))
         counts = {name: round(share * given.kills) for name, share in SHARE.items()}
-        for name, kills in counts.items():
-            soak.run(name, kills)
-        if given.suite:
-            soak.suite(given.kills - sum(counts.values()))
+        counts["suite"] = given.kills - sum(counts.values())
+        for name, kills in counts.items() if given.only is None else [(given.only, given.kills)]:
+            soak.suite(kills) if name == "suite" else soak.run(name, kills)
     print(soak.table())
     for line in soak.failures:
         print(f"error: {line}", file=sys.stderr)
