@@ -1,12 +1,15 @@
 # One command each: `make demo`, `make test`, `make docs`. They build the project's own environment in .venv first.
 #   make demo PYTHON=python3.12        another interpreter, 3.10 to 3.13
 #   make test WORKERS=4                test files side by side, 2 GB of memory each
+#   make soak KILLS=100 EXAMPLES=5000  more kills, and more examples of each property
 
 VENV     := .venv
 BEAM     := .venv-beam
 PY       := $(VENV)/bin/python
 DEMO     := runs/demo
 WORKERS  ?= 2
+KILLS    ?= 30
+EXAMPLES ?= 1000
 INSTALL  := $(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 # numpy 2.2, the last one for Python 3.10, describes its types in another way than later versions.
 HAS_TYPES := import sys; sys.exit(sys.version_info < (3, 11))
@@ -16,7 +19,7 @@ SUPPORTED := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13)
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-beam lint browser docs env test-env docs-env beam-env same-python tensorboard clean
+.PHONY: help demo test test-beam soak lint browser docs env test-env docs-env beam-env same-python tensorboard clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -34,6 +37,12 @@ test: lint browser ## Lint, then run the whole test suite
 
 test-beam: beam-env ## Run the tests of Apache Beam, in an environment of its own
 	$(BEAM)/bin/python -m pytest tests/encoding/test_beam.py tests/experiments/test_encode_beam.py
+
+soak: test-env ## Kill runs at random moments; long property tests; runs with other numbers of threads
+	$(PY) -m tests.faults.soak --kills=$(KILLS)
+	$(PY) -m tests.faults.determinism
+	HYPOTHESIS_EXAMPLES=$(EXAMPLES) $(PY) -m pytest --numprocesses=$(WORKERS) --dist=loadfile \
+	  $$(grep -rlE 'HYPOTHESIS_EXAMPLES|import .*examples' tests --include='test_*.py')
 
 lint: test-env ## Check style, formatting and types
 	$(PY) -m ruff check .

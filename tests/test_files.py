@@ -334,6 +334,19 @@ def test_what_was_there_stays(tmp_path):
     assert path.read_text() == "before" and list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("fault", [PermissionError(errno.EACCES, "x"), OSError(errno.EROFS, "x")])
+def test_a_file_that_cannot_be_made_has_its_own_name(tmp_path, monkeypatch, fault):
+    """Not the temporary one, which nobody knows."""
+
+    def refuse(path, *_, **__):
+        raise type(fault)(fault.errno, os.strerror(fault.errno), str(path))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(OSError) as error:
+        write_npz(tmp_path / "codes.npz", {"x": np.arange(3)})
+    assert refusal(error.value) == f"{tmp_path / 'codes.npz'}: {os.strerror(fault.errno)}"
+
+
 class OpError(Exception):
     """As TensorFlow's: the message is all there is."""
 

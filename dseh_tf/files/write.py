@@ -53,6 +53,10 @@ def replacing(path: Path | str, mark: str | None = None) -> Iterator[Path]:
         try:
             yield temporary
             temporary.replace(path)
+        except OSError as error:
+            if error.filename is not None and os.fspath(error.filename) == str(temporary):
+                error.filename, error.filename2 = str(path), None  # the name that its user knows
+            raise
         finally:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)

@@ -24,6 +24,8 @@ _BEGUN = ("checkpoints", "codes.npz", "result.json")
 def held(workdir: Path, flag: str = "workdir", work: str = "a run") -> Iterator[None]:
     """Makes the folder and keeps other processes out of it inside the block.
 
+    What a writer that was killed left half written is removed: nobody else writes here then.
+
     On POSIX the folder itself is locked. On Windows a file `.lock` in it is, and is removed afterwards. If the file
     system has no locks, a warning is logged and nothing is locked.
 
@@ -47,6 +49,7 @@ def held(workdir: Path, flag: str = "workdir", work: str = "a run") -> Iterator[
     try:
         try:
             locks.lock(file)
+            _remove_partial(workdir)
         except BlockingIOError:
             raise InputError(f"{workdir}: another process is at {work} here; choose another --{flag}") from None
         except OSError as error:
@@ -57,6 +60,12 @@ def held(workdir: Path, flag: str = "workdir", work: str = "a run") -> Iterator[
         if not locks.LOCKS_FOLDERS:
             with contextlib.suppress(OSError):  # another process has opened it
                 (workdir / _LOCK).unlink()
+
+
+def _remove_partial(workdir: Path) -> None:
+    for left in workdir.glob(f"{PARTIAL}*"):
+        with contextlib.suppress(OSError):  # of a folder that is read-only
+            left.unlink()
 
 
 def open_workdir(workdir: Path, config: Mapping[str, Any]) -> bool:

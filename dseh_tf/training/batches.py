@@ -17,6 +17,7 @@ from dseh_tf.seeding import generator, stream_seed
 
 # Below this a source of the batches is one tensor; a larger memory map is read row by row.
 _TENSOR_BYTES = 2**31
+_THREADS = 2  # that read batches; their order does not depend on it
 
 Element = dict[str, tf.Tensor]
 
@@ -89,7 +90,11 @@ class TrainingRows:
         options = tf.data.Options()
         options.experimental_optimization.apply_default_optimizations = False
         options.autotune.enabled = False
-        return elements.map(read, num_parallel_calls=2, deterministic=True).prefetch(2 * local).with_options(options)
+        return (
+            elements.map(read, num_parallel_calls=_THREADS, deterministic=True)
+            .prefetch(2 * local)
+            .with_options(options)
+        )
 
     def _drawing(self, first: int, own: range, share: int) -> Callable[[tf.Tensor], Element]:
         """From the number of an element to its rows, and which of them are mirrored."""

@@ -55,8 +55,10 @@ class CheckpointStore:
                 files = {f.name: [f.stat().st_size, _crc(f)] for f in sorted(partial.iterdir())}
                 (partial / "manifest.json").write_text(json.dumps(files, indent=1))
                 partial.replace(target)
-        except BaseException:
+        except BaseException as error:
             shutil.rmtree(partial, ignore_errors=True)
+            if isinstance(error, OSError) and str(error.filename).startswith(str(partial)):
+                error.filename, error.filename2 = str(target), None  # the name that its user knows
             raise
         for old in self._numbered()[: -self.keep]:
             shutil.rmtree(old)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 from absl import logging
@@ -85,7 +86,11 @@ class Trainer:
             self.notes["seconds"], self._began = before, time.perf_counter()
 
     def save(self) -> None:
-        """Checkpoints what has been done so far; its number is the count of all steps, and of phases begun."""
+        """Checkpoints what has been done so far; its number is the count of all steps, and of phases begun.
+
+        Raises InputError where a variable is not finite; the earlier checkpoints stay.
+        """
+        self._check_finite()
         number = sum(self._done.values()) + len(self._done)  # every save is after a step or a finished stage
         notes = {**self.notes, "seconds": self.seconds}
         self._store.save(number, self._tracked, {"done": self._done, "notes": notes}, self.traces)
@@ -162,6 +167,8 @@ class Trainer:
                     phase.on_epoch(step // phase.epoch_steps)
                 if self._unsaved >= self.runtime.checkpoint_steps or (step == phase.steps and phase.saved):
                     self.save()
+                elif step == phase.steps:
+                    self._check_finite()
 
     def _record(self, phase: Phase, step: int, terms: dict[str, np.ndarray], rate: float, speed: float) -> None:
         before = sum(n for k, n in self._done.items() if k.startswith(f"{phase.name}/") and k != phase.key)
@@ -182,6 +189,22 @@ class Trainer:
             | {f"{phase.name}/steps_per_second": speed},
             before + step,
         )
+
+    def _check_finite(self) -> None:
+        """Raises InputError where a weight, a bank or an optimiser's moment is NaN or infinite.
+
+        The loss of a step is that of the weights before its update, so no loss shows what the last update did.
+        """
+        for item in tf.train.TrackableView(self._tracked).descendants():
+            if not isinstance(item, keras.Variable | tf.Variable):
+                continue
+            values = tf.convert_to_tensor(raw(item) if isinstance(item, keras.Variable) else item)
+            if values.dtype.is_floating and not tf.reduce_all(tf.math.is_finite(values)):
+                name, (key, steps) = getattr(item, "path", None) or item.name, list(self._done.items())[-1]
+                raise InputError(
+                    f"{key}: found NaN or infinity in {name} after step {steps}, expected finite numbers; choose a smaller "
+                    "learning rate"
+                )
 
     def _loop(self, phase: Phase) -> Callable:
         """The tf.function of a phase's name: many steps in one call; returns the loss terms [steps, terms]."""

@@ -3,15 +3,16 @@ import zipfile
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dseh_tf.errors import InputError
 from dseh_tf.retrieval import Counts, hamming, load_codes, load_counts, pack, save_codes, save_counts, sign, unpack
+from tests.damage import examples
 from tests.retrieval import naive
 
 
-@settings(deadline=None, max_examples=40)
+@examples(40)
 @given(st.integers(1, 200), st.integers(0, 20), st.integers(0, 2**32 - 1))
 def test_pack_and_unpack_are_inverse(bits, n, seed):
     codes = np.random.default_rng(seed).choice(np.array([-1, 1], np.int8), (n, bits))

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import dseh_tf
 from dseh_tf.errors import InputError
 from dseh_tf.retrieval import Counts, evaluate, evaluate_shards, pack
 from dseh_tf.retrieval.counting import BLOCK, Shard, code_columns
+from tests.damage import examples
 from tests.retrieval import naive
 
 
@@ -77,7 +78,7 @@ def test_threads_do_not_change_the_result():
     assert one.map == three.map and one.map_stable_order == three.map_stable_order
 
 
-@settings(deadline=None, max_examples=25)
+@examples(25)
 @given(
     st.integers(1, 90),
     st.integers(1, 80),

@@ -161,6 +161,18 @@ def test_what_a_killed_writer_left_is_no_run(tmp_path):
     assert open_workdir(tmp_path, {"bits": 32}) is False
 
 
+def test_what_a_killed_writer_left_is_removed_by_the_next_alone(tmp_path):
+    left = tmp_path / ".partial-1-codes.npz"
+    with held(tmp_path):
+        left.write_text("half")
+        with pytest.raises(InputError, match="another process"), held(tmp_path):
+            pass
+        assert left.exists()  # its writer is at work
+    (tmp_path / "codes.npz").write_text("whole")
+    with held(tmp_path):
+        assert [file.name for file in tmp_path.iterdir()] == ["codes.npz"]
+
+
 def test_the_score_of_a_run(tmp_path):
     for text, told in (('{"map": "high"}', "map: found 'high', expected a number"), ("[]", "found list")):
         (tmp_path / "result.json").write_text(text)

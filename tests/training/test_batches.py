@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
@@ -50,6 +52,31 @@ def test_replicas_take_slices_of_the_global_batch(tf, replicas):
         part = shares[step * replicas : (step + 1) * replicas]
         for name in whole:
             np.testing.assert_array_equal(np.concatenate([p[name] for p in part]), whole[name])
+
+
+@pytest.mark.parametrize("permuted", [False, True])
+def test_any_number_of_threads_reads_the_same_batches(tf, monkeypatch, permuted):
+    """Slow and fast elements in turn, so that threads overtake each other."""
+    from dseh_tf.training import batches
+
+    rows = _rows(flipped={"inputs": None}, permuted=permuted)
+    expected, read = _batches(tf, rows, 0, 30), batches._reader
+
+    def slow(array):
+        values = read(array)
+
+        def of(rows):
+            pause = tf.numpy_function(lambda r: time.sleep(0.002 * (r[0] % 3)) or r, [rows], rows.dtype)
+            return values(tf.ensure_shape(pause, rows.shape))
+
+        return of
+
+    monkeypatch.setattr(batches, "_reader", slow)
+    for threads in (1, 8):
+        monkeypatch.setattr(batches, "_THREADS", threads)
+        for found, batch in zip(_batches(tf, rows, 0, 30), expected, strict=True):
+            for name in batch:
+                np.testing.assert_array_equal(found[name], batch[name])
 
 
 def test_streams_differ_by_seed_phase_and_round(tf):

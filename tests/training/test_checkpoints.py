@@ -10,8 +10,11 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dseh_tf.errors import InputError, refusal
+from tests.damage import damaged, examples
 
 
 @pytest.fixture
@@ -193,6 +196,23 @@ def test_changed_bytes_are_seen(store):
     path = checkpoints.folder / "00000003" / "state.data-00000-of-00001"
     path.write_bytes(path.read_bytes()[:-1] + b"?")
     assert checkpoints.restore(tracked)[0] == {"number": 2}
+
+
+@examples(60)
+@given(data=st.data())
+def test_any_damage_to_the_newest_gives_it_or_the_one_before(store, data):
+    """Never other values, and never a mixture of two."""
+    checkpoints, tracked, value = store
+    folder, before = checkpoints.folder / "00000003", checkpoints.folder / "00000002"
+    held = {file.name: file.read_bytes() for file in folder.iterdir()}
+    victim = data.draw(st.sampled_from(sorted(held)))
+    try:
+        (folder / victim).write_bytes(damaged(data, held[victim], (before / victim).read_bytes()))
+        progress, traces = checkpoints.restore(tracked)
+        assert progress["number"] in (2, 3) and len(traces["loss"]) == progress["number"]
+        assert value.numpy().tolist() == [progress["number"]] * 4
+    finally:
+        (folder / victim).write_bytes(held[victim])
 
 
 def test_other_variables_are_an_error(store, tf):

@@ -82,6 +82,55 @@ def test_a_loss_that_is_not_finite_ends_the_run(tf, tmp_path):
     ):
         trainer.take(phase)
     assert np.isfinite(trainer.traces["tiny/0/total"]).all()
+    Trainer(trainer.runtime, {"weight": weight.value}, 0, lambda: None)  # restores the last checkpoint
+    assert np.isfinite(weight.numpy()).all() and weight.numpy()[0] < 1
+
+
+@pytest.mark.parametrize("saved", [True, False])
+@pytest.mark.parametrize("victim", ["weight", "moment", "bank"])
+def test_no_checkpoint_holds_what_is_not_finite(tf, tmp_path, victim, saved):
+    """The last update of a phase makes NaN while every loss is finite: the checkpoint before it is the newest."""
+    import keras
+
+    from dseh_tf.devices.runtime import Runtime
+    from dseh_tf.training.batches import TrainingRows
+    from dseh_tf.training.optimizers import VariableGroup, build_optimizer
+    from dseh_tf.training.recipe import Phase
+    from dseh_tf.training.trainer import Trainer
+
+    weight, bank = keras.Variable([1.0], name="weight"), tf.Variable([1.0], name="bank")
+    optimizer = build_optimizer("sgd", [weight], momentum=0.5)
+    tracked = {"weight": weight.value, "bank": bank, "optimizer": optimizer}
+    runtime = Runtime(progress=False, checkpoints=tmp_path, checkpoint_steps=2 if saved else 3)
+    trainer = Trainer(runtime, tracked, 0, lambda: None)
+
+    @tf.custom_gradient
+    def broken_at(value, step):
+        bad = tf.where(tf.equal(step, 3), np.float32(np.nan), np.float32(1.0))
+        return tf.identity(value), lambda upstream: (upstream * bad, None)
+
+    def loss(outputs, batch):
+        if victim == "bank":
+            bank.assign(tf.where(tf.equal(batch["step"], 3), [np.inf], [1.0]))
+        elif victim == "moment":
+            optimizer.momentums[0].assign(tf.where(tf.equal(batch["step"], 3), [-np.inf], optimizer.momentums[0]))
+        value = broken_at(weight.value, batch["step"]) if victim == "weight" else tf.convert_to_tensor(weight.value)
+        return {"total": tf.reduce_sum(value) * tf.reduce_mean(outputs["x"])}
+
+    phase = Phase(
+        "tiny", 0, TrainingRows({"x": np.ones((4, 1), np.float32)}, 2, 0, "tiny", 0, {}), 2,
+        forward=lambda batch: {"x": batch["x"]}, loss=loss, groups=[VariableGroup(optimizer, [weight])],
+        learning_rate=lambda epoch: 0.05, saved=saved,
+    )  # fmt: skip
+    name = "bank" if victim == "bank" else "weight"
+    line = rf"tiny/0: found NaN or infinity in \S*{name}\S* after step 4, expected finite numbers; choose a smaller"
+    with pytest.raises(InputError, match=line):
+        trainer.take(phase)
+    assert len(trainer.traces["tiny/0/total"]) == 4 and np.isfinite(trainer.traces["tiny/0/total"]).all()
+    assert [folder.name for folder in tmp_path.iterdir()] == (["00000003"] if saved else [])
+    if saved:
+        assert Trainer(runtime, tracked, 0, lambda: None)._done == {"tiny/0": 2}
+        assert np.isfinite([weight.numpy()[0], bank.numpy()[0], optimizer.momentums[0].numpy()[0]]).all()
 
 
 def test_seconds_are_of_all_sessions_and_of_training_alone(tf, tmp_path, monkeypatch):

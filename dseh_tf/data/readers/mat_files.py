@@ -7,7 +7,11 @@ attribute MATLAB_empty.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +20,8 @@ import numpy as np
 from dseh_tf.arrays import shown
 from dseh_tf.data.files import check_regular
 from dseh_tf.errors import InputError
+from dseh_tf.files.child import read_in_child
+from dseh_tf.files.read import reason
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
@@ -41,28 +47,65 @@ def read_mat(file: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
     if mat_format(file) == "hdf5":
         with open_hdf5(file) as stored:
             return {name: _matrix(dataset_of(stored, file, name)) for name in names}
+    head, _, held = read_in_child(file, _CHILD, *names, expected="a MATLAB 5 file").partition(b"\n")
+    described = json.loads(head)
+    if "error" in described:
+        raise InputError(described["error"])
+    found, start = {}, 0
+    for name, (kind, shape) in described.items():
+        count = math.prod(shape)
+        found[name] = np.frombuffer(held, kind, count, start).reshape(shape).copy()
+        start += found[name].nbytes
+    return found
+
+
+# What a process of its own runs: a damaged file can crash scipy's reader.
+_CHILD = "import sys; from dseh_tf.data.readers.mat_files import send; send(*sys.argv[1:])"
+
+
+def send(path: str, *names: str) -> None:
+    """Writes the named arrays of a MATLAB 5 file, or the line on what is wrong, to standard output: JSON, then the arrays."""
+    arrays: dict[str, np.ndarray] = {}
+    try:
+        arrays = _read_here(Path(path), names)
+        head: dict[str, Any] = {name: [array.dtype.str, array.shape] for name, array in arrays.items()}
+    except InputError as error:
+        head = {"error": str(error)}
+    sys.stdout.buffer.write(json.dumps(head).encode() + b"\n")
+    for array in arrays.values():
+        sys.stdout.buffer.write(np.ascontiguousarray(array).tobytes())
+
+
+def _read_here(file: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
     from scipy.io import loadmat
 
     try:
         found = loadmat(file, variable_names=list(names))
     except Exception as error:  # scipy raises errors of many kinds on damaged files
-        raise InputError(f"{file}: cannot be read ({str(error)[:80]}), expected a MATLAB 5 file") from None
+        raise InputError(f"{file}: cannot be read ({reason(error)[:80]}), expected a MATLAB 5 file") from None
     for name in names:
-        if not isinstance(found.get(name), np.ndarray):
+        array = found.get(name)
+        if not isinstance(array, np.ndarray):
             raise InputError(f"{file}: found no {name}, expected the arrays {', '.join(names)}")
+        if array.dtype.kind not in "biuf":
+            raise InputError(f"{file}: {name}: found {shown(array)}, expected numbers")
     return {name: found[name] for name in names}
 
 
-def open_hdf5(file: Path) -> Any:
-    """The file, open for reading. Raises InputError where it is of the other format or damaged."""
+@contextmanager
+def open_hdf5(file: Path) -> Iterator[Any]:
+    """The file, open for reading. Raises InputError where it is of the other format, or damaged where the block reads it."""
     if mat_format(file) != "hdf5":
         raise InputError(f"{file}: found a MATLAB 5 file, expected HDF5 (MATLAB 7.3)")
     import h5py
 
     try:
-        return h5py.File(file, "r")
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read ({str(error)[:80]}), expected an HDF5 file") from None
+        with h5py.File(file, "r") as stored:
+            yield stored
+    except InputError:
+        raise
+    except Exception as error:  # h5py raises OSError, KeyError, RuntimeError and others on damaged files
+        raise InputError(f"{file}: cannot be read ({reason(error)[:80]}), expected an HDF5 file") from None
 
 
 def dataset_of(stored: Any, file: Path, name: str) -> Any:

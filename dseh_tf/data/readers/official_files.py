@@ -43,9 +43,13 @@ def find_file(root: Path, *paths: str, source: str) -> Path:
 
 
 def read_lines(file: Path, stripped: bool = True) -> list[str]:
-    """The lines of a text file; empty lines at the end are dropped. stripped: without white space around them."""
+    """The lines of a text file; empty lines at the end are dropped. stripped: without white space around them.
+
+    Lines end with a line feed, a carriage return or both. `str.splitlines` would end them at characters of names, too.
+    """
     try:
-        lines = read_bytes(file, "text in UTF-8").decode("utf-8-sig").splitlines()
+        text = read_bytes(file, "text in UTF-8").decode("utf-8-sig")
+        lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     except UnicodeDecodeError as error:
         raise InputError(f"{file}: found bytes that are not UTF-8 at {error.start}, expected text in UTF-8") from None
     lines = [line.strip() for line in lines] if stripped else lines

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from dseh_tf.errors import InputError
+from dseh_tf.files.child import PATIENCE, read_in_child
 from dseh_tf.models.backbones.matconvnet_layers import Conv, Layer, MaxPool, Network, Norm, Relu, Softmax
 from dseh_tf.models.backbones.matconvnet_reader import read_here
 
@@ -36,28 +34,10 @@ def read_network(path: Path) -> Network:
         InputError: a missing, truncated or foreign file, one of format 7.3 or one that ends its reader, a missing field, a
             value of another shape or kind than its layer needs.
     """
-    package = str(Path(__file__).parents[2])
-    paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
-    seconds = _PATIENCE + (path.stat().st_size >> 20 if path.is_file() else 0)  # a MiB a second of a slow disk
-    try:
-        child = subprocess.run(
-            [sys.executable, "-c", _CHILD, str(path)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-            timeout=seconds,
-            check=False,
-        )
-        how = _ending(child.returncode) if child.returncode else ""
-    except subprocess.TimeoutExpired:
-        how = f"no end in {seconds} s"
-    if how:
-        raise InputError(f"{path}: found a damaged file that its reader fails on ({how}), expected a MATLAB .mat file")
-    return _received(child.stdout)
+    return _received(read_in_child(path, _CHILD, patience=_PATIENCE, expected="a MATLAB .mat file"))
 
 
-_PATIENCE = 60  # seconds that a child has besides those for its file's size
+_PATIENCE = PATIENCE
 # What the child runs: its standard output is the network, or the message of an InputError.
 _CHILD = "import sys; from dseh_tf.models.backbones.matconvnet import send; send(sys.argv[1])"
 
@@ -107,10 +87,3 @@ def _received(data: bytes) -> Network:
         kinds[layer.pop("kind")](**{name: value_of(item) for name, item in layer.items()}) for layer in head["layers"]
     ]
     return Network(tuple(layers), value_of(head["mean"]))
-
-
-def _ending(code: int) -> str:
-    try:
-        return signal.Signals(-code).name
-    except ValueError:
-        return f"exit code {code}"

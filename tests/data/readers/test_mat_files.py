@@ -4,12 +4,16 @@ import h5py
 import numpy as np
 import pytest
 import scipy.io
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dseh_tf.data import DataOptions, load
+from dseh_tf.data.readers import mat_files
 from dseh_tf.data.readers.flickr25k_mat import read_flickr25k_mat
 from dseh_tf.data.readers.mat_files import mat_format, read_mat
 from dseh_tf.data.readers.wikipedia import CATEGORIES, read_wikipedia
 from dseh_tf.errors import InputError
+from tests.damage import damaged, examples
 from tests.data import miniatures
 
 MATRIX = np.arange(6.0).reshape(2, 3)
@@ -52,6 +56,47 @@ def test_damaged_files_are_one_line(tmp_path):
         assert "\n" not in str(error.value)
     with pytest.raises(InputError, match=r"b\.mat: found no dataset B, expected one \(found A\)"):
         read_mat(tmp_path / "b.mat", ["B"])
+
+
+def test_a_reader_that_dies_is_one_line(tmp_path, monkeypatch):
+    """The file is whole; the process ends as it does where a damaged file crashes the library that reads it."""
+    scipy.io.savemat(tmp_path / "a.mat", {"A": MATRIX})
+    monkeypatch.setattr(mat_files, "_CHILD", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+    with pytest.raises(InputError) as error:
+        read_mat(tmp_path / "a.mat", ["A"])
+    line = "found a damaged file that its reader fails on (SIGSEGV), expected a MATLAB 5 file"
+    assert str(error.value) == f"{tmp_path / 'a.mat'}: {line}"
+
+
+def test_arrays_of_every_type_come_from_the_other_process(tmp_path):
+    kinds = ["f8", "f4", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8"]
+    arrays = {f"A{kind}": MATRIX.astype(kind) for kind in kinds} | {
+        "empty": np.zeros((0, 3)),
+        "deep": np.ones((2, 3, 4)),
+    }
+    cell = np.empty(2, object)
+    cell[:] = [MATRIX, MATRIX[:1]]
+    scipy.io.savemat(tmp_path / "a.mat", {**arrays, "words": "text", "cell": cell})
+    for name, found in read_mat(tmp_path / "a.mat", list(arrays)).items():
+        assert found.dtype == arrays[name].dtype and found.flags.writeable
+        np.testing.assert_array_equal(found, arrays[name])
+    for name in ("words", "cell"):
+        with pytest.raises(InputError, match=rf"a\.mat: {name}: found .*, expected numbers"):
+            read_mat(tmp_path / "a.mat", [name])
+
+
+@examples(60)
+@given(st.data())
+def test_damaged_hdf5_gives_arrays_or_one_line(tmp_path_factory, data):
+    file = tmp_path_factory.mktemp("mat") / "a.mat"
+    miniatures.write_hdf5_mat(file, {"A": MATRIX, "B": np.ones((5, 4), np.uint8)})
+    file.write_bytes(damaged(data, file.read_bytes()))
+    try:
+        found = read_mat(file, ["A", "B"])
+    except InputError as error:
+        assert "\n" not in str(error) and str(error).startswith(f"{file}: ")
+    else:
+        assert all(isinstance(array, np.ndarray) for array in found.values())
 
 
 @pytest.mark.parametrize("version", ["5", "hdf5"])
