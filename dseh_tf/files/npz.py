@@ -72,6 +72,30 @@ def npz_headers(path: Path | str) -> dict[str, Header]:
     return {name: header for name, header, _ in _members(path, None, (), contents=False)}
 
 
+def header_of(path: Path | str) -> tuple[Header, int]:
+    """Shape and type of the array of a `.npy` file, and where its bytes begin. Raises InputError as `mapped`."""
+    path = Path(path)
+    check_regular(path, "a .npy array")
+    try:
+        with path.open("rb") as file:
+            return _header(file), file.tell()
+    except Exception as error:  # of the file system or ours
+        raise _no_array(path, error) from None
+
+
+def check_values(path: Path | str, array: np.ndarray) -> None:
+    """Raises InputError, naming the file, on truth values that are neither 0 nor 1, and on text that Python cannot hold."""
+    try:
+        if array.size and array.dtype.kind in "Ub":
+            _check_values(np.ascontiguousarray(array).reshape(-1).view(np.uint8), array.dtype)
+    except _Damaged as error:
+        raise _no_array(Path(path), error) from None
+
+
+def _no_array(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path}: found a file cut off or damaged ({reason(error)}), expected a whole .npy array")
+
+
 def mapped(path: Path | str) -> np.ndarray:
     """The array of a `.npy` file as a read-only memory map: it is read as it is used.
 
@@ -92,9 +116,7 @@ def mapped(path: Path | str) -> np.ndarray:
             _check_values(np.memmap(path, np.uint8, "r", begin), header.dtype)
         return array
     except Exception as error:  # of the file system, of numpy or ours
-        raise InputError(
-            f"{path}: found a file cut off or damaged ({reason(error)}), expected a whole .npy array"
-        ) from None
+        raise _no_array(path, error) from None
 
 
 def _members(
