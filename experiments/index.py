@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from dseh_tf.retrieval import load_codes
+from dseh_tf.retrieval import codes_path, load_codes
+from dseh_tf.retrieval.groups import distinct_codes
 from dseh_tf.retrieval.search import ENGINES, new_index
 from dseh_tf.runs import read_config, read_result
 from experiments import program
@@ -33,19 +34,20 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
 def main(arguments: list[str], given: Any = flags.FLAGS) -> None:
     workdir, out = Path(given.workdir), Path(given.out)
     config = read_config(workdir)
-    codes = load_codes(workdir / "codes.npz", bits=config.get("bits"))
+    codes = load_codes(codes_path(workdir), bits=config.get("bits"))
     names = read_result(workdir).get("class_names", []) if (workdir / "result.json").is_file() else []
     if len(names) != codes.database_labels.shape[1]:
         names = [str(column) for column in range(codes.database_labels.shape[1])]
-    labels = [[names[k] for k in np.flatnonzero(row).tolist()] for row in codes.database_labels]
     index = new_index(given.engine, bits=codes.bits, about=about(config))
     try:
-        index.add(codes.database_codes, codes.database_ids, labels)
+        for packed, ids, labels in codes.pieces("database_codes", "database_ids", "database_labels"):
+            index.add(packed, ids, [[names[k] for k in np.flatnonzero(row).tolist()] for row in labels])
         out.parent.mkdir(parents=True, exist_ok=True)
         index.save(out)
     finally:
         index.close()
-    distinct = len(np.unique(codes.database_codes, axis=0))
+    n, width = codes.database_codes.shape
+    distinct, _ = distinct_codes(lambda: (packed for (packed,) in codes.pieces("database_codes")), n, width)
     print(f"{len(codes.database_ids):,} items with {distinct:,} distinct codes of {codes.bits} bits in {out}")
 
 

@@ -93,6 +93,13 @@ _BFLOAT16 = flags.DEFINE_bool(
 _TF32 = flags.DEFINE_bool(
     "tf32", False, "GPUs round the inputs of float32 products to TensorFloat-32: faster, less exact."
 )
+_SHARD_ROWS = flags.DEFINE_integer(
+    "shard_rows",
+    None,
+    "Encode and evaluate a database of more rows in shards of this many, one in memory at a time; the numbers are the same. "
+    "Default: 1,048,576.",
+    lower_bound=1,
+)
 _PROGRESS = flags.DEFINE_bool("progress", True, "Progress bars.")
 
 # The types of settings that a value of --set is checked against.
@@ -151,7 +158,9 @@ def _run(workdir: Path, method: Any, config: dict[str, Any], started: float) -> 
 
     from experiments.results import write_results
 
-    write_results(workdir, config, dataset, fitted, seconds, labels_only=not method.needs_images)
+    write_results(
+        workdir, config, dataset, fitted, seconds, labels_only=not method.needs_images, shard_rows=_SHARD_ROWS.value
+    )
 
 
 def _method() -> Any:

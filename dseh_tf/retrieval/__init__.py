@@ -14,6 +14,7 @@ from dseh_tf.retrieval.evaluation import (
 )
 from dseh_tf.retrieval.health import CodeHealth, code_health, code_health_shards
 from dseh_tf.retrieval.index import HammingIndex
+from dseh_tf.retrieval.parts import nearest_rows, rows_at
 
 __all__ = [
     "CodeHealth",
@@ -35,7 +36,9 @@ __all__ = [
     "has_codes",
     "load_codes",
     "load_counts",
+    "nearest_rows",
     "pack",
+    "rows_at",
     "save_codes",
     "save_counts",
     "sign",

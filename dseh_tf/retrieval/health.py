@@ -150,7 +150,7 @@ def _measured(shards: Iterable[tuple[np.ndarray, np.ndarray]], bits: int, featur
     least, nearest, compared = _nearest(majority)
     balance = np.abs(2 * ones / n - 1)
     sample = _chosen_rows((packed for packed, _ in blocks(shards)), _spaced(n, CORRELATED_ROWS))
-    mac = mean_absolute_correlation(correlation(_unpacked(sample, bits)))
+    mac = mean_absolute_correlation(packed_correlation([sample], bits))
     return CodeHealth(
         rows=n,
         bits=bits,
@@ -196,12 +196,24 @@ def correlation(codes: np.ndarray) -> np.ndarray:
 
     Bits are counted, not averaged in floating point: the sums are exact for n <= 2^26 rows.
     """
-    both = np.zeros((codes.shape[1], codes.shape[1]))
-    for start in range(0, len(codes), _BLOCK_ROWS):
-        block = codes[start : start + _BLOCK_ROWS].astype(np.float32)
-        both += block.T @ block
+    return _correlation([codes], codes.shape[1])
+
+
+def packed_correlation(parts: Iterable[np.ndarray], bits: int) -> np.ndarray:
+    """As `correlation`, of packed codes that come in parts."""
+    blocks_of = (part[begin : begin + _BLOCK_ROWS] for part in parts for begin in range(0, len(part), _BLOCK_ROWS))
+    return _correlation((_unpacked(block, bits) for block in blocks_of), bits)
+
+
+def _correlation(parts: Iterable[np.ndarray], bits: int) -> np.ndarray:
+    both, n = np.zeros((bits, bits)), 0
+    for codes in parts:
+        for start in range(0, len(codes), _BLOCK_ROWS):
+            block = codes[start : start + _BLOCK_ROWS].astype(np.float32)
+            both += block.T @ block
+        n += len(codes)
     ones = np.diag(both)
-    covariance = len(codes) * both - np.outer(ones, ones)
+    covariance = n * both - np.outer(ones, ones)
     variance = np.diag(covariance)
     scale = np.sqrt(np.outer(variance, variance))
     return np.divide(np.abs(covariance), scale, out=np.full_like(scale, np.nan), where=scale > 0)
