@@ -44,7 +44,9 @@ class ShardWriter:
         mark: What the arrays are made from. Shards of a stopped program are kept if they have the same mark.
 
     Attributes:
-        done: How many rows were found written by a program that was stopped, in whole shards.
+        rows: Rows of the arrays.
+        done: How many rows were found written, in whole shards, by a program that was stopped; all of them where the folder
+            is there and whole.
     """
 
     def __init__(
@@ -60,9 +62,10 @@ class ShardWriter:
             "arrays": {name: _described(dtype, shape) for name, (dtype, shape) in arrays.items()},
         }
         self._digests: list[dict[str, str]] = []
-        if not self._resumed():
+        self._whole = self._kept()
+        if not self._whole and not self._resumed():
             self._begun()
-        self.done = min(len(self._digests) * shard_rows, self.rows)
+        self.done = self.rows if self._whole else min(len(self._digests) * shard_rows, self.rows)
 
     def write(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Writes the next shard: of each array its rows. The shard is kept if the program is stopped after this."""
@@ -83,6 +86,8 @@ class ShardWriter:
 
     def finish(self, whole: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> None:
         """Writes the arrays that have no shards, then the manifest with `facts`, and gives the folder its name."""
+        if self._whole:
+            return
         described: dict[str, Any] = {}
         for name, array in whole.items():
             with writing(self._partial / f"{name}.npy"):
@@ -96,6 +101,19 @@ class ShardWriter:
         with writing(self._folder):
             shutil.rmtree(self._folder, ignore_errors=True)
             self._partial.replace(self._folder)
+
+    def _kept(self) -> bool:
+        """Whether the folder is there, has the same mark and is whole."""
+        with contextlib.suppress(InputError, OSError):
+            before = open_shards(self._folder)
+            arrays = {name: _described(header.dtype, header.shape) for name, header in before.headers.items()}
+            own = self._about["arrays"]
+            same = {name: arrays.get(name) for name in own} == own and before.manifest.get("mark") == self._about[
+                "mark"
+            ]
+            if same and before.shard_rows == self._shard_rows:
+                return all(True for name in before.headers for _ in before.checked(name))
+        return False
 
     def _begun(self) -> None:
         """Makes the files, filled with nothing: a file system that can leaves them without blocks."""
