@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -26,6 +27,20 @@ def workdir(run, lists, tmp_path):
         f"--workdir={folder}",
     )  # fmt: skip
     return folder
+
+
+def test_in_shards(workdir, run, lists, tmp_path):
+    """The trained run without its codes and numbers: they are made again, in shards, learned codes included."""
+    from tests.experiments.test_shard_rows import same_folder
+
+    shutil.copytree(workdir, tmp_path / "shards")
+    for name in ("result.json", "codes.npz", "counts.npz"):
+        (tmp_path / "shards" / name).unlink()
+    run(
+        "--dataset=image_lists", f"--lists_dir={lists}", f"--data_dir={tmp_path / 'data'}", "--method=adsh", *SMALL,
+        f"--workdir={tmp_path / 'shards'}", "--shard_rows=50",
+    )  # fmt: skip
+    same_folder(tmp_path / "shards", workdir)
 
 
 def test_numbers_and_rows_that_come_later(workdir, lists, result, capsys):
