@@ -11,7 +11,7 @@ is a process of its own, in turns:
 
 Seconds: CPU time of the call with its MAP, of all threads; the kernels are compiled before. Memory: the peak of the process;
 of the first way also above its codes and class ids. All counts are compared. At the end, a process measures every number of a
-run on the sharded form: `map_stable_order`, `map_unseen` and code health as well.
+run on the sharded form: `map_stable_order`, `map_unseen`, code health, and the ten nearest items of a dozen queries.
 """
 
 from __future__ import annotations
@@ -32,7 +32,15 @@ import numpy as np
 from benchmarks.class_ids import peak
 from benchmarks.evaluation import BITS, c_loop
 from dseh_tf.files import ShardFolder, ShardWriter, open_shards
-from dseh_tf.retrieval import Counts, Report, code_health_shards, evaluate, evaluate_shards, evaluate_unseen_shards
+from dseh_tf.retrieval import (
+    Counts,
+    Report,
+    code_health_shards,
+    evaluate,
+    evaluate_shards,
+    evaluate_unseen_shards,
+    nearest_rows,
+)
 from dseh_tf.retrieval.codes import words
 from dseh_tf.retrieval.kernels import default_threads
 from experiments import program
@@ -109,6 +117,8 @@ def measure(flags: Any) -> dict[str, Any]:
         assert digest(every.counts) == found["counts"]
         found["every"] = {"map_stable_order": every.map_stable_order, "map_unseen": unseen.map}
         found["every"] |= {"distinct_codes": code_health_shards(Shards(folder), BITS).distinct_codes}
+        parts = (codes for codes, _ in Shards(folder))
+        found["every"] |= {"least_distance": int(nearest_rows(queries[:12], parts, 10, BITS)[1].min())}
         found |= {"peak": peak(), "wall": time.perf_counter() - begun}
     return found
 
