@@ -31,7 +31,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "How it runs": (
         "strategy", "replicas", "jobs", "deterministic", "jit_compile", "bfloat16", "checkpoint_steps", "evaluate_rounds",
-        "label_report_epochs", "progress",
+        "label_report_epochs", "shard_rows", "progress",
     ),
 }  # fmt: skip
 OTHER = "Other"

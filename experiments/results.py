@@ -14,7 +14,7 @@ from absl import logging
 
 from dseh_tf.data import RetrievalDataset
 from dseh_tf.data.thumbnails import answer_sheet, pictures, thumbnails
-from dseh_tf.files import write_json, write_npz
+from dseh_tf.files import PARTIAL, write_json, write_npz
 from dseh_tf.retrieval import (
     CodeHealth,
     CodesFile,
@@ -88,7 +88,8 @@ def write_results(
             result["random_order"] = directions.chance(dataset.query.labels, dataset.database.labels)
             measured["database_text"] = code_health(text_codes["database"], dataset.database.labels)
             told = directions.warning(codes, result["directions"])
-        shutil.rmtree(workdir / FOLDER, ignore_errors=True)  # of a run that was stopped, in shards
+        for name in (FOLDER, f"{PARTIAL}{FOLDER}"):  # of a run that was stopped, in shards
+            shutil.rmtree(workdir / name, ignore_errors=True)
         save_codes(
             workdir / "codes.npz",
             query_codes=pack(query_codes),

@@ -83,6 +83,22 @@ def header_of(path: Path | str) -> tuple[Header, int]:
         raise _no_array(path, error) from None
 
 
+def map_rows(path: Path | str, header: Header, begin: int, end: int) -> np.ndarray:
+    """Rows of a `.npy` file in C order as a read-only memory map of their own; their values are not checked.
+
+    Raises InputError where the file cannot be read, or ends before.
+    """
+    path, shape = Path(path), (end - begin, *header.shape[1:])
+    row = math.prod(header.shape[1:]) * header.dtype.itemsize
+    if not row * (end - begin):
+        return np.empty(shape, header.dtype)
+    offset = header_of(path)[1] + begin * row
+    try:
+        return np.memmap(path, header.dtype, "r", offset, shape)
+    except Exception as error:  # of the file system or numpy
+        raise _no_array(path, error) from None
+
+
 def check_values(path: Path | str, array: np.ndarray) -> None:
     """Raises InputError, naming the file, on truth values that are neither 0 nor 1, and on text that Python cannot hold."""
     try:

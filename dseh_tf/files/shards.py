@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from dseh_tf.errors import InputError
-from dseh_tf.files.npz import Header, check_values, header_of
-from dseh_tf.files.read import check_regular, read_json
+from dseh_tf.files.npz import Header, check_values, header_of, map_rows
+from dseh_tf.files.read import read_json
 from dseh_tf.files.write import PARTIAL, write_json, writing
 
 MANIFEST, PROGRESS, FORMAT = "manifest.json", "progress.json", 1
@@ -213,21 +213,6 @@ def open_shards(folder: Path) -> ShardFolder:
             raise InputError(f"{file}: found {held:,} bytes, expected {header.bytes:,}: the file was cut or written to")
         headers[name] = header
     return ShardFolder(folder, manifest, headers)
-
-
-def map_rows(path: Path, header: Header, begin: int, end: int) -> np.ndarray:
-    """Rows of a `.npy` file in C order as a read-only memory map. Raises InputError where the file cannot be read."""
-    shape = (end - begin, *header.shape[1:])
-    if not np.prod(shape, dtype=np.int64) * header.dtype.itemsize:
-        return np.empty(shape, header.dtype)
-    check_regular(path, "a .npy array")
-    offset = header_of(path)[1] + begin * _row_bytes(header.dtype, header.shape)
-    try:
-        return np.memmap(path, header.dtype, "r", offset, shape)
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{path}: rows {begin} to {end - 1}: cannot be read ({error}), expected a whole file"
-        ) from None
 
 
 def _check_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
