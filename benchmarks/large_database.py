@@ -57,7 +57,7 @@ def rows_of(begin: int, n: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def write(path: Path, items: int) -> None:
-    arrays = {"codes": (np.dtype(np.uint8), (items, BITS // 8)), "ids": (np.dtype(np.uint32), (items,))}
+    arrays: dict[str, Any] = {"codes": (np.dtype(np.uint8), (items, BITS // 8)), "ids": (np.dtype(np.uint32), (items,))}
     writer = ShardWriter(path, arrays, SHARD_ROWS, "benchmark")
     for begin in range(writer.done, items, SHARD_ROWS):
         codes, ids = rows_of(begin, min(SHARD_ROWS, items - begin))
@@ -186,10 +186,10 @@ def compare(flags: Any, folder: str) -> None:
         spread = max(per_pair[way]) / min(per_pair[way]) - 1
         print(f"{way}: speed / plain C loop {', '.join(f'{ratio:.2f}' for ratio in ratios)} (target: at least {LEAST_SPEED}); "
               f"time a code over the sizes within {100 * spread:.0f} % (target: {100 * MOST_SPREAD:.0f} %)")  # fmt: skip
-    found = child(EVERY, sizes[-1], folder, flags)
-    told = ", ".join(f"{name} {value:,.5g}" for name, value in found["every"].items())
-    print(f"{EVERY}: peak {found['peak']:.0f} MiB, {found['wall']:.0f} s; map {found['map']:.5g}, {told}")
-    check("MiB in all", found["peak"], MOST_SHARDED)
+    every = child(EVERY, sizes[-1], folder, flags)
+    told = ", ".join(f"{name} {value:,.5g}" for name, value in every["every"].items())
+    print(f"{EVERY}: peak {every['peak']:.0f} MiB, {every['wall']:.0f} s; map {every['map']:.5g}, {told}")
+    check("MiB in all", every["peak"], MOST_SHARDED)
 
 
 def check(what: str, found: float, most: float) -> None:

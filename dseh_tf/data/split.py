@@ -76,7 +76,9 @@ class Split:
         """Rows in a row. Features and labels are views: of a memory map, nothing is read yet."""
         images = None if self.images is None else self.images.take(np.arange(len(self))[rows])
         names = ("ids", "labels", "features", "flipped_features", "texts")
-        part = {name: None if getattr(self, name) is None else getattr(self, name)[rows] for name in names}
+        part: dict[str, Any] = {
+            name: None if getattr(self, name) is None else getattr(self, name)[rows] for name in names
+        }
         return Split(images=images, **part)
 
     def take(self, rows: np.ndarray) -> Split:

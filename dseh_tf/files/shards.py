@@ -55,7 +55,7 @@ class ShardWriter:
         self._folder, self._partial = folder, folder.with_name(f"{PARTIAL}{folder.name}")
         self._shard_rows, self._arrays = shard_rows, dict(arrays)
         self.rows = next(iter(arrays.values()))[1][0]
-        self._about = {
+        self._about: dict[str, Any] = {
             "format": FORMAT,
             "mark": mark,
             "shard_rows": shard_rows,
@@ -227,7 +227,7 @@ def _check_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
     if not isinstance(sharded, list) or not all(isinstance(name, str) and name in arrays for name in sharded):
         raise InputError(f"{path}: sharded: found {str(sharded)[:80]}, expected names of arrays")
     for name, about in arrays.items():
-        shape = about.get("shape") if isinstance(about, dict) else None
+        shape: Any = about.get("shape") if isinstance(about, dict) else None
         fits = isinstance(shape, list) and shape and all(type(size) is int and size >= 0 for size in shape)
         if not fits or not name.isidentifier() or not isinstance(about.get("dtype"), str):
             raise InputError(f"{path}: arrays.{name[:80]}: found no type and shape, expected both")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -78,7 +79,7 @@ class Pieces:
     names: tuple[str, ...]
     size: int
 
-    def __iter__(self) -> Iterator[tuple[np.ndarray, ...]]:
+    def __iter__(self) -> Iterator[Any]:  # a tuple of arrays, of as many as there are names
         n = len(self.codes.database_ids)
         for begin in range(0, n, self.size):
             yield tuple(self.codes.rows(name, begin, min(begin + self.size, n)) for name in self.names)

@@ -47,7 +47,8 @@ class LabelGroups:
 
     def __init__(self, bits: int) -> None:
         self.bits, self.classes = bits, 0
-        self.keys = np.empty((0, 0), np.uint64)
+        self.keys: np.ndarray = np.empty((0, 0), np.uint64)
+        self.sizes = self.ones = self.first = self.keys
 
     def add(self, packed: np.ndarray, labels: np.ndarray) -> None:
         """packed: uint8 [n, bytes], n > 0. labels: multi-hot [n, c], or class ids [n], of one kind and width in all parts."""
@@ -58,18 +59,16 @@ class LabelGroups:
             self.classes, keys = labels.shape[1], words(np.packbits(labels != 0, axis=1))
         first, group, sizes = equal_rows(keys)
         ones = np.empty((len(first), self.bits), np.int64)
-        for k in range(
-            self.bits
-        ):  # a bit at a time: a million codes of 64 bits, unpacked as numbers, take half a gigabyte
+        # A bit at a time: a million codes of 64 bits, unpacked as numbers, take half a gigabyte.
+        for k in range(self.bits):
             column = (packed[:, k // 8] >> (k % 8)) & 1
             ones[:, k] = np.bincount(group, weights=column, minlength=len(first))
         found = keys[first], sizes, ones, packed[first]
         if not len(self.keys):
             self.keys, self.sizes, self.ones, self.first = found
             return
-        keys, sizes, ones, codes = map(
-            np.concatenate, zip((self.keys, self.sizes, self.ones, self.first), found, strict=True)
-        )
+        before = self.keys, self.sizes, self.ones, self.first
+        keys, sizes, ones, codes = map(np.concatenate, zip(before, found, strict=True))
         first, group, counts = equal_rows(keys)  # a group has one row or two here, that of earlier parts first
         self.keys, self.first = keys[first], codes[first]
         last = np.empty_like(first)
@@ -83,9 +82,8 @@ class LabelGroups:
         if self.by_id:
             column = np.arange(len(self.keys))
             order = np.argsort(column - 2 * (column % 8))
-            self.keys, self.sizes, self.ones, self.first = (
-                a[order] for a in (self.keys, self.sizes, self.ones, self.first)
-            )
+            self.keys, self.sizes = self.keys[order], self.sizes[order]
+            self.ones, self.first = self.ones[order], self.first[order]
 
     def vectors(self) -> np.ndarray:
         """bool [vectors, c]; not of class ids."""
