@@ -9,6 +9,7 @@ import numpy as np
 from absl import logging
 
 from dseh_tf.data import RetrievalDataset, Split
+from dseh_tf.files import release
 from dseh_tf.retrieval import CodesFile, CodesWriter, load_codes
 from dseh_tf.retrieval.codes_file import FILE, FOLDER
 
@@ -39,6 +40,8 @@ def encode_in_shards(workdir: Path, bits: int, dataset: RetrievalDataset, fitted
         if fitted.database_codes is not None:
             arrays["codes"] = fitted.database_codes[rows]
         writer.write(rows, labels=part.labels, trained=np.isin(part.ids, trained_ids), **arrays)
+        if part.features is not None:
+            release(part.features)
         logging.info("encoded %d of %d database rows", rows.stop, n)
     writer.finish()
     return load_codes(workdir / FOLDER, bits)

@@ -4,7 +4,7 @@ Readers raise `InputError` on anything but a whole file of plain arrays or of JS
 unpickled, no header is evaluated, and no more memory is taken than the file can fill.
 """
 
-from dseh_tf.files.npz import Header, mapped, npz_headers, read_npz
+from dseh_tf.files.npz import Header, mapped, npz_headers, read_npz, release
 from dseh_tf.files.read import check_regular, irregular, read_json
 from dseh_tf.files.shards import MANIFEST, ShardFolder, ShardWriter, open_shards
 from dseh_tf.files.write import PARTIAL, json_text, replacing, write_json, write_npz, write_text, writing
@@ -23,6 +23,7 @@ __all__ = [
     "open_shards",
     "read_json",
     "read_npz",
+    "release",
     "replacing",
     "write_json",
     "write_npz",

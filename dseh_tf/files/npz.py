@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import mmap
 import re
 import zipfile
 from collections.abc import Iterable
@@ -97,6 +98,16 @@ def map_rows(path: Path | str, header: Header, begin: int, end: int) -> np.ndarr
         return np.memmap(path, header.dtype, "r", offset, shape)
     except Exception as error:  # of the file system or numpy
         raise _no_array(path, error) from None
+
+
+def release(array: np.ndarray) -> None:
+    """Takes the pages of a memory map out of this process's memory: they are read again when they are used.
+
+    The system does so itself when memory is short. Nothing happens to an array in memory.
+    """
+    held = getattr(array, "_mmap", None)
+    if held is not None and hasattr(mmap, "MADV_DONTNEED") and array.flags.writeable is False:
+        held.madvise(mmap.MADV_DONTNEED)
 
 
 def check_values(path: Path | str, array: np.ndarray) -> None:

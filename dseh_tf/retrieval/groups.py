@@ -9,7 +9,7 @@ import numpy as np
 from dseh_tf.retrieval.codes import words
 
 BLOCK_ROWS = 1 << 20  # rows that are looked at together
-PARTITION_BYTES = 1 << 26  # of distinct codes that are sorted together
+PARTITION_BYTES = 1 << 25  # of distinct codes that are sorted together
 _MIX = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio, odd: multiplication spreads the low bits over the high ones
 
 
@@ -23,16 +23,22 @@ def blocks(shards: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[tuple[np
 
 def equal_rows(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Groups of equal rows of uint64 [n, words]: the first row of each, the group of each row, the size of each."""
+    order, starts = _sorted_groups(keys)
+    sizes = np.diff(np.append(starts, len(keys)))
+    group = np.empty(len(keys), np.int64)
+    group[order] = np.repeat(np.arange(len(starts)), sizes)
+    return order[starts], group, sizes
+
+
+def _sorted_groups(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The rows uint64 [n, words] in order, and where in this order each group of equal rows begins."""
     order = np.lexsort(keys.T)  # stable: the first row of a group comes first
     new = np.zeros(len(keys), bool)
     new[0] = True
     for column in keys.T:
         ranked = column[order]
         new[1:] |= ranked[1:] != ranked[:-1]
-    group = np.empty(len(keys), np.int64)
-    group[order] = np.cumsum(new) - 1
-    starts = np.flatnonzero(new)
-    return order[starts], group, np.diff(np.append(starts, len(keys)))
+    return order, np.flatnonzero(new)
 
 
 class LabelGroups:
@@ -117,14 +123,13 @@ def distinct_codes(parts: Callable[[], Iterable[np.ndarray]], rows: int, width: 
             if divisions > 1:
                 keys = keys[_division(keys, divisions) == division]
             if len(keys):
-                first, _, sizes = equal_rows(keys)
-                held.append(keys[first])
-                counts.append(sizes)
+                order, starts = _sorted_groups(keys)
+                held.append(keys[order[starts]])
+                counts.append(np.diff(np.append(starts, len(keys))))
         if held:
-            together = np.concatenate(counts)
-            _, group, _ = equal_rows(np.concatenate(held))
-            sums = np.bincount(group, weights=together)
-            distinct, largest = distinct + len(sums), max(largest, int(sums.max()))
+            order, starts = _sorted_groups(np.concatenate(held))
+            sums = np.add.reduceat(np.concatenate(counts)[order], starts)
+            distinct, largest = distinct + len(starts), max(largest, int(sums.max()))
     return distinct, largest
 
 
