@@ -30,7 +30,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "radius", "label",
     ),
     "How it runs": (
-        "strategy", "replicas", "jobs", "deterministic", "jit_compile", "bfloat16", "checkpoint_steps", "evaluate_rounds",
+        "strategy", "replicas", "jobs", "deterministic", "jit_compile", "bfloat16", "tf32", "checkpoint_steps", "evaluate_rounds",
         "label_report_epochs", "shard_rows", "progress",
     ),
 }  # fmt: skip
