@@ -126,7 +126,7 @@ def code_health_shards(shards: Iterable[tuple[np.ndarray, np.ndarray]], bits: in
     """As `code_health`, for a database that comes in parts, each (packed codes, labels), and to the same bits.
 
     The parts are read three times or more: `shards` must be something that can be iterated again. Besides one part, about
-    half a gigabyte is held, and for each distinct label vector 8 bytes for each bit of a code.
+    300 MiB are held, and for each distinct label vector 8 bytes for each bit of a code.
     """
     return _measured(shards, positive(bits, "bits"), None)
 
