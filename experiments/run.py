@@ -76,7 +76,7 @@ _CHECKPOINT_STEPS = flags.DEFINE_integer(
     "checkpoint_steps", 1000, "Steps between two checkpoints of a phase.", lower_bound=1
 )
 _LABEL_REPORT = flags.DEFINE_integer(
-    "label_report_epochs", 0, "LabNet epochs between two reports of n_h and map_l. 0: one report, at its end."
+    "label_report_epochs", 0, "LabNet epochs between two reports of n_h and map_l; 0: one, at its end."
 )
 _EVALUATE_ROUNDS = flags.DEFINE_bool("evaluate_rounds", True, "Evaluate after every round, not only at the end.")
 _JIT = flags.DEFINE_bool(
@@ -90,15 +90,9 @@ _BFLOAT16 = flags.DEFINE_bool(
     "Trunks compute in bfloat16; hash layers, losses and banks in float32. Faster where a trunk is trained and the processor "
     "has bfloat16 instructions.",
 )
-_TF32 = flags.DEFINE_bool(
-    "tf32", False, "GPUs round the inputs of float32 products to TensorFloat-32: faster, less exact."
-)
+_TF32 = flags.DEFINE_bool("tf32", False, "GPUs round float32 products to TensorFloat-32: faster, less exact.")
 _SHARD_ROWS = flags.DEFINE_integer(
-    "shard_rows",
-    None,
-    "Encode and evaluate a database of more rows in shards of this many, one in memory at a time; the numbers are the same. "
-    "Default: 1,048,576.",
-    lower_bound=1,
+    "shard_rows", None, "Database rows that are encoded and evaluated at a time. Default: 1,048,576.", lower_bound=1
 )
 _PROGRESS = flags.DEFINE_bool("progress", True, "Progress bars.")
 
