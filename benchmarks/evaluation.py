@@ -34,12 +34,12 @@ def label_words(labels: np.ndarray) -> np.ndarray:
     return words(np.packbits(labels, axis=1, bitorder="little"))
 
 
-def c_loop(folder: Path) -> Callable[..., Counts]:
-    """The loop of counting.c, compiled for this machine."""
+def c_loop(folder: Path, name: str = "count") -> Callable[..., Counts]:
+    """A loop of counting.c, compiled for this machine."""
     source, library = Path(__file__).with_name("counting.c"), folder / "counting.so"
     command = ["cc", "-O3", "-march=native", "-fopenmp", "-shared", "-fPIC", str(source), "-o", str(library)]
     subprocess.run(command, check=True)
-    function = ctypes.CDLL(str(library)).count
+    function = getattr(ctypes.CDLL(str(library)), name)
 
     def run(
         query_codes: np.ndarray,

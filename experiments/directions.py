@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from dseh_tf.retrieval import evaluate
+from dseh_tf.retrieval import CodesFile, Report, evaluate, evaluate_shards, pack
+from dseh_tf.retrieval.groups import BLOCK_ROWS, distinct_codes
 
 MODALITIES = ("image", "text")
 DIRECTIONS = ("image->text", "text->image", "image->image", "text->text")
@@ -37,21 +38,38 @@ def measured(
     for direction in DIRECTIONS:
         asking, searched = direction.split("->")
         query, database = getattr(codes, f"query_{asking}"), getattr(codes, f"database_{searched}")
-        report = evaluate(query, database, query_labels, database_labels, bits)
-        found[direction] = {
-            "map": report.map,
-            "map_stable_order": report.map_stable_order,
-            "map_at": {str(k): report.map_at(k) for k in MAP_AT if k <= len(database)},
-        }
+        found[direction] = _numbers(evaluate(query, database, query_labels, database_labels, bits))
     return found
 
 
-def chance(query_labels: np.ndarray, database_labels: np.ndarray) -> dict[str, Any]:
-    """MAP and MAP at k of a ranking in random order, the same in every direction: the expectation if all codes are equal."""
-    query, database = (np.ones((len(labels), 1), np.int8) for labels in (query_labels, database_labels))
-    report = evaluate(query, database, query_labels, database_labels)
-    at = {str(k): report.map_at(k) for k in MAP_AT if k <= len(database_labels)}
-    return {"map": report.map, "map_at": at}
+def measured_in_pieces(codes: CodesFile, rows: int | None = None) -> dict[str, dict[str, Any]]:
+    """As `measured`, with the database in pieces of `rows` rows (as `CodesFile.pieces`)."""
+    sides, found = {"image": "codes", "text": "codes_text"}, {}
+    for direction in DIRECTIONS:
+        asking, searched = direction.split("->")
+        shards = codes.pieces(f"database_{sides[searched]}", "database_labels", rows=rows)
+        query = getattr(codes, f"query_{sides[asking]}")
+        found[direction] = _numbers(evaluate_shards(query, codes.query_labels, shards, codes.bits))
+    return found
+
+
+def _numbers(report: Report) -> dict[str, Any]:
+    return {"map": report.map, "map_stable_order": report.map_stable_order, "map_at": _map_at(report)}
+
+
+def _map_at(report: Report) -> dict[str, float]:
+    return {str(k): report.map_at(k) for k in MAP_AT if k <= report.database_size}
+
+
+def chance(query_labels: np.ndarray, database_labels: np.ndarray | Iterable[np.ndarray]) -> dict[str, Any]:
+    """MAP and MAP at k of a ranking in random order, the same in every direction: the expectation if all codes are equal.
+
+    database_labels: of the whole database, or part by part.
+    """
+    parts = [database_labels] if isinstance(database_labels, np.ndarray) else database_labels
+    shards = ((np.ones((len(labels), 1), np.int8), labels) for labels in parts)
+    report = evaluate_shards(np.ones((len(query_labels), 1), np.int8), query_labels, shards)
+    return {"map": report.map, "map_at": _map_at(report)}
 
 
 def warning(codes: Codes, numbers: Mapping[str, Mapping[str, Any]]) -> str | None:
@@ -64,13 +82,20 @@ def warning(codes: Codes, numbers: Mapping[str, Mapping[str, Any]]) -> str | Non
     if abs(there - back) > SAME:
         return None
     distinct = {
-        f"{modality} codes of the {part}": len(np.unique(getattr(codes, f"{part}_{modality}"), axis=0))
+        f"{modality} codes of the {part}": _distinct(getattr(codes, f"{part}_{modality}"))
         for modality in MODALITIES
         for part in ("query", "database")
     }
     told = ", ".join(f"{count:,} distinct {name}" for name, count in distinct.items())
     lead = "codes have collapsed" if min(distinct.values()) == 1 else "image and text codes may be copies"
     return f"warning: image->text and text->image have one and the same MAP ({there:.4f}); {lead}: {told}"
+
+
+def _distinct(codes: np.ndarray) -> int:
+    """Of codes ±1, or packed: those may be a memory map."""
+    packed = codes if codes.dtype == np.uint8 else pack(codes)
+    parts = [packed[begin : begin + BLOCK_ROWS] for begin in range(0, len(packed), BLOCK_ROWS)]
+    return distinct_codes(lambda: parts, *packed.shape)[0]
 
 
 def lines(result: Mapping[str, Any]) -> list[str]:

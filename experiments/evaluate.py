@@ -10,14 +10,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from absl import flags
+
 from experiments import program
 from experiments.evaluation import print_report
 
-_WORKDIR = program.DEFINE_path("workdir", None, "Run folder with config.json and codes.npz.", required=True)
+_WORKDIR = program.DEFINE_path("workdir", None, "Run folder with config.json and codes.npz or codes/.", required=True)
+_SHARD_ROWS = flags.DEFINE_integer(
+    "shard_rows",
+    None,
+    "Database rows that are evaluated at a time; the numbers are the same. Default: the shards of codes/, all rows of codes.npz.",
+    lower_bound=1,
+)
 
 
 def main(_: list[str]) -> None:
-    print_report(Path(_WORKDIR.value))
+    print_report(Path(_WORKDIR.value), _SHARD_ROWS.value)
 
 
 if __name__ == "__main__":

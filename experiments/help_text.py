@@ -34,7 +34,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "How it runs": (
         "strategy", "replicas", "jobs", "deterministic", "jit_compile", "bfloat16", "tf32", "checkpoint_steps", "evaluate_rounds",
-        "label_report_epochs", "chunk", "runner", "progress",
+        "label_report_epochs", "shard_rows", "chunk", "runner", "progress",
     ),
 }  # fmt: skip
 OTHER = "Other"

@@ -24,7 +24,8 @@ from absl import flags
 from dseh_tf.encoding.codes_folder import CodesFolder, open_codes
 from dseh_tf.errors import InputError
 from dseh_tf.export import about
-from dseh_tf.retrieval import load_codes
+from dseh_tf.retrieval import codes_path, load_codes
+from dseh_tf.retrieval.groups import distinct_codes
 from dseh_tf.retrieval.search import ENGINES, Index, new_index, replacing_index
 from dseh_tf.retrieval.search.address import is_address, shown
 from dseh_tf.runs import read_config, read_result
@@ -58,9 +59,9 @@ def main(arguments: list[str], given: Any = flags.FLAGS) -> None:
             added.append(codes)
         if given.hnsw:
             print(f"answers are not exact: recall {index.build_hnsw():.3f} of 100 answers")  # type: ignore[attr-defined]
-    every = np.concatenate(added)
-    distinct = len(np.unique(every, axis=0))
-    print(f"{len(every):,} items with {distinct:,} distinct codes of {bits} bits in {shown(given.out)}")
+    items = sum(map(len, added))
+    distinct, _ = distinct_codes(lambda: iter(added), items, -(-bits // 8))
+    print(f"{items:,} items with {distinct:,} distinct codes of {bits} bits in {shown(given.out)}")
 
 
 def check(given: Any) -> None:
@@ -80,12 +81,16 @@ def check(given: Any) -> None:
 def of_run(workdir: Path) -> tuple[int, dict[str, Any], Iterator[Part]]:
     """Bits, facts and parts of the database of a run."""
     config = read_config(workdir)
-    codes = load_codes(workdir / "codes.npz", bits=config.get("bits"))
+    codes = load_codes(codes_path(workdir), bits=config.get("bits"))
     names = read_result(workdir).get("class_names", []) if (workdir / "result.json").is_file() else []
     if len(names) != codes.database_labels.shape[1]:
         names = [str(column) for column in range(codes.database_labels.shape[1])]
-    labels = [[names[k] for k in np.flatnonzero(row).tolist()] for row in codes.database_labels]
-    return codes.bits, about(config), iter([(codes.database_codes, codes.database_ids, labels)])
+    pieces = codes.pieces("database_codes", "database_ids", "database_labels")
+    parts = (
+        (packed, ids, [[names[k] for k in np.flatnonzero(row).tolist()] for row in labels])
+        for packed, ids, labels in pieces
+    )
+    return codes.bits, about(config), parts
 
 
 def of_codes(given: Any) -> tuple[int, dict[str, Any], Iterator[Part]]:

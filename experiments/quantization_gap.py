@@ -17,7 +17,7 @@ from absl import flags
 
 from dseh_tf.encoding.run_encoder import encoder_file, load_run
 from dseh_tf.errors import InputError
-from dseh_tf.retrieval import cosine_average_precision, evaluate, load_codes
+from dseh_tf.retrieval import codes_path, cosine_average_precision, evaluate_shards, load_codes
 from dseh_tf.runs import read_config, read_result
 from experiments import own_layers, program, run_data
 from experiments.results import difference
@@ -40,22 +40,26 @@ def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
     workdir = Path(given.workdir)
     encoder_file(workdir, read_config(workdir))
     config = read_config(workdir, ("dataset", "method", "bits", "seed", "data", "trunk"))
-    codes = load_codes(workdir / "codes.npz", bits=config.get("bits"))
+    codes = load_codes(codes_path(workdir), bits=config.get("bits"))
     modules = own_layers.imported()
     dataset = _dataset(config, given)
     for part in ("query", "database"):
         if not np.array_equal(getattr(codes, f"{part}_ids"), getattr(dataset, part).ids):
             raise InputError(
-                f"{workdir / 'codes.npz'}: {part}_ids: found other rows than the data set's, expected the same"
+                f"{codes_path(workdir)}: {part}_ids: found other rows than the data set's, expected the same"
             )
     encoder = load_run(workdir, import_modules=modules)
     query, database = encoder.outputs(dataset.query), encoder.outputs(dataset.database)
     labels = codes.query_labels, codes.database_labels
-    report = evaluate(codes.query_codes, codes.database_codes, *labels, bits=codes.bits)
+    report = evaluate_shards(
+        codes.query_codes, codes.query_labels, codes.pieces("database_codes", "database_labels"), codes.bits
+    )
     before = read_result(workdir) if (workdir / "result.json").exists() else {}
     told = difference(before, {"bits": codes.bits, "map": report.map})
     if told:
-        raise InputError(f"{workdir / 'result.json'}: {told} as in codes.npz; the files are of different runs")
+        raise InputError(
+            f"{workdir / 'result.json'}: {told} as in {codes_path(workdir).name}; the files are of different runs"
+        )
     outputs = cosine_average_precision(query, database, *labels).mean()
     distinct = len(np.unique(codes.database_codes, axis=0))
     print(f"{config['dataset']}  {config['method']}  {codes.bits} bits  seed {config['seed']}")

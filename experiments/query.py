@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from dseh_tf.encoding.run_encoder import encoder_file
 from dseh_tf.errors import InputError
 from dseh_tf.export import about, check_same
 from dseh_tf.files import write_json
-from dseh_tf.retrieval import CodesFile, HammingIndex, hamming, load_codes, pack, unpack
+from dseh_tf.retrieval import CodesFile, codes_path, load_codes, nearest_rows, pack, rows_at, unpack
 from dseh_tf.runs import read_config, read_result
 from experiments import own_layers, program, run_data
 
@@ -81,13 +81,13 @@ def main(arguments: list[str], given: Any = flags.FLAGS) -> None:
         note = check_same(given.model, about(config), str(workdir), given.allow_mixed)
         if note is not None:
             print(f"note: {note}", file=sys.stderr)
-    codes = load_codes(workdir / "codes.npz", bits=config.get("bits"))
+    codes = load_codes(codes_path(workdir), bits=config.get("bits"))
     for path in [*paths, *added]:
         check_image(path)
     for out in outputs:
         out.parent.mkdir(parents=True, exist_ok=True)
-    database = codes.database_codes_text if given.search == "text" else codes.database_codes
-    if database is None:
+    searched = "database_codes_text" if given.search == "text" else "database_codes"
+    if getattr(codes, searched) is None:
         raise InputError(
             f"--search: found text, but {workdir} has no codes of texts, expected a run of a cross-modal method"
         )
@@ -97,15 +97,19 @@ def main(arguments: list[str], given: Any = flags.FLAGS) -> None:
         else np.empty((0, codes.bits), np.int8)
     )
     queries = encoded[: len(paths)]
-    if added:
-        database = np.concatenate([database, pack(encoded[len(paths) :])])
     if given.text:
         queries = np.concatenate([queries, encode_words(workdir, given.text)])
     asked = [{"image": str(path)} for path in paths] + [{"text": words} for words in given.text]
-    index = HammingIndex(codes.bits)
-    index.add(database, np.arange(len(database)))
+
+    def parts() -> Iterator[np.ndarray]:
+        yield from (packed for (packed,) in codes.pieces(searched))
+        if added:
+            yield pack(encoded[len(paths) :])
+
+    nearest = nearest_rows(queries, parts(), given.top, codes.bits)
+    sizes = rows_at(pack(queries), parts(), nearest[1][:, -1], codes.bits)
     answers = []
-    for query, code, rows, distances in zip(asked, pack(queries), *index.search(queries, given.top), strict=True):
+    for query, size, rows, distances in zip(asked, sizes, *nearest, strict=True):
         last = distances[-1]
         answers.append(
             {
@@ -116,7 +120,7 @@ def main(arguments: list[str], given: Any = flags.FLAGS) -> None:
                 ],
                 "last_distance": {
                     "distance": int(last),
-                    "items": int((hamming(code[None], database) == last).sum()),
+                    "items": int(size),
                     "shown": int((distances == last).sum()),
                 },
             }

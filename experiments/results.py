@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +14,25 @@ from absl import logging
 
 from dseh_tf.data import RetrievalDataset
 from dseh_tf.data.thumbnails import answer_sheet, pictures, thumbnails
-from dseh_tf.files import write_json, write_npz
+from dseh_tf.files import PARTIAL, write_json, write_npz
 from dseh_tf.retrieval import (
     CodeHealth,
+    CodesFile,
     Counts,
     Report,
     code_health,
+    code_health_shards,
     evaluate,
+    evaluate_shards,
     evaluate_unseen,
+    evaluate_unseen_shards,
     pack,
     save_codes,
     save_counts,
 )
+from dseh_tf.retrieval.codes_file import FOLDER
 from experiments import directions, health
+from experiments.sharded import SHARD_ROWS, encode_in_shards
 
 MAP_AT = (50, 1000, 5000)
 PRECISION_AT = tuple(range(100, 1001, 100))
@@ -40,17 +48,24 @@ def write_results(
     fitted: Any,
     seconds: Mapping[str, float],
     labels_only: bool,
+    shard_rows: int | None = None,
 ) -> dict[str, Any]:
     """Encodes, evaluates and writes the run folder's files; returns result.json's content.
 
-    result.json is written last: where it is, everything else is.
+    result.json is written last: where it is, everything else is. A database of more than `shard_rows` rows is encoded and
+    evaluated in shards, one in memory at a time; the numbers are the same.
     """
     result: dict[str, Any] = {
         name: config[name] for name in ("dataset", "method", "bits", "preset", "seed") if name in config
     }
     measured = dict(getattr(fitted, "health", {}))
     told, counts, sheet = None, None, None
-    if not labels_only:
+    shard_rows = SHARD_ROWS if shard_rows is None else shard_rows
+    if not labels_only and len(dataset.database) > shard_rows:
+        found = _in_shards(workdir, config["bits"], dataset, fitted, shard_rows)
+        counts, sheet, told = found.counts, found.sheet, found.told
+        result, seconds, measured = result | found.result, {**seconds, **found.seconds}, measured | found.health
+    elif not labels_only:
         start = time.perf_counter()
         query_codes = fitted.encode(dataset.query)
         database_codes = fitted.database_codes
@@ -73,6 +88,8 @@ def write_results(
             result["random_order"] = directions.chance(dataset.query.labels, dataset.database.labels)
             measured["database_text"] = code_health(text_codes["database"], dataset.database.labels)
             told = directions.warning(codes, result["directions"])
+        for name in (FOLDER, f"{PARTIAL}{FOLDER}"):  # of a run that was stopped, in shards
+            shutil.rmtree(workdir / name, ignore_errors=True)
         save_codes(
             workdir / "codes.npz",
             query_codes=pack(query_codes),
@@ -118,6 +135,68 @@ def write_results(
         logging.warning("%s", result["code_health"]["warning"])
     print(summary(result))
     return result
+
+
+@dataclass
+class _Sharded:
+    """What evaluating a database in shards found: parts of result.json and what TensorBoard shows."""
+
+    counts: Counts
+    result: dict[str, Any]
+    seconds: dict[str, float]
+    health: dict[str, CodeHealth]
+    sheet: np.ndarray | None = None
+    told: str | None = None
+
+
+def _in_shards(workdir: Path, bits: int, dataset: RetrievalDataset, fitted: Any, shard_rows: int) -> _Sharded:
+    """Encodes and evaluates in shards, and writes codes, counts and thumbnails."""
+    start = time.perf_counter()
+    codes = encode_in_shards(workdir, bits, dataset, fitted, shard_rows)
+    encoded = time.perf_counter()
+    report, unseen = reports_in_pieces(codes)
+    numbers = metrics(report, len(dataset.database), unseen)
+    times = {"encode_seconds": encoded - start, "evaluate_seconds": time.perf_counter() - encoded}
+    shards = codes.pieces("database_codes", "database_labels")
+    found = _Sharded(report.counts, numbers, times, {"database": code_health_shards(shards, bits)})
+    if fitted.database_codes is not None:
+        parts = (dataset.database.part(rows) for rows in _slices(len(dataset.database), shard_rows))
+        symmetric = ((fitted.encode(part), part.labels) for part in parts)
+        query = codes.query_codes, codes.query_labels
+        numbers["map_encoded_database"] = evaluate_shards(*query, symmetric, bits).map
+    if codes.query_codes_text is not None and codes.database_codes_text is not None:
+        numbers["directions"] = directions.measured_in_pieces(codes)
+        parts_of_labels = (labels for (labels,) in codes.pieces("database_labels"))
+        numbers["random_order"] = directions.chance(codes.query_labels, parts_of_labels)
+        texts = codes.pieces("database_codes_text", "database_labels")
+        found.health["database_text"] = code_health_shards(texts, bits)
+        every = directions.Codes(
+            codes.query_codes, codes.database_codes, codes.query_codes_text, codes.database_codes_text
+        )
+        found.told = directions.warning(every, numbers["directions"])
+    save_counts(workdir / "counts.npz", report.counts)
+    if dataset.has_images:
+        packed = (part for (part,) in codes.pieces("database_codes"))
+        shown = thumbnails(dataset, codes.query_codes, packed, bits)
+        found.sheet = answer_sheet(shown, dataset)
+        write_npz(workdir / "thumbnails.npz", shown)
+    return found
+
+
+def _slices(n: int, size: int) -> Iterator[slice]:
+    return (slice(begin, min(begin + size, n)) for begin in range(0, n, size))
+
+
+def reports_in_pieces(codes: CodesFile, rows: int | None = None) -> tuple[Report, Report | None]:
+    """As `reports`, with the database in pieces of `rows` rows (as `CodesFile.pieces`)."""
+    trained, names, asked = (
+        codes.database_trained,
+        ("database_codes", "database_labels"),
+        (codes.query_codes, codes.query_labels),
+    )
+    if trained is None or trained.all() or not trained.any():
+        return evaluate_shards(*asked, codes.pieces(*names, rows=rows), codes.bits), None
+    return evaluate_unseen_shards(*asked, codes.pieces(*names, "database_trained", rows=rows), codes.bits)
 
 
 def reports(

@@ -76,7 +76,7 @@ _CHECKPOINT_STEPS = flags.DEFINE_integer(
     "checkpoint_steps", 1000, "Steps between two checkpoints of a phase.", lower_bound=1
 )
 _LABEL_REPORT = flags.DEFINE_integer(
-    "label_report_epochs", 0, "LabNet epochs between two reports of n_h and map_l. 0: one report, at its end."
+    "label_report_epochs", 0, "LabNet epochs between two reports of n_h and map_l; 0: one, at its end."
 )
 _EVALUATE_ROUNDS = flags.DEFINE_bool("evaluate_rounds", True, "Evaluate after every round, not only at the end.")
 _JIT = flags.DEFINE_bool(
@@ -90,8 +90,9 @@ _BFLOAT16 = flags.DEFINE_bool(
     "Trunks compute in bfloat16; hash layers, losses and banks in float32. Faster where a trunk is trained and the processor "
     "has bfloat16 instructions.",
 )
-_TF32 = flags.DEFINE_bool(
-    "tf32", False, "GPUs round the inputs of float32 products to TensorFloat-32: faster, less exact."
+_TF32 = flags.DEFINE_bool("tf32", False, "GPUs round float32 products to TensorFloat-32: faster, less exact.")
+_SHARD_ROWS = flags.DEFINE_integer(
+    "shard_rows", None, "Database rows that are encoded and evaluated at a time. Default: 1,048,576.", lower_bound=1
 )
 _PROGRESS = flags.DEFINE_bool("progress", True, "Progress bars.")
 
@@ -151,7 +152,9 @@ def _run(workdir: Path, method: Any, config: dict[str, Any], started: float) -> 
 
     from experiments.results import write_results
 
-    write_results(workdir, config, dataset, fitted, seconds, labels_only=not method.needs_images)
+    write_results(
+        workdir, config, dataset, fitted, seconds, labels_only=not method.needs_images, shard_rows=_SHARD_ROWS.value
+    )
 
 
 def _method() -> Any:

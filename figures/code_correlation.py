@@ -17,8 +17,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
 
-from dseh_tf.files import read_npz
-from dseh_tf.retrieval.health import correlation, mean_absolute_correlation
+from dseh_tf.retrieval.health import mean_absolute_correlation, packed_correlation
 from dseh_tf.runs import Run
 from figures import cli, style, tables
 from figures.comparison import Column, compare
@@ -30,8 +29,7 @@ PANELS_A_ROW = 4
 @cache
 def run_matrix(run_folder: Path, bits: int) -> np.ndarray:
     """The matrix of one run folder's database codes."""
-    packed = read_npz(run_folder / "codes.npz", ["database_codes"])["database_codes"]
-    return correlation(np.unpackbits(packed, axis=1, bitorder="little", count=bits))
+    return packed_correlation([Run(run_folder, {}, {}).arrays("codes", ["database_codes"])["database_codes"]], bits)
 
 
 def build(runs: Runs) -> list[tables.Table]:

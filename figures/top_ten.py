@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from dseh_tf.retrieval import hamming
+from dseh_tf.retrieval import nearest_rows
 from dseh_tf.runs import Run, contents
 from figures.class_names import class_names
 from figures.runs import Runs
@@ -102,16 +102,16 @@ def _of_run(run: Run, names: list[str], others: list[Run]) -> list[tuple[Picture
     rows = np.array([row_of[name] for name in names if name in row_of], int)
     if not len(rows):
         return []
-    distances = hamming(stored["query_codes"][rows], stored["database_codes"])
-    nearest = np.argsort(distances, axis=1, kind="stable")[:, :ANSWERS]
-    good = stored["query_labels"][rows].astype(int) @ stored["database_labels"].T.astype(int) > 0
+    nearest, distances = nearest_rows(stored["query_codes"][rows], [stored["database_codes"]], ANSWERS, run.bits)
+    labels = stored["query_labels"][rows].astype(int), stored["database_labels"][nearest].astype(int)
+    good = np.einsum("qc,qac->qa", *labels) > 0
     picture, classes = _pictures(run), class_names(run, stored["query_labels"].shape[1], others)
     return [
         (
             _item("query", stored, row, picture, classes),
             [
-                Answer(_item("database", stored, j, picture, classes), int(distances[i, j]), bool(good[i, j]))
-                for j in nearest[i]
+                Answer(_item("database", stored, item, picture, classes), int(distances[i, j]), bool(good[i, j]))
+                for j, item in enumerate(nearest[i])
             ],
         )
         for i, row in enumerate(rows)

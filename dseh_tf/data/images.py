@@ -47,6 +47,8 @@ class ArrayImages:
         return len(self.array)
 
     def take(self, rows: np.ndarray) -> ArrayImages:
+        if len(rows) and rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all():
+            return ArrayImages(self.array[rows[0] : rows[-1] + 1])  # a view: nothing is copied
         return ArrayImages(self.array[rows])
 
     def read(self, row: int) -> np.ndarray:

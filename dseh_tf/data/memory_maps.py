@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from dseh_tf.errors import InputError
-from dseh_tf.files import mapped, replacing
+from dseh_tf.files import mapped, release, replacing
 
 __all__ = ["GIB", "check_finite", "mapped", "new_array"]
 
 GIB = 1 << 30
+_RELEASED = 64  # blocks of a memory map that stay in memory
 
 
 @contextmanager
@@ -53,6 +54,8 @@ def check_finite(values: np.ndarray, ids: np.ndarray, where: str, block: int = 4
     than memory.
     """
     for start in range(0, len(values), block):
+        if start % (_RELEASED * block) == 0:
+            release(values)
         rows = values[start : start + block]
         finite = np.isfinite(rows) if most is None else np.abs(rows) <= most
         if not finite.all():

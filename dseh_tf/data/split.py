@@ -72,6 +72,15 @@ class Split:
         """The same rows with features [n, d], and those of the mirrored images where given."""
         return replace(self, features=features, flipped_features=flipped)
 
+    def part(self, rows: slice) -> Split:
+        """Rows in a row. Features and labels are views: of a memory map, nothing is read yet."""
+        images = None if self.images is None else self.images.take(np.arange(len(self))[rows])
+        names = ("ids", "labels", "features", "flipped_features", "texts")
+        part: dict[str, Any] = {
+            name: None if getattr(self, name) is None else getattr(self, name)[rows] for name in names
+        }
+        return Split(images=images, **part)
+
     def take(self, rows: np.ndarray) -> Split:
         """The given rows (integers or a boolean mask), in that order."""
         rows = np.asarray(rows)

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from dseh_tf.data.decoding import resize
 from dseh_tf.data.retrieval_dataset import RetrievalDataset
 from dseh_tf.data.split import Split
+from dseh_tf.retrieval import nearest_rows
 
 QUERIES, ANSWERS, SIZE = 12, 10, 96  # pixels
 _FRAME, _GAP = 3, 6  # pixels
 _RIGHT, _WRONG, _PAPER = (0, 120, 80), (190, 60, 20), (255, 255, 255)
 
 
-def thumbnails(dataset: RetrievalDataset, query_codes: np.ndarray, database_codes: np.ndarray) -> dict[str, np.ndarray]:
+def thumbnails(
+    dataset: RetrievalDataset,
+    query_codes: np.ndarray,
+    database_codes: np.ndarray | Iterable[np.ndarray],
+    bits: int | None = None,
+) -> dict[str, np.ndarray]:
     """Pictures of a dozen queries and of their ten nearest database items; ties in database order.
 
     Args:
         dataset: With images.
-        query_codes: int8 ±1 [queries, K].
-        database_codes: int8 ±1 [n, K].
+        query_codes: int8 ±1 [queries, K], or packed.
+        database_codes: In either form, [n, ...]; or parts of it, in order.
+        bits: K, needed for packed codes only.
 
     Returns:
         query_rows int64 [q], query_ids [q] and query_images uint8 [q, 96, 96, 3]; database_rows, database_ids and
@@ -27,8 +36,8 @@ def thumbnails(dataset: RetrievalDataset, query_codes: np.ndarray, database_code
     """
     count = min(QUERIES, len(dataset.query))
     rows = np.linspace(0, len(dataset.query) - 1, count).astype(np.int64)
-    distances = (query_codes.shape[1] - query_codes[rows].astype(np.int32) @ database_codes.T.astype(np.int32)) // 2
-    nearest = np.argsort(distances, axis=1, kind="stable")[:, :ANSWERS]
+    parts = [database_codes] if isinstance(database_codes, np.ndarray) else database_codes
+    nearest, _ = nearest_rows(query_codes[rows], parts, ANSWERS, bits)
     found = pictures(dataset.database, nearest.ravel(), SIZE)
     return {
         "query_rows": rows,

@@ -192,6 +192,8 @@ def _array(file: Path) -> np.ndarray:
 
 def _rows_of(wanted: np.ndarray, ids: np.ndarray) -> np.ndarray:
     """int64: the row of each wanted id among `ids`, -1 where it is not there."""
+    if np.array_equal(wanted, ids):
+        return np.arange(len(ids))
     place = {name: row for row, name in enumerate(ids.tolist())}
     return np.array([place.get(name, -1) for name in wanted.tolist()], np.int64)
 

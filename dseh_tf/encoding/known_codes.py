@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -23,10 +23,19 @@ def with_known_codes(
     Returns:
         int8 ±1 [n, K].
     """
-    known = np.isin(split.ids, ids)
-    found = np.empty((len(split), codes.shape[1]), np.int8)
-    order = np.argsort(ids, kind="stable")
-    found[known] = codes[order[np.searchsorted(ids, split.ids[known], sorter=order)]]
+    return with_known_parts(split, [(ids, codes)], codes.shape[1], encode)
+
+
+def with_known_parts(
+    split: Split, parts: Iterable[tuple[np.ndarray, np.ndarray]], bits: int, encode: Callable[[Split], np.ndarray]
+) -> np.ndarray:
+    """As `with_known_codes`, where the known ids and their codes come in parts, one held at a time. An id is in one part."""
+    known, found = np.zeros(len(split), bool), np.empty((len(split), bits), np.int8)
+    for ids, codes in parts:
+        here = np.flatnonzero(np.isin(split.ids, ids))
+        order = np.argsort(ids, kind="stable")
+        found[here] = codes[order[np.searchsorted(ids, split.ids[here], sorter=order)]]
+        known[here] = True
     if not known.all():
         found[~known] = encode(split.take(~known))
     return found

@@ -20,11 +20,11 @@ from dseh_tf.data import Split
 from dseh_tf.data.files import expanded
 from dseh_tf.encoding import saved, shallow
 from dseh_tf.encoding.inputs import ResizedImages, split_of
-from dseh_tf.encoding.known_codes import with_known_codes
+from dseh_tf.encoding.known_codes import with_known_parts
 from dseh_tf.encoding.trunk import Trunk, check_trunk_files, frozen_trunk, moved_trunk, trunk_of
 from dseh_tf.errors import InputError, positive
 from dseh_tf.files import replacing, write_text
-from dseh_tf.retrieval import load_codes, sign, unpack
+from dseh_tf.retrieval import codes_path, has_codes, load_codes, sign, unpack
 from dseh_tf.runs import read_config
 
 if TYPE_CHECKING:
@@ -125,15 +125,25 @@ class RunEncoder:
                 "encode_database: found a run without codes.npz, expected one with the codes of its database"
             )
         stored = load_codes(self.codes_file, self.bits)
-        if split.classes == stored.database_labels.shape[1]:
-            of_id = dict(zip(stored.database_ids.tolist(), stored.database_labels, strict=True))
-            for name, labels in zip(split.ids.tolist(), split.labels, strict=True):
-                if name in of_id and not np.array_equal(of_id[name], labels):
-                    raise InputError(
-                        f"{self.codes_file}: found other labels of {name} than in the database, expected those that its "
-                        "code was learned from"
-                    )
-        return with_known_codes(split, stored.database_ids, unpack(stored.database_codes, self.bits), self.encode)
+        same_classes = split.classes == stored.database_labels.shape[1]
+
+        def known() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+            for ids, labels, codes in stored.pieces("database_ids", "database_labels", "database_codes"):
+                if same_classes:
+                    self._check_labels(split, ids, labels)
+                yield ids, unpack(codes, self.bits)
+
+        return with_known_parts(split, known(), self.bits, self.encode)
+
+    def _check_labels(self, split: Split, ids: np.ndarray, labels: np.ndarray) -> None:
+        """Raises InputError where a row of the split has other labels than the database row of its id."""
+        of_id = dict(zip(ids.tolist(), labels, strict=True))
+        for name, row in zip(split.ids.tolist(), split.labels, strict=True):
+            if name in of_id and not np.array_equal(of_id[name], row):
+                raise InputError(
+                    f"{self.codes_file}: found other labels of {name} than in the database, expected those that its "
+                    "code was learned from"
+                )
 
     def outputs(self, items: Any) -> np.ndarray:
         """The real values [n, K] whose signs are the codes. Takes and raises what `encode` does."""
@@ -263,10 +273,10 @@ def load_run(
     encoder = load_encoder(file, batch)
     if encoder.bits != config["bits"]:
         raise InputError(f"{file}: found {encoder.bits} bits, expected {config['bits']} as in config.json")
-    held, codes = folder / BACKBONE, folder / "codes.npz"
+    held = folder / BACKBONE
     found = RunEncoder(
         config, trunk, encoder, held if backbone is None and held.is_file() else None,
-        codes if codes.is_file() else None, batch,
+        codes_path(folder) if has_codes(folder) else None, batch,
     )  # fmt: skip
     if file.name == NETWORK:
         from dseh_tf.encoding.text import load_text_encoder

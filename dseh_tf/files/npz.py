@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import mmap
 import re
 import zipfile
 from collections.abc import Iterable
@@ -72,6 +73,56 @@ def npz_headers(path: Path | str) -> dict[str, Header]:
     return {name: header for name, header, _ in _members(path, None, (), contents=False)}
 
 
+def header_of(path: Path | str) -> tuple[Header, int]:
+    """Shape and type of the array of a `.npy` file, and where its bytes begin. Raises InputError as `mapped`."""
+    path = Path(path)
+    check_regular(path, "a .npy array")
+    try:
+        with path.open("rb") as file:
+            return _header(file), file.tell()
+    except Exception as error:  # of the file system or ours
+        raise _no_array(path, error) from None
+
+
+def map_rows(path: Path | str, header: Header, begin: int, end: int) -> np.ndarray:
+    """Rows of a `.npy` file in C order as a read-only memory map of their own; their values are not checked.
+
+    Raises InputError where the file cannot be read, or ends before.
+    """
+    path, shape = Path(path), (end - begin, *header.shape[1:])
+    row = math.prod(header.shape[1:]) * header.dtype.itemsize
+    if not row * (end - begin):
+        return np.empty(shape, header.dtype)
+    offset = header_of(path)[1] + begin * row
+    try:
+        return np.memmap(path, header.dtype, "r", offset, shape)
+    except Exception as error:  # of the file system or numpy
+        raise _no_array(path, error) from None
+
+
+def release(array: np.ndarray) -> None:
+    """Takes the pages of a memory map out of this process's memory: they are read again when they are used.
+
+    The system does so itself when memory is short. Nothing happens to an array in memory.
+    """
+    held = getattr(array, "_mmap", None)
+    if held is not None and hasattr(mmap, "MADV_DONTNEED") and array.flags.writeable is False:
+        held.madvise(mmap.MADV_DONTNEED)
+
+
+def check_values(path: Path | str, array: np.ndarray) -> None:
+    """Raises InputError, naming the file, on truth values that are neither 0 nor 1, and on text that Python cannot hold."""
+    try:
+        if array.size and array.dtype.kind in "Ub":
+            _check_values(np.ascontiguousarray(array).reshape(-1).view(np.uint8), array.dtype)
+    except _Damaged as error:
+        raise _no_array(Path(path), error) from None
+
+
+def _no_array(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path}: found a file cut off or damaged ({reason(error)}), expected a whole .npy array")
+
+
 def mapped(path: Path | str) -> np.ndarray:
     """The array of a `.npy` file as a read-only memory map: it is read as it is used.
 
@@ -92,9 +143,7 @@ def mapped(path: Path | str) -> np.ndarray:
             _check_values(np.memmap(path, np.uint8, "r", begin), header.dtype)
         return array
     except Exception as error:  # of the file system, of numpy or ours
-        raise InputError(
-            f"{path}: found a file cut off or damaged ({reason(error)}), expected a whole .npy array"
-        ) from None
+        raise _no_array(path, error) from None
 
 
 def _members(

@@ -1,4 +1,4 @@
-"""Hash codes: packing, Hamming distances, and the file `codes.npz` of a run folder.
+"""Hash codes: packing and Hamming distances.
 
 Bit k of a code is bit k % 8 of byte k // 8, 1 for +1; the bits that fill the last byte are 0. numpy calls this order
 "little".
@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dseh_tf.arrays import as_array, as_packed, as_real, as_texts, shown
+from dseh_tf.arrays import as_array, as_packed, as_real, shown
 from dseh_tf.errors import InputError, positive
-from dseh_tf.files import read_npz, write_npz
 
 
 def sign(x: np.ndarray) -> np.ndarray:
@@ -104,124 +102,6 @@ def words(packed: np.ndarray) -> np.ndarray:
     padded = np.zeros((n, -(-width // 8) * 8), np.uint8)
     padded[:, :width] = packed
     return padded.view("<u8").astype(np.uint64, copy=False)
-
-
-@dataclass(frozen=True)
-class CodesFile:
-    """What `codes.npz` holds: all that an evaluation needs.
-
-    query_codes, database_codes: packed uint8 [n, ceil(bits / 8)]. query_labels, database_labels: uint8 multi-hot [n,
-    c].
-    query_ids, database_ids: unicode [n], unique.
-    database_trained: bool [n], which database rows are training rows; None in files written before it existed.
-    query_codes_text, database_codes_text: as the codes, of the rows' texts; None where the method has no text encoder.
-    """
-
-    query_codes: np.ndarray
-    database_codes: np.ndarray
-    query_labels: np.ndarray
-    database_labels: np.ndarray
-    query_ids: np.ndarray
-    database_ids: np.ndarray
-    bits: int
-    database_trained: np.ndarray | None = None
-    query_codes_text: np.ndarray | None = None
-    database_codes_text: np.ndarray | None = None
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.name == "bits":
-                value = positive(value, "bits")
-            elif value is not None:
-                value = (as_texts if field.name.endswith("_ids") else as_array)(value, field.name)
-            object.__setattr__(self, field.name, value)
-        for part in ("query", "database"):
-            codes, labels, ids = (getattr(self, f"{part}_{what}") for what in ("codes", "labels", "ids"))
-            if codes.dtype != np.uint8 or not len(codes):
-                raise InputError(f"{part}_codes: found {shown(codes)}, expected uint8 [n, bytes], n > 0")
-            as_packed(codes, self.bits, f"{part}_codes")
-            n = len(codes)
-            if labels.dtype != np.uint8 or labels.ndim != 2 or len(labels) != n or not labels.shape[1]:
-                raise InputError(f"{part}_labels: found {shown(labels)}, expected uint8 [{n}, classes]")
-            if labels.max() > 1:
-                raise InputError(f"{part}_labels: found the value {labels.max()}, expected 0 or 1")
-            if ids.dtype.kind != "U" or ids.shape != (n,):
-                raise InputError(f"{part}_ids: found {shown(ids)}, expected strings [{n}]")
-            names, times = np.unique(ids, return_counts=True)
-            if len(names) < n:
-                raise InputError(f"{part}_ids: found '{names[times.argmax()]}' {times.max()} times, expected once")
-            texts = getattr(self, f"{part}_codes_text")
-            if texts is None:
-                continue
-            if texts.dtype != np.uint8 or texts.ndim != 2 or len(texts) != n:
-                raise InputError(f"{part}_codes_text: found {shown(texts)}, expected uint8 [{n}, bytes]")
-            as_packed(texts, self.bits, f"{part}_codes_text")
-        if (self.query_codes_text is None) != (self.database_codes_text is None):
-            missing = "query" if self.query_codes_text is None else "database"
-            raise InputError(f"{missing}_codes_text: found none, expected them beside those of the other part")
-        if self.query_labels.shape[1] != self.database_labels.shape[1]:
-            raise InputError(
-                f"database_labels: found {self.database_labels.shape[1]} classes, "
-                f"expected {self.query_labels.shape[1]} as in query_labels"
-            )
-        trained, n = self.database_trained, len(self.database_codes)
-        if trained is not None and (trained.dtype != bool or trained.shape != (n,)):
-            raise InputError(f"database_trained: found {shown(trained)}, expected bool [{n}]")
-
-
-def save_codes(
-    path: Path | str,
-    *,
-    query_codes: np.ndarray,
-    database_codes: np.ndarray,
-    query_labels: np.ndarray,
-    database_labels: np.ndarray,
-    query_ids: np.ndarray,
-    database_ids: np.ndarray,
-    bits: int,
-    database_trained: np.ndarray | None = None,
-    query_codes_text: np.ndarray | None = None,
-    database_codes_text: np.ndarray | None = None,
-) -> None:
-    """Writes `codes.npz`, whole or not at all. Codes: ±1 [n, bits], or packed. The rest as in `CodesFile`.
-
-    Raises InputError where the parts do not fit each other.
-    """
-    bits = positive(bits, "bits")
-    content = CodesFile(
-        as_packed(query_codes, bits, "query_codes")[0],
-        as_packed(database_codes, bits, "database_codes")[0],
-        query_labels,
-        database_labels,
-        query_ids,
-        database_ids,
-        bits,
-        database_trained,
-        None if query_codes_text is None else as_packed(query_codes_text, bits, "query_codes_text")[0],
-        None if database_codes_text is None else as_packed(database_codes_text, bits, "database_codes_text")[0],
-    )
-    arrays = {field.name: getattr(content, field.name) for field in fields(content)}
-    write_npz(path, {name: np.asarray(value) for name, value in arrays.items() if value is not None})
-
-
-def load_codes(path: Path | str, bits: int | None = None) -> CodesFile:
-    """Reads and checks `codes.npz`; with `bits`, also that it holds codes of that many.
-
-    Raises InputError naming the file, the field, what was found and what was expected.
-    """
-    if bits is not None:
-        bits = positive(bits, "bits")
-    optional = ("database_trained", "query_codes_text", "database_codes_text")
-    needed = [field.name for field in fields(CodesFile) if field.name not in optional]
-    arrays = read_npz(path, needed, optional)
-    with naming(path):
-        found = arrays["bits"]
-        if found.shape != () or found.dtype.kind not in "iu":
-            raise InputError(f"bits: found {shown(found)}, expected one whole number")
-        if bits is not None and found != bits:
-            raise InputError(f"bits: found codes of {found} bits, expected {bits}")
-        return CodesFile(**{name: array for name, array in arrays.items() if name != "bits"}, bits=int(found))
 
 
 @contextmanager

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -158,21 +159,44 @@ def evaluate_unseen(
     Raises:
         InputError: `trained` does not fit or leaves no row, and as `evaluate`.
     """
+    return evaluate_unseen_shards(
+        query_codes, query_labels, [(database_codes, database_labels, trained)], bits, threads
+    )
+
+
+def evaluate_unseen_shards(
+    query_codes: np.ndarray,
+    query_labels: np.ndarray,
+    shards: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]],
+    bits: int | None = None,
+    threads: int | None = None,
+) -> tuple[Report, Report]:
+    """As `evaluate_unseen`, for a database that comes in parts, each (codes, labels, trained), to the same bits.
+
+    As in `evaluate_shards`, one part is held at a time, and `map_stable_order` reads the parts a second time. At least one
+    row of the database must not be trained on; a part may have none.
+    """
     asked = _Asked(query_codes, query_labels, bits, threads)
-    codes, _ = as_packed(database_codes, asked.bits, "database_codes")
-    labels = as_labels(database_labels, "database_labels")
-    trained = as_array(trained, "trained")
-    if trained.dtype != bool or trained.shape != (len(codes),):
-        raise InputError(f"trained: found {shown(trained)}, expected bool [{len(codes)}], one a code")
-    if len(labels) != len(codes):
-        raise InputError(f"database_labels: found {len(labels)} rows, expected {len(codes)}, one a code")
-    if trained.all():
+    found: dict[bool, Counts | None] = {False: None, True: None}
+    for given, given_labels, given_trained in _parts(shards, ("codes", "labels", "trained")):
+        codes, _ = as_packed(given, asked.bits, "database_codes")
+        labels = as_labels(given_labels, "database_labels")
+        trained = as_array(given_trained, "trained")
+        if trained.dtype != bool or trained.shape != (len(codes),):
+            raise InputError(f"trained: found {shown(trained)}, expected bool [{len(codes)}], one a code")
+        if len(labels) != len(codes):
+            raise InputError(f"database_labels: found {len(labels)} rows, expected {len(codes)}, one a code")
+        for kind, before in found.items():
+            rows = trained == kind
+            if rows.any():
+                part = asked.counts(_chosen(codes, labels, rows))
+                found[kind] = part if before is None else before + part
+    unseen, seen = found[False], found[True]
+    if unseen is None:
         raise InputError("trained: found True in every row, expected a row that was not trained on")
-    whole = [(codes, labels)]
-    unseen = counts = asked.counts(_chosen(codes, labels, ~trained))
-    if trained.any():
-        counts = unseen + asked.counts(_chosen(codes, labels, trained))
-    return Report(counts, lambda: asked.stable_order(whole, counts)), Report(unseen)
+    counts = unseen if seen is None else unseen + seen
+    again = None if iter(shards) is shards else lambda: asked.stable_order((part[:2] for part in shards), counts)
+    return Report(counts, again), Report(unseen)
 
 
 def _chosen(codes: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -181,6 +205,19 @@ def _chosen(codes: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> Iterator
     for begin in range(0, len(rows), size):
         piece = slice(begin, begin + size)
         yield codes[piece][rows[piece]], labels[piece][rows[piece]]
+
+
+def _parts(shards: Any, names: Sequence[str]) -> Iterator[Sequence[np.ndarray]]:
+    """The parts of a database as they come. Raises InputError on one that does not have an array of each name."""
+    expected = f"expected {'pairs' if len(names) == 2 else 'tuples'} ({', '.join(names)})"
+    try:
+        shards = iter(shards)
+    except TypeError:
+        raise InputError(f"shards: found {brief(shards)}, {expected}") from None
+    for shard in shards:
+        if not isinstance(shard, (tuple, list)) or len(shard) != len(names):
+            raise InputError(f"shards: found {type(shard).__name__}, {expected}")
+        yield shard
 
 
 class _Asked:
@@ -215,14 +252,7 @@ class _Asked:
         return ranking.average_precision()
 
     def _laid_out(self, shards: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[Shard]:
-        try:
-            shards = iter(shards)
-        except TypeError:
-            raise InputError(f"shards: found {brief(shards)}, expected pairs (codes, labels)") from None
-        for shard in shards:
-            if not isinstance(shard, (tuple, list)) or len(shard) != 2:
-                raise InputError(f"shards: found {type(shard).__name__}, expected pairs (codes, labels)")
-            shard_codes, shard_labels = shard
+        for shard_codes, shard_labels in _parts(shards, ("codes", "labels")):
             codes, _ = as_packed(shard_codes, self.bits, "database_codes")
             labels = self.labels.database(shard_labels)
             if len(labels) != len(codes):

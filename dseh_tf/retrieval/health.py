@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from dseh_tf.arrays import as_array, as_labels, as_packed, as_real, shown
-from dseh_tf.errors import InputError
+from dseh_tf.errors import InputError, positive
 from dseh_tf.retrieval.codes import hamming, words
+from dseh_tf.retrieval.groups import LabelGroups, blocks, distinct_codes, equal_rows
 
 NEARLY_CONSTANT = 0.99  # a bit with one value in at least this share of the rows
 CORRELATED_ROWS = 1 << 20  # at most this many rows are read for the correlation of bits
@@ -113,34 +115,52 @@ def code_health(
         raise InputError("codes: found no row, expected at least one")
     if len(labels) != n:
         raise InputError(f"labels: found {shown(given)}, expected multi-hot [{n}, classes] or class ids [{n}]")
-    if labels.ndim == 1:  # a column for each class that occurs
-        classes, column = np.unique(labels, return_inverse=True)
-        labels = np.zeros((n, len(classes)), np.uint8)
-        labels[np.arange(n), column] = 1
     if features is not None:
         features = as_real(features, "features")
         if features.ndim != 2 or len(features) != n:
             raise InputError(f"features: found {shown(features)}, expected [{n}, units]")
+    return _measured([(packed, labels)], bits, features)
 
-    first, group, sizes = _equal_rows(np.packbits(labels != 0, axis=1))
-    vectors = labels[first] != 0
-    class_shares = sizes @ vectors / n
-    code_sizes = _equal_rows(packed)[2]
-    ones, majority = _bit_counts(packed, bits, first, group, sizes)
+
+def code_health_shards(shards: Iterable[tuple[np.ndarray, np.ndarray]], bits: int) -> CodeHealth:
+    """As `code_health`, for a database that comes in parts, each (packed codes, labels), and to the same bits.
+
+    The parts are read three times or more: `shards` must be something that can be iterated again. Besides one part, about
+    300 MiB are held, and for each distinct label vector 8 bytes for each bit of a code.
+    """
+    return _measured(shards, positive(bits, "bits"), None)
+
+
+def _measured(shards: Iterable[tuple[np.ndarray, np.ndarray]], bits: int, features: np.ndarray | None) -> CodeHealth:
+    groups, n = LabelGroups(bits), 0
+    for packed, labels in blocks(shards):
+        groups.add(packed, labels)
+        n += len(packed)
+    if not n:
+        raise InputError("codes: found no row, expected at least one")
+    groups.finish()
+    if groups.by_id:
+        classes, single_label, top_class = len(groups.sizes), True, groups.sizes.max()
+    else:
+        vectors = groups.vectors()
+        classes, single_label = int(vectors.any(axis=0).sum()), bool((vectors.sum(axis=1) == 1).all())
+        top_class = (groups.sizes @ vectors).max()
+    ones, majority = groups.ones.sum(axis=0), groups.majority()
+    distinct, largest = distinct_codes(lambda: (packed for packed, _ in blocks(shards)), n, majority.shape[1])
     least, nearest, compared = _nearest(majority)
     balance = np.abs(2 * ones / n - 1)
-    sample = packed[_spaced(n, CORRELATED_ROWS)]
-    mac = mean_absolute_correlation(correlation(_unpacked(sample, bits)))
+    sample = _chosen_rows((packed for packed, _ in blocks(shards)), _spaced(n, CORRELATED_ROWS))
+    mac = mean_absolute_correlation(packed_correlation([sample], bits))
     return CodeHealth(
         rows=n,
         bits=bits,
-        classes=int(vectors.any(axis=0).sum()),
-        single_label=bool((vectors.sum(axis=1) == 1).all()),
-        label_vectors=len(first),
-        distinct_codes=len(code_sizes),
-        distinct_vector_codes=len(_equal_rows(majority)[2]),
-        top_code_share=float(code_sizes.max() / n),
-        top_label_share=float(max(class_shares.max(), sizes.max() / n)),
+        classes=classes,
+        single_label=single_label,
+        label_vectors=len(majority),
+        distinct_codes=distinct,
+        distinct_vector_codes=len(equal_rows(words(majority))[2]),
+        top_code_share=float(largest / n),
+        top_label_share=float(max(top_class / n, groups.sizes.max() / n)),
         least_distance=least,
         nearest_distance=nearest,
         mean_distance=_mean_distance(_unpacked(majority, bits)),
@@ -156,6 +176,16 @@ def code_health(
     )
 
 
+def _chosen_rows(parts: Iterable[np.ndarray], rows: np.ndarray) -> np.ndarray:
+    """The given rows, in ascending order, of codes that come in parts."""
+    found, begin = [], 0
+    for packed in parts:
+        within = slice(*np.searchsorted(rows, (begin, begin + len(packed))))
+        found.append(packed[rows[within] - begin])
+        begin += len(packed)
+    return np.concatenate(found)
+
+
 def dead_units(features: np.ndarray) -> int:
     """The number of columns of features [n, d] that are 0 in every row."""
     return int((~np.any(features, axis=0)).sum())
@@ -166,12 +196,24 @@ def correlation(codes: np.ndarray) -> np.ndarray:
 
     Bits are counted, not averaged in floating point: the sums are exact for n <= 2^26 rows.
     """
-    both = np.zeros((codes.shape[1], codes.shape[1]))
-    for start in range(0, len(codes), _BLOCK_ROWS):
-        block = codes[start : start + _BLOCK_ROWS].astype(np.float32)
-        both += block.T @ block
+    return _correlation([codes], codes.shape[1])
+
+
+def packed_correlation(parts: Iterable[np.ndarray], bits: int) -> np.ndarray:
+    """As `correlation`, of packed codes that come in parts."""
+    blocks_of = (part[begin : begin + _BLOCK_ROWS] for part in parts for begin in range(0, len(part), _BLOCK_ROWS))
+    return _correlation((_unpacked(block, bits) for block in blocks_of), bits)
+
+
+def _correlation(parts: Iterable[np.ndarray], bits: int) -> np.ndarray:
+    both, n = np.zeros((bits, bits)), 0
+    for codes in parts:
+        for start in range(0, len(codes), _BLOCK_ROWS):
+            block = codes[start : start + _BLOCK_ROWS].astype(np.float32)
+            both += block.T @ block
+        n += len(codes)
     ones = np.diag(both)
-    covariance = len(codes) * both - np.outer(ones, ones)
+    covariance = n * both - np.outer(ones, ones)
     variance = np.diag(covariance)
     scale = np.sqrt(np.outer(variance, variance))
     return np.divide(np.abs(covariance), scale, out=np.full_like(scale, np.nan), where=scale > 0)
@@ -195,34 +237,6 @@ def _unpacked(packed: np.ndarray, bits: int) -> np.ndarray:
 def _spaced(n: int, most: int) -> np.ndarray:
     """At most `most` of the row numbers 0 to n - 1, evenly spaced."""
     return np.arange(n) if n <= most else np.linspace(0, n - 1, most).astype(np.int64)
-
-
-def _equal_rows(packed: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Groups of equal rows of uint8 [n, bytes]: the first row of each, the group of each row, the size of each."""
-    keys = words(packed)
-    order = np.lexsort(keys.T)  # stable: the first row of a group comes first
-    new = np.zeros(len(keys), bool)
-    new[0] = True
-    for column in keys.T:
-        ranked = column[order]
-        new[1:] |= ranked[1:] != ranked[:-1]
-    group = np.empty(len(keys), np.int64)
-    group[order] = np.cumsum(new) - 1
-    starts = np.flatnonzero(new)
-    return order[starts], group, np.diff(np.append(starts, len(keys)))
-
-
-def _bit_counts(
-    packed: np.ndarray, bits: int, first: np.ndarray, group: np.ndarray, sizes: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """How many rows have each bit set, int64 [bits], and the majority code of each group, packed."""
-    ones, majority = np.empty(bits, np.int64), np.empty((len(first), bits), bool)
-    for k in range(bits):  # a bit at a time: a million codes of 64 bits, unpacked as numbers, take half a gigabyte
-        column = (packed[:, k // 8] >> (k % 8)) & 1
-        in_group = np.bincount(group, weights=column, minlength=len(first))
-        ones[k] = in_group.sum()
-        majority[:, k] = np.where(2 * in_group == sizes, column[first], 2 * in_group > sizes)
-    return ones, np.packbits(majority, axis=1, bitorder="little")
 
 
 def _nearest(codes: np.ndarray) -> tuple[int | None, float | None, int]:

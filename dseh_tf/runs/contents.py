@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dseh_tf.errors import InputError
-from dseh_tf.retrieval import evaluate, load_codes
+from dseh_tf.retrieval import codes_path, evaluate_shards, load_codes
 
 if TYPE_CHECKING:
     from dseh_tf.runs.read import Run
@@ -18,14 +18,15 @@ _COUNTED_QUERIES = 32  # are compared with counts.npz; all of them would be the 
 
 
 def codes(run: Run) -> None:
-    """That codes.npz is whole, and of the run that counts.npz is of."""
-    path = run.folder / "codes.npz"
+    """That codes.npz, or the folder codes/, is whole, and of the run that counts.npz is of."""
+    path = codes_path(run.folder)
     stored = load_codes(path, run.bits)
     if not run.has_ranking:
         return
     rows = np.unique(np.linspace(0, len(stored.query_codes) - 1, _COUNTED_QUERIES).astype(int))
     queries, labels = stored.query_codes[rows], stored.query_labels[rows]
-    found = evaluate(queries, stored.database_codes, labels, stored.database_labels, stored.bits).counts
+    shards = stored.pieces("database_codes", "database_labels")
+    found = evaluate_shards(queries, labels, shards, stored.bits).counts
     for name in ("total", "relevant"):
         if not np.array_equal(getattr(found, name), getattr(run.counts, name)[rows]):
             raise InputError(

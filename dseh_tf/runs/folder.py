@@ -17,7 +17,7 @@ from dseh_tf.files import PARTIAL, json_text, write_json
 from dseh_tf.runs import locks, schema
 
 _LOCK = ".lock"  # only on Windows
-_BEGUN = ("checkpoints", "codes.npz", "result.json")
+_BEGUN = ("checkpoints", "codes.npz", "codes", "result.json")
 
 
 @contextmanager

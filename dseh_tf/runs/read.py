@@ -16,11 +16,12 @@ import numpy as np
 
 from dseh_tf.data.files import hidden
 from dseh_tf.errors import InputError
-from dseh_tf.files import npz_headers, read_npz
-from dseh_tf.retrieval import CodesFile, Counts, Report, evaluate, load_codes, load_counts
+from dseh_tf.files import Header, npz_headers, read_npz
+from dseh_tf.retrieval import CodesFile, Counts, Report, codes_path, evaluate_shards, has_codes, load_codes, load_counts
+from dseh_tf.retrieval.codes_file import open_codes_folder
 from dseh_tf.runs import contents, schema
 
-MARKS = ("config.json", "result.json", "codes.npz", "counts.npz")
+MARKS = ("config.json", "result.json", "codes.npz", "codes/manifest.json", "counts.npz")
 CODES = ("query_codes", "database_codes", "query_labels", "database_labels", "query_ids", "database_ids", "bits")
 MAP_TOLERANCE = 1e-6
 
@@ -94,16 +95,24 @@ class Run:
         return "map" in self.result
 
     def has(self, name: str) -> bool:
-        return (self.folder / f"{name}.npz").is_file()
+        return has_codes(self.folder) if name == "codes" else (self.folder / f"{name}.npz").is_file()
 
     def arrays(self, name: str, only: Iterable[str] | None = None) -> dict[str, np.ndarray]:
-        """The arrays of `<name>.npz` (`only` these). Raises InputError naming the file when it cannot be read."""
+        """The arrays of `<name>.npz` (`only` these), or of the folder `codes/`, as memory maps that were not checked.
+
+        Raises InputError naming the file when it cannot be read.
+        """
+        path = codes_path(self.folder)
+        if name == "codes" and path.is_dir():
+            folder = open_codes_folder(path)
+            found = {name: folder.array(name) for name in folder.headers if only is None or name in only}
+            return found | {"bits": np.asarray(folder.manifest["bits"])}
         return read_npz(self.folder / f"{name}.npz", only)
 
     @cached_property
     def codes(self) -> CodesFile:
         """The codes, labels and ids of query and database. Raises InputError on a file that is damaged or of other bits."""
-        return load_codes(self.folder / "codes.npz", bits=self.config.get("bits"))
+        return load_codes(codes_path(self.folder), bits=self.config.get("bits"))
 
     @cached_property
     def counts(self) -> Counts:
@@ -116,7 +125,7 @@ class Run:
         return tuple(self.result.get("directions", ("image->image",))) if self.has_ranking else ()
 
     def counts_of(self, direction: str) -> Counts:
-        """The counts of a direction: those of counts.npz for "image->image", else counted from codes.npz.
+        """The counts of a direction: those of counts.npz for "image->image", else counted from the codes.
 
         Raises:
             InputError: The run does not have the direction, or a damaged file.
@@ -128,9 +137,9 @@ class Run:
         query = getattr(self.codes, f"query_codes{sides[asking]}")
         database = getattr(self.codes, f"database_codes{sides[searched]}")
         if query is None or database is None:
-            raise InputError(f"{self.folder / 'codes.npz'}: found no codes of texts, expected them for {direction}")
-        labels = self.codes.query_labels, self.codes.database_labels
-        return evaluate(query, database, *labels, self.bits).counts
+            raise InputError(f"{codes_path(self.folder)}: found no codes of texts, expected them for {direction}")
+        shards = self.codes.pieces(f"database_codes{sides[searched]}", "database_labels")
+        return evaluate_shards(query, self.codes.query_labels, shards, self.bits).counts
 
 
 def open_run(folder: Path | str, needed: Iterable[str] = (), of_result: Iterable[str] = schema.KEYS) -> Run:
@@ -206,8 +215,13 @@ def _check_counts(run: Run) -> None:
 
 
 def _check_codes(run: Run) -> None:
-    path = run.folder / "codes.npz"
-    headers = npz_headers(path)
+    path = codes_path(run.folder)
+    headers: dict[str, Header] = {}
+    if path.is_dir():
+        folder = open_codes_folder(path)
+        headers = {**folder.headers, "bits": Header((), np.dtype(np.int64), False)}
+    else:
+        headers = npz_headers(path)
     missing = [name for name in CODES if name not in headers]
     if missing:
         raise InputError(f"{path}: found no array {', '.join(missing)}, expected {', '.join(CODES)}")

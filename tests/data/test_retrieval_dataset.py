@@ -38,6 +38,14 @@ def test_take_keeps_every_array_in_step():
         for name in ("labels", "features", "flipped_features"):
             np.testing.assert_array_equal(getattr(part, name)[k], getattr(split, name)[row])
         np.testing.assert_array_equal(part.texts.toarray()[k], split.texts.toarray()[row])
+    rows = split.part(slice(2, 5))
+    assert rows.ids.tolist() == ["a2", "a3", "a4"] and len(split.part(slice(5, 100))) == 2
+    for name in ("labels", "features", "flipped_features"):
+        np.testing.assert_array_equal(getattr(rows, name), getattr(split, name)[2:5])
+        assert np.shares_memory(getattr(rows, name), getattr(split, name))
+    assert np.shares_memory(rows.images.array, split.images.array)
+    np.testing.assert_array_equal(rows.images.array, split.images.array[2:5])
+    np.testing.assert_array_equal(rows.texts.toarray(), split.texts.toarray()[2:5])
     mask = np.array([False, True, False, False, True, False, False])
     assert split.take(mask).ids.tolist() == ["a1", "a4"]
 

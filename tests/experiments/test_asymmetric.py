@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from dseh_tf.data.images import FileImages
 from dseh_tf.errors import InputError
 from dseh_tf.retrieval import evaluate, load_codes, unpack
 from experiments import evaluation
+from tests.experiments.test_shard_rows import same_folder
 
 SMALL = ("--set=rounds=3", "--set=epochs=1", "--set=sample=48", "--set=batch=16", "--bits=8", "--image_size=12")
 
@@ -28,7 +30,7 @@ def workdir(run, lists, tmp_path):
     return folder
 
 
-def test_numbers_and_rows_that_come_later(workdir, lists, result, capsys):
+def test_numbers_and_rows_that_come_later(workdir, run, lists, result, tmp_path, capsys):
     codes, found = load_codes(workdir / "codes.npz", bits=8), result(workdir)
     encoder, query = load_run(workdir), unpack(codes.query_codes, 8)
     images = FileImages(tuple(lists / name for name in codes.database_ids))
@@ -55,6 +57,17 @@ def test_numbers_and_rows_that_come_later(workdir, lists, result, capsys):
     line = f"codes.npz: found other labels of {later.ids[2]} than in the database, expected those that its code"
     with pytest.raises(InputError, match=line):
         encoder.encode_database(replace(later, labels=changed))
+
+    # The trained run without its codes and numbers: they are made again, in shards, learned codes included.
+    shutil.copytree(workdir, tmp_path / "shards")
+    for name in ("result.json", "codes.npz", "counts.npz"):
+        (tmp_path / "shards" / name).unlink()
+    run(
+        "--dataset=image_lists", f"--lists_dir={lists}", f"--data_dir={tmp_path / 'data'}", "--method=adsh", *SMALL,
+        f"--workdir={tmp_path / 'shards'}", "--shard_rows=50",
+    )  # fmt: skip
+    same_folder(tmp_path / "shards", workdir)
+    capsys.readouterr()
 
     evaluation.print_report(workdir)
     printed = capsys.readouterr().out

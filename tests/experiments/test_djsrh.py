@@ -52,6 +52,18 @@ def ask(workdir, *arguments):
     query.main(program.parsed(["query", f"--workdir={workdir}", *map(str, arguments)], values), values)
 
 
+def test_in_shards(finished, run, tmp_path):
+    """The trained run without its codes and numbers: they are made again, in shards."""
+    from tests.experiments.test_shard_rows import same_folder
+
+    workdir, arguments = finished
+    shutil.copytree(workdir, tmp_path / "run")
+    for name in ("result.json", "codes.npz", "counts.npz"):
+        (tmp_path / "run" / name).unlink()
+    run(*arguments, f"--workdir={tmp_path / 'run'}", "--shard_rows=50")
+    same_folder(tmp_path / "run", workdir)
+
+
 def test_the_files_of_the_run(finished, capsys):
     workdir, _ = finished
     result, config = (json.loads((workdir / f"{name}.json").read_text()) for name in ("result", "config"))

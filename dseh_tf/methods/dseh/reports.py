@@ -13,13 +13,14 @@ from dseh_tf.data.thumbnails import answer_sheet, thumbnails
 from dseh_tf.methods.dseh.label_targets import LabelTargets
 from dseh_tf.methods.dseh.networks import ImgNet, LabNet, Outputs
 from dseh_tf.methods.image_encoder import ImageEncoder
-from dseh_tf.retrieval import evaluate, sign
+from dseh_tf.retrieval import evaluate, pack, sign
 from dseh_tf.retrieval.health import CodeHealth, code_health
 from dseh_tf.training.health_watch import HealthWatch
 from dseh_tf.training.recipe import Phase
 from dseh_tf.training.trainer import Trainer
 
 ADVICE = "try --preset=modern, a larger labnet_code_similarity and labnet_feature_similarity, or smaller learning rates"
+_ENCODED_ROWS = 1 << 20  # database rows whose codes are not packed yet; a multiple of the batches
 
 
 class Reports:
@@ -115,8 +116,11 @@ class Reports:
             self._write_health("train", health, round_)
             if not evaluated:
                 return
-            query, database = encode(data.query), encode(data.database)
-            report = evaluate(query, database, data.query.labels, data.database.labels)
+            # Packed part by part: only one part's ±1 codes are in memory.
+            begins = range(0, len(data.database), _ENCODED_ROWS)
+            parts = (data.database.part(slice(begin, begin + _ENCODED_ROWS)) for begin in begins)
+            query, database = encode(data.query), np.concatenate([pack(encode(part)) for part in parts])
+            report = evaluate(query, database, data.query.labels, data.database.labels, query.shape[1])
             write.scalars({"round/map_i": report.map}, round_)
             write.precision_recall("round/precision_recall", report.counts, round_)
             if write.written and data.has_images:
