@@ -30,8 +30,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "radius", "label",
     ),
     "How it runs": (
-        "strategy", "replicas", "jobs", "deterministic", "jit_compile", "bfloat16", "checkpoint_steps", "evaluate_rounds",
-        "label_report_epochs", "progress",
+        "strategy", "replicas", "worker_timeout", "worker_silence", "jobs", "deterministic", "jit_compile", "bfloat16",
+        "checkpoint_steps", "evaluate_rounds", "label_report_epochs", "progress",
     ),
 }  # fmt: skip
 OTHER = "Other"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,7 +44,8 @@ def replacing(path: Path | str) -> Iterator[Path]:
     What had the name before stays until then. The temporary name ends like `path`.
     """
     path = Path(path)
-    temporary = path.with_name(f"{PARTIAL}{os.getpid()}-{path.name}")
+    # Not the process id: processes of several machines, which may have the same one, write to a shared folder.
+    temporary = path.with_name(f"{PARTIAL}{secrets.token_hex(4)}-{path.name}")
     with writing(path):
         try:
             yield temporary

@@ -21,7 +21,7 @@ from dseh_tf.devices.runtime import Runtime
 from dseh_tf.errors import InputError
 from dseh_tf.models.layers import DropoutStream, dropout_stream
 from dseh_tf.seeding import stream_seed
-from dseh_tf.training.checkpoints import CheckpointStore
+from dseh_tf.training.checkpoints import CheckpointStore, restore_together
 from dseh_tf.training.optimizers import apply_gradients, raw
 from dseh_tf.training.recipe import Phase, Recipe, Result, Stage, Work
 from dseh_tf.training.summaries import Summaries
@@ -50,7 +50,7 @@ class Trainer:
         self.runtime = runtime
         self.seed = seed
         self.traces: dict[str, np.ndarray] = {}
-        self.summaries = Summaries(runtime.tensorboard)
+        self.summaries = Summaries(runtime.tensorboard if runtime.workers.chief else None)
         self._store = CheckpointStore(runtime.checkpoints)
         self._tracked = tf.train.Checkpoint(**tracked)
         self._loops: dict[str, Callable] = {}
@@ -58,7 +58,7 @@ class Trainer:
         self._unsaved = 0  # steps since the last checkpoint
         self.notes: dict = {"seconds": 0.0}
         self._began = time.perf_counter()
-        restored = self._store.restore(self._tracked, _progress_fault)
+        restored = restore_together(self._store, runtime.workers, self._tracked, _progress_fault)
         if restored:
             progress, self.traces = restored
             self._done, self.notes = progress["done"], {**self.notes, **progress["notes"]}
@@ -86,10 +86,12 @@ class Trainer:
 
     def save(self) -> None:
         """Checkpoints what has been done so far; its number is the count of all steps, and of phases begun."""
+        self._unsaved = 0
+        if not self.runtime.workers.chief:
+            return
         number = sum(self._done.values()) + len(self._done)  # every save is after a step or a finished stage
         notes = {**self.notes, "seconds": self.seconds}
         self._store.save(number, self._tracked, {"done": self._done, "notes": notes}, self.traces)
-        self._unsaved = 0
 
     def run(self, recipe: Recipe[Result]) -> Result:
         """Walks the stages of a recipe that are not finished yet, and returns the fitted method."""
@@ -120,8 +122,11 @@ class Trainer:
         if first >= phase.steps:
             return
         strategy = self.runtime.strategy
+        # Endless: with several workers, a finite data set has batches of unknown size, and a collective more in each step.
         iterator = iter(
-            strategy.distribute_datasets_from_function(lambda context: phase.rows.dataset(context, first, phase.steps))
+            strategy.distribute_datasets_from_function(
+                lambda context: phase.rows.dataset(context, first, phase.steps).repeat()
+            )
         )
         loop = self._loop(phase)
         block = min(50, phase.epoch_steps)

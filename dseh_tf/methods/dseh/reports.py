@@ -10,10 +10,11 @@ from absl import logging
 from dseh_tf.data import RetrievalDataset
 from dseh_tf.data.label_vectors import DistinctRows, distinct_rows
 from dseh_tf.data.thumbnails import answer_sheet, thumbnails
+from dseh_tf.devices.divided import evaluate_divided
 from dseh_tf.methods.dseh.label_targets import LabelTargets
 from dseh_tf.methods.dseh.networks import ImgNet, LabNet, Outputs
 from dseh_tf.methods.image_encoder import ImageEncoder
-from dseh_tf.retrieval import evaluate, sign
+from dseh_tf.retrieval import sign
 from dseh_tf.retrieval.health import CodeHealth, code_health
 from dseh_tf.training.health_watch import HealthWatch
 from dseh_tf.training.recipe import Phase
@@ -58,8 +59,12 @@ class Reports:
         data = self.dataset
         rest = data.database.take(~data.database_is_train())
         where, rest = ("database_minus_train", rest) if len(rest) else ("database", data.database)
-        report = evaluate(
-            self._label_codes(data.query.labels), self._label_codes(rest.labels), data.query.labels, rest.labels
+        report = evaluate_divided(
+            self.trainer.runtime.workers,
+            self._label_codes(data.query.labels),
+            self._label_codes(rest.labels),
+            data.query.labels,
+            rest.labels,
         )
         return {
             "map_labels": float(report.map),
@@ -116,7 +121,8 @@ class Reports:
             if not evaluated:
                 return
             query, database = encode(data.query), encode(data.database)
-            report = evaluate(query, database, data.query.labels, data.database.labels)
+            workers = self.trainer.runtime.workers
+            report = evaluate_divided(workers, query, database, data.query.labels, data.database.labels)
             write.scalars({"round/map_i": report.map}, round_)
             write.precision_recall("round/precision_recall", report.counts, round_)
             if write.written and data.has_images:
