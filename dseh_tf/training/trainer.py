@@ -122,12 +122,13 @@ class Trainer:
         if first >= phase.steps:
             return
         strategy = self.runtime.strategy
-        # Endless: with several workers, a finite data set has batches of unknown size, and a collective more in each step.
-        iterator = iter(
-            strategy.distribute_datasets_from_function(
-                lambda context: phase.rows.dataset(context, first, phase.steps).repeat()
-            )
-        )
+
+        def batches(context: tf.distribute.InputContext) -> tf.data.Dataset:
+            found = phase.rows.dataset(context, first, phase.steps)
+            # With several workers, a finite data set has batches of unknown size, and a collective more in each step.
+            return found.repeat() if context.num_input_pipelines > 1 else found
+
+        iterator = iter(strategy.distribute_datasets_from_function(batches))
         loop = self._loop(phase)
         block = min(50, phase.epoch_steps)
         seed = stream_seed(self.seed, phase.name, phase.round, "dropout")

@@ -36,10 +36,10 @@ def mirrored(tf):
 @pytest.fixture(scope="session")
 def two_workers(tmp_path_factory):
     """two_workers(name): the same fit by two processes, 16 rows a forward pass; what each of them found, by name."""
-    from .test_battery import TRAINED
+    from .test_battery import FULL
 
     room, workers = tmp_path_factory.mktemp("two_workers"), pairs.addresses()
-    started = [pairs.start(workers, i, "-m", "tests.methods.two_workers", room, *TRAINED) for i in (0, 1)]
+    started = [pairs.start(workers, i, "-m", "tests.methods.two_workers", room, *FULL) for i in (0, 1)]
     for status, _, errors in pairs.ends(started, timeout=600):
         assert status == 0, errors
 
