@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from dseh_tf.data import RetrievalDataset
+from dseh_tf.devices.cluster import Cluster
+from dseh_tf.devices.workers import Workers
+from dseh_tf.errors import InputError
 from dseh_tf.retrieval import evaluate, load_codes
+from experiments.multi_worker import check_data, chief_first
 from tests.pairs import Runs, addresses
 
 # 160 rows in batches of 32 are 5 steps an epoch.
@@ -184,3 +191,45 @@ def test_a_bad_configuration(runs, flags, tmp_path, config, line):
     assert started.ended() == 2
     assert line in started.line
     assert not (tmp_path / "run").exists()
+
+
+def test_workers_with_other_data(rng):
+    """The rows that differ are named. Threads, without TensorFlow."""
+    labels = np.eye(4, dtype=np.uint8)[rng.integers(0, 4, 20)]
+    features = rng.standard_normal((20, 3))
+    other = labels.copy()
+    other[3] = 1 - other[3]
+    datasets = [RetrievalDataset.from_arrays((features, one), (features[:5], labels[:5])) for one in (labels, other)]
+    names = tuple(addresses())
+
+    def check(index: int) -> str:
+        try:
+            workers = Workers(Cluster(names, index))
+            with pytest.raises(InputError) as error:
+                check_data(workers, datasets[index])
+            return str(error.value)
+        finally:
+            if index:
+                workers.fail(str(error.value))
+
+    with ThreadPoolExecutor(2) as pool:
+        chief, line = pool.map(check, (0, 1))
+    assert re.fullmatch(
+        r"arrays: train: found 20 rows of CRC-32 \w{8}, expected 20 rows of CRC-32 \w{8} as worker 0", line
+    )
+    assert chief == f"worker 1 ({names[1]}): {line}"
+
+
+def test_the_chief_is_first():
+    """What worker 0 prepares is there when the others look."""
+    names, done = tuple(addresses(3)), []
+
+    def act(index: int) -> int:
+        workers = Workers(Cluster(names, index))
+        found = chief_first(workers, "data", lambda: done.append(index) or index)
+        workers.finish()
+        return found
+
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(act, range(3))) == [0, 1, 2]
+    assert done[0] == 0 and sorted(done) == [0, 1, 2]
