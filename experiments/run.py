@@ -67,19 +67,12 @@ _OPTIMIZER = flags.DEFINE_string("optimizer", None, "adam or sgd.")
 _LEARNING_RATE = flags.DEFINE_float("learning_rate", None, "Of the image network's new layers, at the start.")
 _SET = flags.DEFINE_multi_string("set", [], "name=value of any other setting of the method; may be repeated.")
 
-_STRATEGY = flags.DEFINE_string(
-    "strategy",
-    "default",
-    "default, mirrored or multi_worker (docs/multi-worker.md): TF_CONFIG, and one --workdir for all.",
-)
+_STRATEGY = flags.DEFINE_string("strategy", "default", "default, mirrored, or multi_worker (docs/multi-worker.md).")
 _WORKER_TIMEOUT = flags.DEFINE_float(
-    "worker_timeout", TIMEOUT, "multi_worker: seconds to wait for a worker that does not come.", lower_bound=1.0
+    "worker_timeout", TIMEOUT, "multi_worker: seconds to wait for workers at the start.", lower_bound=1.0
 )
 _WORKER_SILENCE = flags.DEFINE_float(
-    "worker_silence",
-    SILENCE,
-    "multi_worker: seconds without a sign of life from a worker after which the others end.",
-    lower_bound=1.0,
+    "worker_silence", SILENCE, "multi_worker: seconds without a sign of life; then a worker is lost.", lower_bound=1.0
 )
 _REPLICAS = flags.DEFINE_integer(
     "replicas", 0, "Devices; logical CPUs where there are fewer GPUs. 0: every GPU, or one CPU.", lower_bound=0

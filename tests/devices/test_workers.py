@@ -61,6 +61,15 @@ def test_rows_to_the_same_bits(dtype):
         assert found.dtype == dtype and found.tobytes() == whole.tobytes()
 
 
+def test_rows_of_different_kinds():
+    def act(workers: Workers):
+        return workers.rows("counts", np.zeros((2, 3 + workers.index), np.int64))
+
+    first, second = run(2, act)
+    assert str(first).endswith('): counts: found ["<i8", [4]], expected ["<i8", [3]] as worker 0')
+    assert str(second).endswith('): counts: found ["<i8", [3]], expected ["<i8", [4]] as worker 1')
+
+
 @pytest.mark.parametrize(("rows", "unit", "count"), [(10, 1, 3), (24, 16, 2), (5, 16, 2), (100, 16, 4), (0, 4, 2)])
 def test_shares_are_in_order_and_whole_batches(rows, unit, count):
     workers = [Workers.__new__(Workers) for _ in range(count)]
