@@ -1,7 +1,8 @@
 """Devices: the strategy, and what crosses between its replicas.
 
-A run on 1, 2 or 4 replicas is the same run: every loss is divided by counts of the *global* batch, gradients are
-summed over the replicas before they are clipped, masks and batches are slices of the global ones.
+On any number of replicas a run computes the same loss on the same batches, and rounding alone differs: every loss is
+divided by counts of the *global* batch, gradients are summed over the replicas before they are clipped, masks and batches
+are slices of the global ones.
 """
 
 from __future__ import annotations
