@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -24,6 +25,22 @@ def free_ports(count: int) -> list[int]:
 
 def addresses(count: int = 2) -> list[str]:
     return [f"127.0.0.1:{port}" for port in free_ports(count)]
+
+
+def knock(workers: Sequence[str], index: int) -> socket.socket:
+    """Comes to worker 0 as a worker does, and then says nothing."""
+    from dseh_tf.devices import frames, meeting
+
+    host, port = workers[0].split(":")
+    for _ in range(100):
+        try:
+            connection = socket.create_connection((host, int(port)), timeout=5)
+            break
+        except ConnectionRefusedError:
+            time.sleep(0.05)
+    hello = json.dumps({"addresses": list(workers), "index": index}).encode()
+    frames.send(connection, frames.DATA, meeting._HELLO, hello)
+    return connection
 
 
 def environment(workers: list[str], index: int) -> dict[str, str]:

@@ -90,7 +90,7 @@ def _welcome(server: socket.socket, cluster: Cluster, timeout: float) -> dict[in
         if addresses != list(cluster.addresses) or type(index) is not int or not 0 < index < len(cluster.addresses):
             line = f"TF_CONFIG: worker {index}: found the workers {addresses}, expected {list(cluster.addresses)} as worker 0"
             raise _told({**found, -1: connection}, line)
-        if index in found:
+        if index in found and not _has_gone(found[index]):
             line = f"TF_CONFIG: task: index: found two processes with {index}, expected another in each"
             raise _told({**found, -1: connection}, line)
         found[index] = connection
@@ -100,6 +100,19 @@ def _welcome(server: socket.socket, cluster: Cluster, timeout: float) -> dict[in
         except OSError:
             raise _told(found, f"{cluster.name(index)} does not answer: it ended before all workers had come") from None
     return found
+
+
+def _has_gone(connection: socket.socket) -> bool:
+    """Whether the other side has ended; it sends nothing at this time."""
+    connection.setblocking(False)
+    try:
+        return not connection.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    finally:
+        connection.settimeout(5.0)
 
 
 def _told(connections: Mapping[int, socket.socket], line: str) -> InputError:

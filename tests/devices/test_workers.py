@@ -175,6 +175,27 @@ def test_a_worker_of_another_cluster():
     assert lines == {f"TF_CONFIG: worker 2: found the workers {list(others)}, expected {list(addresses)} as worker 0"}
 
 
+@pytest.mark.parametrize("first_ends", [True, False])
+def test_a_worker_is_started_twice(first_ends):
+    """A second start takes the place of one that has ended; two that both wait are an error."""
+    addresses = tuple(pairs.addresses(3))
+    with ThreadPoolExecutor(3) as pool:
+        chief = pool.submit(Workers, Cluster(addresses, 0), 20.0)
+        first = pairs.knock(addresses, 1)
+        if first_ends:
+            first.close()
+        time.sleep(0.5)
+        others = [pool.submit(Workers, Cluster(addresses, index), 20.0 if first_ends else 3.0) for index in (1, 2)]
+        if first_ends:
+            done = [pool.submit(worker.result().finish) for worker in (chief, *others)]
+            assert [d.result() for d in done] == [None] * 3
+        else:
+            line = "TF_CONFIG: task: index: found two processes with 1, expected another in each"
+            assert str(chief.exception()) == line
+            assert str(others[0].exception()) == line
+            first.close()
+
+
 def test_a_port_that_is_taken(monkeypatch):
     monkeypatch.setattr("dseh_tf.devices.meeting._TAKEN", 0.0)
     addresses = tuple(pairs.addresses(2))
