@@ -131,7 +131,7 @@ class Started:
         assert "Traceback" not in self.errors, self.errors
         return lines[0].removeprefix("error: ")
 
-    def ended(self, timeout: float = 240) -> int:
+    def ended(self, timeout: float = 600) -> int:
         """Waits for the exit status."""
         deadline = time.monotonic() + timeout
         while self.status is None:
