@@ -33,8 +33,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "host", "port", "allowed_host", "max_megabytes", "max_megapixels", "time_limit", "encodes",
     ),
     "How it runs": (
-        "strategy", "replicas", "jobs", "deterministic", "jit_compile", "bfloat16", "tf32", "checkpoint_steps", "evaluate_rounds",
-        "label_report_epochs", "shard_rows", "chunk", "runner", "progress",
+        "strategy", "replicas", "worker_timeout", "worker_silence", "jobs", "deterministic", "jit_compile", "bfloat16", "tf32",
+        "checkpoint_steps", "evaluate_rounds", "label_report_epochs", "shard_rows", "chunk", "runner", "progress",
     ),
 }  # fmt: skip
 OTHER = "Other"

@@ -14,6 +14,8 @@ from absl import logging
 
 from dseh_tf.data import RetrievalDataset
 from dseh_tf.data.thumbnails import answer_sheet, pictures, thumbnails
+from dseh_tf.devices.divided import evaluate_divided, evaluate_unseen_divided
+from dseh_tf.devices.workers import ALONE, Workers
 from dseh_tf.files import PARTIAL, write_json, write_npz
 from dseh_tf.retrieval import (
     CodeHealth,
@@ -49,11 +51,13 @@ def write_results(
     seconds: Mapping[str, float],
     labels_only: bool,
     shard_rows: int | None = None,
+    workers: Workers = ALONE,
 ) -> dict[str, Any]:
     """Encodes, evaluates and writes the run folder's files; returns result.json's content.
 
     result.json is written last: where it is, everything else is. A database of more than `shard_rows` rows is encoded and
-    evaluated in shards, one in memory at a time; the numbers are the same.
+    evaluated in shards, one in memory at a time; the numbers are the same. The workers of a run divide encoding and evaluation,
+    in one piece, and worker 0 writes; the others return when their part is done, with an empty result.
     """
     result: dict[str, Any] = {
         name: config[name] for name in ("dataset", "method", "bits", "preset", "seed") if name in config
@@ -61,7 +65,7 @@ def write_results(
     measured = dict(getattr(fitted, "health", {}))
     told, counts, sheet = None, None, None
     shard_rows = SHARD_ROWS if shard_rows is None else shard_rows
-    if not labels_only and len(dataset.database) > shard_rows:
+    if not labels_only and workers.count == 1 and len(dataset.database) > shard_rows:
         found = _in_shards(workdir, config["bits"], dataset, fitted, shard_rows)
         counts, sheet, told = found.counts, found.sheet, found.told
         result, seconds, measured = result | found.result, {**seconds, **found.seconds}, measured | found.health
@@ -73,16 +77,22 @@ def write_results(
             database_codes = fitted.encode(dataset.database)
         encoded = time.perf_counter()
         trained = dataset.database_is_train()
-        report, unseen = reports(query_codes, database_codes, dataset.query.labels, dataset.database.labels, trained)
+        partly = trained is not None and trained.any() and not trained.all()
+        labels = dataset.query.labels, dataset.database.labels
+        report, unseen = evaluate_unseen_divided(
+            workers, query_codes, database_codes, *labels, trained if partly else None
+        )
         result |= metrics(report, len(dataset.database), unseen)
         seconds = {**seconds, "encode_seconds": encoded - start, "evaluate_seconds": time.perf_counter() - encoded}
         if fitted.database_codes is not None:  # what learned codes are worth: the same database, encoded
             symmetric = fitted.encode(dataset.database)
-            labels = dataset.query.labels, dataset.database.labels
-            result["map_encoded_database"] = evaluate(query_codes, symmetric, *labels).map
+            result["map_encoded_database"] = evaluate_divided(workers, query_codes, symmetric, *labels).map
         text_codes: dict[str, np.ndarray] = {}
         if "text" in getattr(fitted, "modalities", ()):
             text_codes = {part: fitted.encode(getattr(dataset, part), "text") for part in ("query", "database")}
+        if not workers.chief:
+            return {}
+        if text_codes:
             codes = directions.Codes(query_codes, database_codes, text_codes["query"], text_codes["database"])
             result["directions"] = directions.measured(codes, dataset.query.labels, dataset.database.labels)
             result["random_order"] = directions.chance(dataset.query.labels, dataset.database.labels)
@@ -109,6 +119,8 @@ def write_results(
             shown = thumbnails(dataset, query_codes, database_codes)
             sheet = answer_sheet(shown, dataset)
             write_npz(workdir / "thumbnails.npz", shown)
+    if not workers.chief:
+        return {}
     for name, arrays in fitted.arrays.items():
         write_npz(workdir / f"{name}.npz", arrays)
     if getattr(fitted, "encoder_file", ""):

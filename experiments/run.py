@@ -13,14 +13,16 @@ import dataclasses
 import re
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 from absl import flags, logging
 
+from dseh_tf.devices.workers import SILENCE, TIMEOUT, Workers
 from dseh_tf.errors import InputError
-from dseh_tf.runs import environment, held, listing, open_workdir
-from experiments import backbone_flags, data_flags, program, run_data
+from dseh_tf.runs import environment, held, listing
+from experiments import backbone_flags, data_flags, multi_worker, program, run_data
 
 _METHOD = flags.DEFINE_string(
     "method", "dseh", "Method, by its name in dseh_tf.methods.METHODS, or as package.module:Class."
@@ -65,8 +67,12 @@ _OPTIMIZER = flags.DEFINE_string("optimizer", None, "adam or sgd.")
 _LEARNING_RATE = flags.DEFINE_float("learning_rate", None, "Of the image network's new layers, at the start.")
 _SET = flags.DEFINE_multi_string("set", [], "name=value of any other setting of the method; may be repeated.")
 
-_STRATEGY = flags.DEFINE_string(
-    "strategy", "default", "default, mirrored or multi_worker (TF_CONFIG; each worker with a --workdir of its own)."
+_STRATEGY = flags.DEFINE_string("strategy", "default", "default, mirrored, or multi_worker (docs/multi-worker.md).")
+_WORKER_TIMEOUT = flags.DEFINE_float(
+    "worker_timeout", TIMEOUT, "multi_worker: seconds to wait for workers at the start.", lower_bound=1.0
+)
+_WORKER_SILENCE = flags.DEFINE_float(
+    "worker_silence", SILENCE, "multi_worker: seconds without a sign of life; then a worker is lost.", lower_bound=1.0
 )
 _REPLICAS = flags.DEFINE_integer(
     "replicas", 0, "Devices; logical CPUs where there are fewer GPUs. 0: every GPU, or one CPU.", lower_bound=0
@@ -107,17 +113,20 @@ def main(_: list[str]) -> None:
         _WORKDIR.value
         or "runs/" + re.sub("[:/]", "_", f"{data_flags.DATASET.value}-{_METHOD.value}-{_BITS.value}-{_SEED.value}")
     )
-    started, method = time.perf_counter(), _method()
-    config = config_of(method, data_config())
-    with held(workdir):
-        if open_workdir(workdir, config):
-            print(f"{workdir}: this run is finished; nothing was changed")
-        else:
-            _run(workdir, method, config, started)
-        print(f"run folder {workdir}: {listing(workdir)}")
+    workers = multi_worker.join(_STRATEGY.value, _WORKER_TIMEOUT.value, _WORKER_SILENCE.value)
+    with multi_worker.together(workers):
+        started, method = time.perf_counter(), _method()
+        config = config_of(method, data_config())
+        with held(workdir) if workers.chief else nullcontext():
+            if multi_worker.open_together(workers, workdir, config):
+                print(f"{workdir}: this run is finished; nothing was changed")
+            else:
+                _run(workdir, method, config, started, workers)
+            if workers.chief:
+                print(f"run folder {workdir}: {listing(workdir)}")
 
 
-def _run(workdir: Path, method: Any, config: dict[str, Any], started: float) -> None:
+def _run(workdir: Path, method: Any, config: dict[str, Any], started: float, workers: Workers) -> None:
     """Trains, encodes and evaluates, and leaves the run folder's files."""
     import tensorflow as tf
 
@@ -129,15 +138,18 @@ def _run(workdir: Path, method: Any, config: dict[str, Any], started: float) -> 
     if _DETERMINISTIC.value:
         tf.config.experimental.enable_op_determinism()
     strategy = make_strategy(_STRATEGY.value, _REPLICAS.value)
-    dataset = _dataset(method, strategy)
+    progress = _PROGRESS.value and workers.chief
+    dataset = multi_worker.chief_first(workers, "data set", lambda: _dataset(method, strategy, progress))
+    multi_worker.check_data(workers, dataset)
     runtime = Runtime(
         strategy=strategy,
+        workers=workers,
         checkpoints=workdir / "checkpoints",
         tensorboard=workdir / "tensorboard",
         checkpoint_steps=_CHECKPOINT_STEPS.value,
         label_report_epochs=_LABEL_REPORT.value,
         evaluate_rounds=_EVALUATE_ROUNDS.value,
-        progress=_PROGRESS.value,
+        progress=progress,
         jit_compile=_JIT.value,
         bfloat16=_BFLOAT16.value,
         pixel_cache=Path(data_flags.DATA_DIR.value) / "pixels",
@@ -152,9 +164,8 @@ def _run(workdir: Path, method: Any, config: dict[str, Any], started: float) -> 
 
     from experiments.results import write_results
 
-    write_results(
-        workdir, config, dataset, fitted, seconds, labels_only=not method.needs_images, shard_rows=_SHARD_ROWS.value
-    )
+    labels_only = not method.needs_images
+    write_results(workdir, config, dataset, fitted, seconds, labels_only, _SHARD_ROWS.value, workers)
 
 
 def _method() -> Any:
@@ -304,7 +315,7 @@ def config_of(method: Any, data: Mapping[str, Any]) -> dict[str, Any]:
     return config | free | environment()
 
 
-def _dataset(method: Any, strategy: Any) -> Any:
+def _dataset(method: Any, strategy: Any, progress: bool) -> Any:
     labels_only, trunk = not method.needs_images, _trunk()
     dataset = run_data.load(
         data_flags.DATASET.value,
@@ -314,7 +325,7 @@ def _dataset(method: Any, strategy: Any) -> Any:
         seed=_SEED.value,
         mirrored=trunk.mirror and "trunk" in method.OPTIONS,
         strategy=strategy,
-        progress=_PROGRESS.value,
+        progress=progress,
     )
     if _WHOLE_DATABASE.value:
         dataset = dataset.trained_on_database()

@@ -29,7 +29,17 @@ from experiments.suites import CROSS_MODAL, SuiteRun
 from experiments.trials import SETTINGS, TRIALS, Trial
 
 # Flags that say how or where a run is executed; another value of them is still the same run.
-_FREE = ("data_dir", "images_root", "workdir", "strategy", "replicas", "progress", "noprogress")
+_FREE = (
+    "data_dir",
+    "images_root",
+    "workdir",
+    "strategy",
+    "replicas",
+    "worker_timeout",
+    "worker_silence",
+    "progress",
+    "noprogress",
+)
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:

@@ -1,17 +1,18 @@
 """Devices: the strategy, and what crosses between its replicas.
 
-A run on 1, 2 or 4 replicas is the same run: every loss is divided by counts of the *global* batch, gradients are
-summed over the replicas before they are clipped, masks and batches are slices of the global ones.
+On any number of replicas a run computes the same loss on the same batches, and rounding alone differs: every loss is
+divided by counts of the *global* batch, gradients are summed over the replicas before they are clipped, masks and batches
+are slices of the global ones.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
 
+from dseh_tf.devices.cluster import read_cluster
 from dseh_tf.errors import InputError
 
 
@@ -23,11 +24,14 @@ def make_strategy(name: str = "default", replicas: int = 0) -> tf.distribute.Str
     works before TensorFlow has used its devices; InputError otherwise.
     """
     if name == "multi_worker":
-        if not os.environ.get("TF_CONFIG"):
-            raise InputError(
-                "strategy: found multi_worker without TF_CONFIG, expected it in the environment of every worker"
-            )
-        return tf.distribute.MultiWorkerMirroredStrategy()
+        cluster = read_cluster()
+        if replicas:
+            raise InputError(f"replicas: found {replicas} with multi_worker, expected 0: a worker uses all of its GPUs")
+        try:
+            return tf.distribute.MultiWorkerMirroredStrategy()
+        except tf.errors.OpError as error:
+            told = (error.message.splitlines() or [type(error).__name__])[0]
+            raise InputError(f"TF_CONFIG: {cluster.name(cluster.index)}: cannot start ({told})") from error
     if name not in ("default", "mirrored"):
         raise InputError(f"strategy: found {name!r}, expected default, mirrored or multi_worker")
     gpus = tf.config.list_logical_devices("GPU") if tf.config.list_physical_devices("GPU") else []

@@ -10,6 +10,8 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from dseh_tf.devices.workers import ALONE, Workers
+
 
 @dataclass
 class Runtime:
@@ -17,6 +19,8 @@ class Runtime:
 
     Attributes:
         strategy: Devices.
+        workers: The processes of the run. With a strategy of several of them, worker 0 alone writes, all restore the same
+            checkpoint, and rows are encoded in parts.
         checkpoints, tensorboard: Folders, or None to write neither.
         checkpoint_steps: Steps of a phase between two checkpoints; there is one at its end, too.
         label_report_epochs: LabNet epochs between two reports of its codes and MAP; 0 for one report, at the phase's end.
@@ -30,6 +34,7 @@ class Runtime:
     """
 
     strategy: tf.distribute.Strategy = field(default_factory=tf.distribute.get_strategy)
+    workers: Workers = ALONE
     checkpoints: Path | None = None
     tensorboard: Path | None = None
     checkpoint_steps: int = 1000

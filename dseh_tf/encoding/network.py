@@ -13,6 +13,7 @@ from tqdm import tqdm
 from dseh_tf.data import Split
 from dseh_tf.data.pixels import image_batches
 from dseh_tf.data.retrieval_dataset import as_split
+from dseh_tf.devices.divided import divided_codes
 from dseh_tf.devices.replicas import RowStream, joined
 from dseh_tf.devices.runtime import Runtime
 from dseh_tf.encoding.inputs import check_features
@@ -65,9 +66,17 @@ class NetworkEncoder:
     def encode(self, split: Split) -> np.ndarray:
         """int8 ±1 [n, K] of a split, or of an array of features [n, d] or images uint8 [n, height, width, 3].
 
-        Raises InputError as `batches` does.
+        Raises InputError as `batches` does. The workers of a run divide the rows, and each of them gets all codes.
         """
-        return np.concatenate([sign(values) for values in self.values(split)])
+        workers, split = self.runtime.workers, as_split(split)
+        if workers.count == 1 or not len(split):
+            return np.concatenate([sign(values) for values in self.values(split)])
+
+        def encode(rows: slice) -> np.ndarray:
+            part = split.take(np.arange(rows.start, rows.stop))
+            return np.concatenate([sign(values) for values in self.values(part)])
+
+        return divided_codes(workers, len(split), self.runtime.encode_batch, encode)
 
     def values(self, split: Split) -> Iterator[np.ndarray]:
         """Yields the real values before their signs, float32 [b, K]."""

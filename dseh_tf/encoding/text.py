@@ -14,6 +14,7 @@ from scipy import sparse
 from dseh_tf.data import Split
 from dseh_tf.data.files import is_there, read_bytes
 from dseh_tf.data.texts import as_vocabulary, dense_blocks, query_row, text_rows
+from dseh_tf.devices.divided import divided_codes
 from dseh_tf.devices.replicas import RowStream
 from dseh_tf.devices.runtime import Runtime
 from dseh_tf.encoding.network import load_network
@@ -45,8 +46,16 @@ class TextEncoder:
         return int(self.network(keras.KerasTensor(self.network.input_shape))["logits"].shape[-1])
 
     def encode(self, texts: Any) -> np.ndarray:
-        """int8 ±1 [n, K] of texts as in `values`."""
-        return np.concatenate([sign(values) for values in self.values(texts)])
+        """int8 ±1 [n, K] of texts as in `values`. The workers of a run divide the rows, and each of them gets all codes."""
+        workers = self.runtime.workers
+        if workers.count == 1:
+            return np.concatenate([sign(values) for values in self.values(texts)])
+        rows = self._rows(texts)
+
+        def encode(part: slice) -> np.ndarray:
+            return np.concatenate([sign(values) for values in self.values(rows[part])])
+
+        return divided_codes(workers, rows.shape[0], self.runtime.encode_batch, encode)
 
     def encode_words(self, lines: Sequence[str]) -> np.ndarray:
         """int8 ±1 [n, K] of strings of words, parted by white space.
@@ -68,6 +77,11 @@ class TextEncoder:
         Raises:
             InputError: No row, a split without texts, another width than in training, values that are not finite.
         """
+        rows, size = self._rows(texts), self.runtime.encode_batch
+        return (outputs["logits"] for outputs in self._forward(dense_blocks(rows, size), size))
+
+    def _rows(self, texts: Any) -> sparse.csr_array:
+        """Text rows [n, t], checked."""
         rows = texts.texts if isinstance(texts, Split) else text_rows(texts)
         if rows is None:
             raise InputError("texts: found none, expected those of the data set the network was trained on")
@@ -75,8 +89,7 @@ class TextEncoder:
             raise InputError("encoded texts: found none, expected at least one")
         if rows.shape[1] != self.width:
             raise InputError(f"texts: found {rows.shape[1]} columns, expected {self.width}, as in training")
-        size = self.runtime.encode_batch
-        return (outputs["logits"] for outputs in self._forward(dense_blocks(rows, size), size))
+        return rows
 
     def save(self, folder: Path) -> None:
         """Writes the network and the vocabulary, one word a line, to a folder."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,11 +45,11 @@ def replacing(path: Path | str, mark: str | None = None) -> Iterator[Path]:
 
     Args:
         path: The final name.
-        mark: What tells writers of the same name apart: the process id by default. Processes on several machines, and
-            threads, need another one.
+        mark: What tells writers of the same name apart: random by default.
     """
     path = Path(path)
-    temporary = path.with_name(f"{PARTIAL}{mark or os.getpid()}-{path.name}")
+    # Not the process id: processes of several machines, which may have the same one, write to a shared folder.
+    temporary = path.with_name(f"{PARTIAL}{mark or secrets.token_hex(4)}-{path.name}")
     with writing(path):
         try:
             yield temporary

@@ -10,6 +10,7 @@ import numpy as np
 
 from dseh_tf.data import Split
 from dseh_tf.data.pixels import load_pixels
+from dseh_tf.devices.divided import divided
 from dseh_tf.devices.replicas import joined
 from dseh_tf.devices.runtime import Runtime
 from dseh_tf.encoding.inputs import check_features
@@ -97,11 +98,18 @@ class ImageEncoder(Fitted):
         return self._trained().outputs(split)
 
     def forward(self, inputs: np.ndarray, keep_mean: bool = False) -> dict[str, np.ndarray]:
-        """The network's outputs for pixels or features in memory; keep_mean cancels the trunk's mean subtraction."""
-        batches = array_batches(inputs, self.runtime.encode_batch)
-        if keep_mean and self.backbone is not None and self.backbone.mean is not None:
-            batches = (batch.astype(np.float32) + self.backbone.mean for batch in batches)
-        return joined(self._trained().stream(batches, len(inputs)))
+        """The network's outputs for pixels or features in memory; keep_mean cancels the trunk's mean subtraction.
+
+        The workers of a run divide the rows, and each of them gets all outputs.
+        """
+
+        def outputs(rows: slice) -> dict[str, np.ndarray]:
+            batches = array_batches(inputs[rows], self.runtime.encode_batch)
+            if keep_mean and self.backbone is not None and self.backbone.mean is not None:
+                batches = (batch.astype(np.float32) + self.backbone.mean for batch in batches)
+            return joined(self._trained().stream(batches, len(inputs[rows])))
+
+        return divided(self.runtime.workers, len(inputs), self.runtime.encode_batch, outputs)
 
     def _trained(self) -> NetworkEncoder:
         if self.encoder is None:

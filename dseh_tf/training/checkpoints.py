@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from dseh_tf.devices.workers import Workers
 from dseh_tf.errors import InputError
 from dseh_tf.files import read_json, read_npz, writing
 
@@ -31,6 +32,7 @@ class CheckpointStore:
     def __init__(self, folder: Path | None, keep: int = 3) -> None:
         self.folder = folder
         self.keep = keep
+        self.restored: Path | None = None  # by the last call of `restore`
 
     def save(
         self, number: int, tracked: tf.train.Checkpoint, progress: Mapping[str, Any], traces: Mapping[str, np.ndarray]
@@ -64,13 +66,17 @@ class CheckpointStore:
             shutil.rmtree(old)
 
     def restore(
-        self, tracked: tf.train.Checkpoint, check: Callable[[Mapping[str, Any]], str] = lambda progress: ""
+        self,
+        tracked: tf.train.Checkpoint,
+        check: Callable[[Mapping[str, Any]], str] = lambda progress: "",
+        only: str | None = None,
     ) -> Progress | None:
         """Restores the newest whole checkpoint.
 
         Args:
             tracked: what the checkpoints hold.
             check: says what is wrong with a checkpoint's progress, or an empty string.
+            only: the name of the one checkpoint to restore; None for the newest.
 
         Returns:
             Its progress and traces; None where no checkpoint is whole. One that is not is logged and passed over.
@@ -80,6 +86,9 @@ class CheckpointStore:
                 written, and no earlier checkpoint is whole.
         """
         folders, unread = self._numbered(), ""
+        if only is not None:
+            folders = [folder for folder in folders if folder.name == only]
+        self.restored = None
         for folder in reversed(folders):
             found = _read(folder, check)
             if isinstance(found, str):
@@ -97,6 +106,7 @@ class CheckpointStore:
                 unread = (error.message.splitlines() or [type(error).__name__])[0][:200]
                 _fall_back(folder, unread)
                 continue
+            self.restored = folder
             return found
         if unread:  # some variables have values of a checkpoint, others have not
             raise InputError(f"{self.folder}: found no checkpoint that can be read ({unread}), expected a run's")
@@ -109,6 +119,43 @@ class CheckpointStore:
             return []
         found = (f for f in self.folder.iterdir() if f.name.isascii() and f.name.isdigit() and f.is_dir())
         return sorted(found, key=lambda f: int(f.name))
+
+
+def restore_together(
+    store: CheckpointStore, workers: Workers, tracked: tf.train.Checkpoint, check: Callable[[Mapping[str, Any]], str]
+) -> Progress | None:
+    """Restores the checkpoint that worker 0 finds newest and whole, on all workers; one process restores its own.
+
+    Args:
+        store: Of the folder that all workers share.
+        workers: Of the run.
+        tracked: As in `CheckpointStore.restore`.
+        check: As in `CheckpointStore.restore`.
+
+    Returns:
+        As `CheckpointStore.restore`.
+
+    Raises:
+        InputError: This worker cannot read that checkpoint, or its manifest is not that of worker 0.
+    """
+    found = store.restore(tracked, check) if workers.chief else None
+    if store.folder is None or workers.count == 1:
+        return found
+    own = None if store.restored is None else [store.restored.name, _crc(store.restored / "manifest.json")]
+    chosen = workers.agree("checkpoint", own)[0]
+    if chosen and not workers.chief:
+        name, digest = chosen
+        manifest = store.folder / name / "manifest.json"
+        expected = f"checkpoint {name} of worker 0 (manifest's CRC-32 {digest:08x})"
+        if not manifest.is_file():
+            raise InputError(f"{manifest}: found no file, expected {expected}")
+        if _crc(manifest) != digest:
+            raise InputError(f"{manifest}: found CRC-32 {_crc(manifest):08x}, expected {expected}")
+        found = store.restore(tracked, check, only=name)
+        if found is None:
+            raise InputError(f"{manifest.parent}: found a checkpoint that cannot be read, expected {expected}")
+    workers.agree("restored", None)
+    return found
 
 
 def _fall_back(folder: Path, fault: str) -> None:

@@ -22,7 +22,7 @@ from dseh_tf.devices.runtime import Runtime
 from dseh_tf.errors import InputError
 from dseh_tf.models.layers import DropoutStream, dropout_stream
 from dseh_tf.seeding import stream_seed
-from dseh_tf.training.checkpoints import CheckpointStore
+from dseh_tf.training.checkpoints import CheckpointStore, restore_together
 from dseh_tf.training.optimizers import apply_gradients, raw
 from dseh_tf.training.recipe import Phase, Recipe, Result, Stage, Work
 from dseh_tf.training.summaries import Summaries
@@ -51,7 +51,7 @@ class Trainer:
         self.runtime = runtime
         self.seed = seed
         self.traces: dict[str, np.ndarray] = {}
-        self.summaries = Summaries(runtime.tensorboard)
+        self.summaries = Summaries(runtime.tensorboard if runtime.workers.chief else None)
         self._store = CheckpointStore(runtime.checkpoints)
         self._tracked = tf.train.Checkpoint(**tracked)
         self._loops: dict[str, Callable] = {}
@@ -59,7 +59,7 @@ class Trainer:
         self._unsaved = 0  # steps since the last checkpoint
         self.notes: dict = {"seconds": 0.0}
         self._began = time.perf_counter()
-        restored = self._store.restore(self._tracked, _progress_fault)
+        restored = restore_together(self._store, runtime.workers, self._tracked, _progress_fault)
         if restored:
             progress, self.traces = restored
             self._done, self.notes = progress["done"], {**self.notes, **progress["notes"]}
@@ -91,10 +91,12 @@ class Trainer:
         Raises InputError where a variable is not finite; the earlier checkpoints stay.
         """
         self._check_finite()
+        self._unsaved = 0
+        if not self.runtime.workers.chief:
+            return
         number = sum(self._done.values()) + len(self._done)  # every save is after a step or a finished stage
         notes = {**self.notes, "seconds": self.seconds}
         self._store.save(number, self._tracked, {"done": self._done, "notes": notes}, self.traces)
-        self._unsaved = 0
 
     def run(self, recipe: Recipe[Result]) -> Result:
         """Walks the stages of a recipe that are not finished yet, and returns the fitted method."""
@@ -125,9 +127,13 @@ class Trainer:
         if first >= phase.steps:
             return
         strategy = self.runtime.strategy
-        iterator = iter(
-            strategy.distribute_datasets_from_function(lambda context: phase.rows.dataset(context, first, phase.steps))
-        )
+
+        def batches(context: tf.distribute.InputContext) -> tf.data.Dataset:
+            found = phase.rows.dataset(context, first, phase.steps)
+            # With several workers, a finite data set has batches of unknown size, and a collective more in each step.
+            return found.repeat() if context.num_input_pipelines > 1 else found
+
+        iterator = iter(strategy.distribute_datasets_from_function(batches))
         loop = self._loop(phase)
         block = min(50, phase.epoch_steps)
         seed = stream_seed(self.seed, phase.name, phase.round, "dropout")

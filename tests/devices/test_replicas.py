@@ -1,4 +1,4 @@
-"""A run on 1, 2 or 4 replicas is the same run."""
+"""On 1, 2 or 4 replicas a run computes the same loss on the same batches; rounding alone differs."""
 
 from __future__ import annotations
 

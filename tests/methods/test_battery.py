@@ -18,6 +18,7 @@ from dseh_tf.errors import InputError
 from dseh_tf.methods import METHODS
 
 from .small import BITS, SEED, assert_same, fit, small_dataset, small_settings, values
+from .two_workers import arrays_of
 
 pytestmark = pytest.mark.usefixtures("tf")
 
@@ -29,6 +30,7 @@ FULL = [name for name in TRAINED if not METHODS[name].__module__.endswith(".vari
 # In the first round of an asymmetric method there are no codes to learn from, or phases of three steps.
 LEARNING = [name for name in TRAINED if not METHODS[name].learns_database]
 CHECKPOINT_STEPS, LONG = 9, 15
+SAME_STEPS = 5  # of the first phase: later, the order of float32 sums shows
 
 
 def phases(fitted) -> dict[str, int]:
@@ -158,14 +160,26 @@ def run_program(program: str, *arguments: object) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("replicas", "name"), [*((2, name) for name in TRAINED), *((4, name) for name in FULL)])
-def test_loss_trace_is_that_of_one_replica(whole, name, replicas):
-    from dseh_tf.devices.replicas import make_strategy
-    from dseh_tf.devices.runtime import Runtime
-
-    several = fit(name, Runtime(strategy=make_strategy("mirrored", replicas), progress=False))
+def test_loss_trace_is_that_of_one_replica(whole, mirrored, name, replicas):
+    several = mirrored(name, replicas)
     assert set(several.traces) == set(whole(name).traces)
     for term, trace in whole(name).traces.items():
         np.testing.assert_allclose(several.traces[term], trace, rtol=1e-4, err_msg=term)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FULL)
+def test_two_workers(whole, mirrored, two_workers, name):
+    """Two processes on loopback: equal to each other and to two replicas of one process, and at first to one replica."""
+    first, second = two_workers(name)
+    expected = arrays_of(mirrored(name, 2))
+    assert set(first) == set(second) == set(expected)
+    for key, array in expected.items():
+        np.testing.assert_array_equal(first[key], second[key], err_msg=key)
+        np.testing.assert_array_equal(first[key], array, err_msg=key)
+    total = f"{next(iter(phases(whole(name))))}/total"
+    found, alone = first[f"trace {total}"], whole(name).traces[total]
+    np.testing.assert_allclose(found[:SAME_STEPS], alone[:SAME_STEPS], rtol=1e-6)
 
 
 # Resumed runs

@@ -10,6 +10,7 @@ from absl import logging
 from dseh_tf.data import RetrievalDataset
 from dseh_tf.data.label_vectors import DistinctRows, distinct_rows
 from dseh_tf.data.thumbnails import answer_sheet, thumbnails
+from dseh_tf.devices.divided import evaluate_divided
 from dseh_tf.methods.dseh.label_targets import LabelTargets
 from dseh_tf.methods.dseh.networks import ImgNet, LabNet, Outputs
 from dseh_tf.methods.image_encoder import ImageEncoder
@@ -59,8 +60,12 @@ class Reports:
         data = self.dataset
         rest = data.database.take(~data.database_is_train())
         where, rest = ("database_minus_train", rest) if len(rest) else ("database", data.database)
-        report = evaluate(
-            self._label_codes(data.query.labels), self._label_codes(rest.labels), data.query.labels, rest.labels
+        report = evaluate_divided(
+            self.trainer.runtime.workers,
+            self._label_codes(data.query.labels),
+            self._label_codes(rest.labels),
+            data.query.labels,
+            rest.labels,
         )
         return {
             "map_labels": float(report.map),
@@ -116,11 +121,17 @@ class Reports:
             self._write_health("train", health, round_)
             if not evaluated:
                 return
-            # Packed part by part: only one part's ±1 codes are in memory.
-            begins = range(0, len(data.database), _ENCODED_ROWS)
-            parts = (data.database.part(slice(begin, begin + _ENCODED_ROWS)) for begin in begins)
-            query, database = encode(data.query), np.concatenate([pack(encode(part)) for part in parts])
-            report = evaluate(query, database, data.query.labels, data.database.labels, query.shape[1])
+            workers = self.trainer.runtime.workers
+            labels = data.query.labels, data.database.labels
+            if workers.count > 1:
+                query, database = encode(data.query), encode(data.database)
+                report = evaluate_divided(workers, query, database, *labels)
+            else:
+                # Packed part by part: only one part's ±1 codes are in memory.
+                begins = range(0, len(data.database), _ENCODED_ROWS)
+                parts = (data.database.part(slice(begin, begin + _ENCODED_ROWS)) for begin in begins)
+                query, database = encode(data.query), np.concatenate([pack(encode(part)) for part in parts])
+                report = evaluate(query, database, *labels, query.shape[1])
             write.scalars({"round/map_i": report.map}, round_)
             write.precision_recall("round/precision_recall", report.counts, round_)
             if write.written and data.has_images:
