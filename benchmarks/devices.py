@@ -43,7 +43,9 @@ def part(data_dir: Path) -> RetrievalDataset:
 def fit(dataset: RetrievalDataset, name: str, seed: int, devices: int) -> ImageEncoder:
     strategy = make_strategy("default" if devices == 1 else "mirrored", devices)
     method = METHODS[name](32, seed=seed, trunk=Trunk("compact", 32), **SETTINGS.get(name, OTHERS))
-    return method.fit(dataset, Runtime(strategy=strategy, progress=False, evaluate_rounds=False))
+    fitted = method.fit(dataset, Runtime(strategy=strategy, progress=False, evaluate_rounds=False))
+    assert isinstance(fitted, ImageEncoder)
+    return fitted
 
 
 def agreeing(trace: np.ndarray, expected: np.ndarray, tolerance: float) -> int:
