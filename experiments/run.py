@@ -85,17 +85,8 @@ _LABEL_REPORT = flags.DEFINE_integer(
     "label_report_epochs", 0, "LabNet epochs between two reports of n_h and map_l; 0: one, at its end."
 )
 _EVALUATE_ROUNDS = flags.DEFINE_bool("evaluate_rounds", True, "Evaluate after every round, not only at the end.")
-_JIT = flags.DEFINE_bool(
-    "jit_compile",
-    False,
-    "Compile the training steps with XLA, on one device. Try it on a GPU; on a CPU steps became slower.",
-)
-_BFLOAT16 = flags.DEFINE_bool(
-    "bfloat16",
-    False,
-    "Trunks compute in bfloat16; hash layers, losses and banks in float32. Faster where a trunk is trained and the processor "
-    "has bfloat16 instructions.",
-)
+_JIT = flags.DEFINE_bool("jit_compile", False, "Compile the training steps with XLA: for one GPU (docs/gpus.md).")
+_BFLOAT16 = flags.DEFINE_bool("bfloat16", False, "Trunks compute in bfloat16, the rest in float32 (docs/gpus.md).")
 _TF32 = flags.DEFINE_bool("tf32", False, "GPUs round float32 products to TensorFloat-32: faster, less exact.")
 _SHARD_ROWS = flags.DEFINE_integer(
     "shard_rows", None, "Database rows that are encoded and evaluated at a time. Default: 1,048,576.", lower_bound=1
