@@ -49,7 +49,12 @@ def selected(name: str, title: str, heading: str) -> list[float]:
     measures = {"unseen": "map_unseen", "database encoded": "map_encoded_database", "": "map"}
     measure = {"map_l": "map_labels", "n_h": "n_h"}.get(heading, measures[of])
     bits = column.split()[0] if column.endswith("bits") else "32"
-    of_table = {"coco_labels": "coco_lists", "dsah": "corel5k", "dsah_tiny100": "tiny100", "dsah_digits": "multi_digits"}
+    of_table = {
+        "coco_labels": "coco_lists",
+        "dsah": "corel5k",
+        "dsah_tiny100": "tiny100",
+        "dsah_digits": "multi_digits",
+    }
     data = DATA.get(column) or of_table.get(name, name)
     wanted = {"method": METHODS[method], "bits": bits, "data": data}
     found = [row for row in rows if all(row[key] == value for key, value in wanted.items()) and row[measure]]
