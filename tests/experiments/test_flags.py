@@ -25,8 +25,8 @@ PROGRAMS = sorted(
 # Of the flags with a text for a value, those that are no path. A new flag of the kind belongs here, or is a path flag.
 TEXTS = {
     "allowed_host", "backbone_scaling", "bits", "code", "dataset", "datasets", "host", "import_module", "label", "labels",
-    "method", "methods", "optimizer", "phases", "preset", "preset_dataset", "run_flag", "runner", "seeds", "set", "strategy", "suite",
-    "text", "train_backbone_from", "unrecorded",
+    "method", "methods", "optimizer", "phases", "preset", "preset_dataset", "run_flag", "runner", "seeds", "set", "strategy",
+    "suite", "text", "train_backbone_from", "unrecorded",
 }  # fmt: skip
 # In a process of its own, as two programs have flags of one name: every flag that is not absl's, and `--help`.
 LIST = """
