@@ -40,7 +40,7 @@ class Soak:
         self.failures: list[str] = []
 
     def run(self, name: str, kills: int) -> None:
-        """Kills a run of `small_runs.RUNS` so many times."""
+        """Kills a run of `small_runs.RUNS` `kills` times."""
         whole = self.root / f"{name.partition(',')[0]}-whole"
         undisturbed = self._session(name, whole)
         self._ended(name, undisturbed)
@@ -66,7 +66,7 @@ class Soak:
             chain += 1
 
     def suite(self, kills: int) -> None:
-        """Kills a suite and its children so many times, evenly over its life: its checks take longer than its runs."""
+        """Kills a suite and its children `kills` times, evenly over its life: its checks take longer than its runs."""
         whole = self.root / "suite-whole"
         seconds, _ = self._suite(whole, None)
         print(f"suite of two runs: {seconds:.0f} s undisturbed", flush=True)
