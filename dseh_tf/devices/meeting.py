@@ -94,6 +94,8 @@ def _welcome(server: socket.socket, cluster: Cluster, timeout: float) -> dict[in
             line = f"TF_CONFIG: task: index: found two processes with {index}, expected another in each"
             raise _told({**found, -1: connection}, line)
         found[index] = connection
+        # One that has ended while the others came may be on its way again.
+        found = {index: connection for index, connection in found.items() if not _has_gone(connection)}
     for index, connection in found.items():
         try:
             frames.send(connection, frames.DATA, _GO)

@@ -120,7 +120,7 @@ def _start(program: str, arguments: list[str]) -> None:
         with parsed("--noprogress", *arguments):
             method = run._method()
             config = run.config_of(method, run.data_config())
-            dataset = run._dataset(method, make_strategy())
+            dataset = run._dataset(method, make_strategy(), progress=False)
         if "--train_backbone" in arguments:
             assert config["trunk"]["train"] and dataset.has_images and not dataset.has_features
             assert dataset.train.images.read(0).ndim == 3
