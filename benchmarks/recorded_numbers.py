@@ -70,13 +70,14 @@ def runs(only: str) -> Iterator[tuple[str, Any, RetrievalDataset]]:
 
 
 def _options(kind: type[Method]) -> Mapping[str, dict[str, Any]]:
-    if "preset" in kind.OPTIONS:
+    known = {field.name for field in fields(kind.Settings)}
+    if "labnet_epochs" in known:
         rounds = 1 if kind.name == "dseh_a" else 2  # it has no second one
         short = {"labnet_epochs": (3, 2)[:rounds], "imgnet_epochs": (2, 2)[:rounds]}
         presets = ("release", "paper", "modern") if kind.name == "dseh" else ("release",)
         return {f"-{preset}": {"preset": preset, **short} for preset in presets}
-    known = {field.name for field in fields(kind.Settings)}
     small = {"epochs": 3, "rounds": 2, "sample": 100, "labnet_steps": 20}
+    small |= {"passes": 2, "label_passes": 2, "text_passes": 2, "discriminator_passes": 2}
     return {"": {name: value for name, value in small.items() if name in known} if "trunk" in kind.OPTIONS else {}}
 
 
