@@ -72,7 +72,7 @@ METHOD_STYLES: dict[str, MethodStyle] = {
     "dpsh": MethodStyle("DPSH", PURPLE, "D"),
     "dnnh": MethodStyle("DNNH", SKY, "P"),
     "cnnh": MethodStyle("CNNH", ORANGE, "v"),
-    "ssah": MethodStyle("SSAH", BLUE, "d"),
+    "ssah": MethodStyle("SSAH", BLUE, "d", LONG_DASHED),
     "djsrh": MethodStyle("DJSRH", GREEN, "d"),
     "fasth": MethodStyle("FastH", GREEN, "v", DASHED, hollow=True),
     "sdh": MethodStyle("SDH", BLACK, "s", DASHED, hollow=True),

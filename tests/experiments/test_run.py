@@ -132,7 +132,7 @@ def test_whole_run_on_the_embedded_data_set(run, digits_dir, tmp_path, result, c
         (["--backbone_scaling=127.5,2"], "backbone_scaling: found 127.5,2, but compact scales by itself"),
         (["--split_seed=3"], "split_seed: found 3, but multi_digits comes with its split"),
         (["--split=greedy-image"], "split: found greedy-image, but multi_digits comes with its split"),
-        (["--strategy=multi_worker"], "strategy: found multi_worker without TF_CONFIG"),
+        (["--strategy=multi_worker"], "TF_CONFIG: found none, expected {"),
         (["--image_size=4"], "image_size: found 4, expected at least 8 for compact"),
         (["--validation=.9999"], "validation: found 0.9999, which leaves none of 2000 training rows to train on"),
         (["--dataset=image_lists"], "lists_dir: found none"),

@@ -312,7 +312,7 @@ def _alive(pid: int) -> bool:
     [
         (
             ["--suite=table9"],
-            "--suite: found 'table9', expected one of coco_labels, corel5k, djsrh, dsah, multi_digits, quick, ssah",
+            "--suite: found 'table9', expected one of coco_labels, corel5k, djsrh, dsah, dsah_tiny100, multi_digits, quick, ssah",
         ),
         (["--methods=itq,nope"], "--methods: found 'nope', expected one of lsh, sh, itq, itq_cca"),
         (["--datasets=nope"], "--datasets: found 'nope', expected one of multi_digits, image_lists"),

@@ -9,6 +9,7 @@ import statistics
 import numpy as np
 import pytest
 
+from dseh_tf.retrieval.health import correlation
 from figures import ablation_table, code_correlation, map_table, published, seconds_table, top5k_table
 from figures.runs import read_runs
 from figures.style import METHOD_STYLES
@@ -239,7 +240,7 @@ def test_correlation_equals_numpy(runs_root):
     rng = np.random.default_rng(3)
     codes = rng.integers(0, 2, (200, 6))
     codes[:, 1] = 1 - codes[:, 0]
-    matrix = code_correlation.correlation(codes)
+    matrix = correlation(codes)
     np.testing.assert_allclose(matrix, np.abs(np.corrcoef(codes.T)), atol=1e-12)
     assert matrix[0, 1] == pytest.approx(1)
     off = [abs(np.corrcoef(codes[:, i], codes[:, j])[0, 1]) for i in range(6) for j in range(6) if i != j]
@@ -248,12 +249,12 @@ def test_correlation_equals_numpy(runs_root):
 
 def test_a_constant_bit_is_left_out_of_the_mean():
     codes = np.array([[0, 0, 1], [0, 1, 1], [0, 1, 0], [0, 0, 0], [0, 1, 1]])
-    matrix = code_correlation.correlation(codes)
+    matrix = correlation(codes)
     assert np.isnan(matrix[0]).all() and np.isnan(matrix[:, 0]).all()
     assert code_correlation.mean_absolute_correlation(matrix) == pytest.approx(
         abs(np.corrcoef(codes[:, 1], codes[:, 2])[0, 1])
     )
-    assert np.isnan(code_correlation.mean_absolute_correlation(code_correlation.correlation(np.ones((4, 2), int))))
+    assert np.isnan(code_correlation.mean_absolute_correlation(correlation(np.ones((4, 2), int))))
 
 
 def test_mac_table_reads_the_packed_codes(runs, runs_root):
