@@ -77,7 +77,7 @@ ADSH = {
 ADSH_NUS_WIDE = {**ADSH, "learning_rate": 10**-4.5, "decay": 10 ** (-1.5 / 149)}
 # Ours: the poster has none.
 DSAH = {
-    "mu1": 0.01, "mu2": 0.05, "feature_dim": 512, "label_codes": "solved", "labnet_steps": 1000, "labnet_batch": 128,
+    "mu1": 0.01, "mu2": 0.2, "feature_dim": 512, "label_codes": "solved", "labnet_steps": 1000, "labnet_batch": 128,
     "labnet_learning_rate": 1e-3,
 }  # fmt: skip
 RIVALS = {

@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from dseh_tf.data.files import expanded
 from dseh_tf.encoding import saved, shallow
 from dseh_tf.encoding.inputs import ResizedImages, split_of
 from dseh_tf.encoding.known_codes import with_known_parts
+from dseh_tf.encoding.protocol import Encoder
 from dseh_tf.encoding.trunk import Trunk, check_trunk_files, frozen_trunk, moved_trunk, trunk_of
 from dseh_tf.errors import InputError, positive
 from dseh_tf.files import replacing, write_text
@@ -36,21 +37,6 @@ NETWORK, ARRAYS = "imgnet.keras", "encoder.npz"  # what a trained method leaves 
 BACKBONE = "backbone.keras"  # a frozen backbone, where `RunEncoder.save` put it
 _KEPT = ("dataset", "method", "bits", "seed", "settings", "trunk", "trunk_files", "features", "tf32")  # of config.json
 _BLOCK_ROWS = shallow.BLOCK_ROWS  # the features of so many images are in memory at a time
-
-
-class Encoder(Protocol):
-    """What a method's own part is: `ShallowEncoder` or `NetworkEncoder`."""
-
-    @property
-    def bits(self) -> int: ...
-
-    def values(self, split: Split) -> Iterator[np.ndarray]:
-        """Yields the real values before their signs, [b, K]."""
-        ...
-
-    def save(self, path: Path) -> None:
-        """Writes one file that `load_encoder` reads."""
-        ...
 
 
 class RunEncoder:

@@ -6,7 +6,7 @@ import numpy as np
 
 from dseh_tf.arrays import as_real, unit_rows
 from dseh_tf.errors import InputError
-from dseh_tf.retrieval.evaluation import Labels
+from dseh_tf.retrieval.shared_labels import Labels
 
 _SCORES = 1 << 24  # cosines held at a time
 

@@ -176,7 +176,9 @@ def test_two_workers(whole, mirrored, two_workers, name):
     assert set(first) == set(second) == set(expected)
     for key, array in expected.items():
         np.testing.assert_array_equal(first[key], second[key], err_msg=key)
-        np.testing.assert_array_equal(first[key], array, err_msg=key)
+        # A loss of SSAH's adversary may differ from that of two replicas in its last bit; its gradients do not.
+        near = 3e-7 if name == "ssah" and key.startswith("trace ") else 0.0
+        np.testing.assert_allclose(first[key], array, rtol=near, atol=0.0, err_msg=key)
     total = f"{next(iter(phases(whole(name))))}/total"
     found, alone = first[f"trace {total}"], whole(name).traces[total]
     np.testing.assert_allclose(found[:SAME_STEPS], alone[:SAME_STEPS], rtol=1e-6)

@@ -17,6 +17,7 @@ from dseh_tf.retrieval import (
     pack,
 )
 from dseh_tf.retrieval.counting import Shard
+from dseh_tf.retrieval.shared_labels import Labels
 from tests.retrieval import naive
 
 
@@ -160,7 +161,7 @@ def test_multi_hot_classes_that_no_query_has_are_not_laid_out():
     rng = np.random.default_rng(0)
     query_labels, labels = np.zeros((3, 700), np.uint8), (rng.random((9_000, 700)) < 0.1).astype(np.uint8)
     query_labels[[0, 1, 1, 2], [5, 5, 300, 699]] = 1
-    asked = evaluation.Labels(query_labels)
+    asked = Labels(query_labels)
     assert asked.queries.tolist() == [[1, 0, 0], [1, 1, 0], [0, 0, 1]]
     codes = np.zeros((9_000, 8), np.uint8)
     shards = []

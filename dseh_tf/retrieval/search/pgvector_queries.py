@@ -10,6 +10,7 @@ import numpy as np
 
 from dseh_tf.retrieval.search.pgvector_tables import Names
 from dseh_tf.retrieval.search.protocol import Found
+from dseh_tf.seeding import default_generator
 
 # The k nearest distinct codes, with all others at the last distance, have the k nearest items among them. The distance is
 # computed before it is ordered by: a graph of HNSW is not used.
@@ -108,7 +109,7 @@ def measure(run: Any, names: Names, bits: int) -> float:
 
     The queries are stored codes with a few bits flipped.
     """
-    rng = np.random.default_rng(0)
+    rng = default_generator(0)
     run.execute(names.statement("select code::text from {codes} order by md5(number::text) limit %s"), [_QUERIES])
     codes = []
     for (text,) in run.fetchall():

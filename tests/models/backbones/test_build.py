@@ -259,7 +259,8 @@ def test_a_fingerprint_does_not_depend_on_where_our_layers_are(tf):
     }
     now = {name: backbone._MODULES.get(kind.__module__, kind.__module__) for name, kind in ours.items()}
     moved = {"dseh_tf.models.backbones", "dseh_tf.models.cnn_f", "dseh_tf.models.applications", "dseh_tf.models.layers"}
-    assert {name: now[name] for name in then} == then and set(now.values()) == moved
+    later = {"dseh_tf.models.text_scales"}  # registered where another test has loaded it
+    assert {name: now[name] for name in then} == then and set(now.values()) - later == moved
 
     layer = ours["InferenceMode"]
     inputs = keras.Input((4,))
