@@ -156,5 +156,5 @@ def _join(cluster: Cluster, timeout: float) -> socket.socket:
         if kind == frames.DATA and name == _GO:
             return connection
         connection.close()
-        why = "another program has its port"
+        why = "its port is in use by another program"
         time.sleep(_PAUSE)

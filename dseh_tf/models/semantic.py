@@ -1,7 +1,7 @@
 """SSAH's networks: labels, images and texts, each to a semantic feature, hash logits and classes; and its discriminators.
 
-Source: lelan-li/SSAH:tnet.py at 8780b20; Li et al., CVPR 2018, section 4.1. All layers are float32, with weights and biases of size
-.01 from a normal, as there.
+Source: lelan-li/SSAH:tnet.py at 8780b20; Li et al., CVPR 2018, section 4.1. All layers are float32. Weights and biases are
+drawn from a normal distribution with a standard deviation of .01, as in the release.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ class Pieces:
     names: tuple[str, ...]
     size: int
 
-    def __iter__(self) -> Iterator[Any]:  # a tuple of arrays, of as many as there are names
+    def __iter__(self) -> Iterator[Any]:  # tuples with one array per name
         n = len(self.codes.database_ids)
         for begin in range(0, n, self.size):
             yield tuple(self.codes.rows(name, begin, min(begin + self.size, n)) for name in self.names)

@@ -75,7 +75,7 @@ class CodesWriter:
         self._writer.write({f"database_{name}": given[name] for name in self._names})
 
     def finish(self) -> None:
-        """Writes the queries and the manifest; the folder has its name after this."""
+        """Writes the queries and the manifest; this renames the folder to its final name."""
         whole = {f"query_{name}": array for name, array in self._query.items()}
         self._writer.finish(whole, {"bits": self.bits})
 

@@ -109,7 +109,7 @@ def open_hdf5(file: Path) -> Iterator[Any]:
 
 
 def dataset_of(stored: Any, file: Path, name: str) -> Any:
-    """The HDF5 dataset of that name. Raises InputError where there is none."""
+    """The HDF5 dataset with this name. Raises InputError if the file has none."""
     import h5py
 
     found = stored.get(name)

@@ -58,7 +58,7 @@ class TwinBank(tf.Module):
     """Outputs and codes of the training rows by side, "query" and "database": U, Z and B, H, each float32 [n, K]."""
 
     def __init__(self, strategy: tf.distribute.Strategy, rows: int, bits: int, seed: int) -> None:
-        """Starts with random codes, as there."""
+        """Starts with random codes, as in the source."""
         super().__init__(name="twin_bank")
         rng = generator(seed, "daph codes")
         self._values = {}

@@ -99,7 +99,7 @@ def is_index(found: Mapping[str, Mapping[str, str]]) -> bool:
 
 
 def create(run: Any, names: Names, bits: int, about: Mapping[str, Any]) -> str:
-    """Makes empty tables in a schema, which is made too if there is none; returns what tells this index from others."""
+    """Creates empty tables, and their schema if it is missing. Returns a token that identifies the index."""
     run.execute("select from pg_catalog.pg_namespace where nspname = %s", [names.index])
     if run.fetchone() is None:
         run.execute(names.statement("create schema {schema}"))
