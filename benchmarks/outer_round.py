@@ -74,6 +74,7 @@ def main() -> None:
     dataset = RetrievalDataset.from_arrays((features, labels), (features[:1], labels[:1]))
     method = ADSH(flags.bits, trunk=Trunk("features.keras"), rounds=flags.rounds + TRACED_ROUNDS, sample=flags.sampled)
     recipe = method.recipe(dataset, Runtime())
+    assert isinstance(recipe, ADSHRecipe)
     seconds = {name: values[TRACED_ROUNDS:] for name, values in measure(recipe, flags.rounds + TRACED_ROUNDS).items()}
     steps = seconds.pop("steps")
     print(f"{len(labels):,} rows, {flags.sampled:,} sampled, {labels.shape[1]} classes, {flags.bits} bits, "

@@ -18,7 +18,6 @@ from dseh_tf.methods.asymmetric.base import AsymmetricRecipe
 from dseh_tf.methods.asymmetric.database_codes import objective, solve_codes
 from dseh_tf.methods.asymmetric.sample import Sample
 from dseh_tf.methods.asymmetric.sample_bank import SampleBank
-from dseh_tf.methods.base import training_split
 from dseh_tf.methods.deep.base import DeepMethod, DeepSettings
 from dseh_tf.methods.image_encoder import ImageEncoder
 from dseh_tf.seeding import generator
@@ -124,6 +123,7 @@ class ADSH(DeepMethod):
     """
 
     name = "adsh"
+    Recipe: ClassVar[type[ADSHRecipe]] = ADSHRecipe
     learns_database = True
     Settings = ADSHSettings
     LEAST: ClassVar = {"epochs": 1, "rounds": 1, "sample": 1}
@@ -148,13 +148,7 @@ class ADSH(DeepMethod):
         distance = losses.code_regression(mask * u, mask * own) / (bank.rows * rows)
         return {"total": pairs + self.settings.gamma * distance, "pairs": pairs, "codes": distance}
 
-    def recipe(self, dataset: RetrievalDataset, runtime: Runtime | None = None) -> ADSHRecipe:
-        """What `fit` runs: network, bank and stages, before the first step."""
-        training_split(dataset)
-        self.resolved = self.resolve(dataset.has_features)
+    def check_data(self, dataset: RetrievalDataset) -> None:
         sample, rows = self.settings.sample, len(dataset.database)
         if sample > rows:
             raise InputError(f"sample: found {sample}, expected at most the {rows} database rows (--set=sample=...)")
-        return self.Recipe(self, dataset, runtime or Runtime())
-
-    Recipe: ClassVar[type[ADSHRecipe]] = ADSHRecipe

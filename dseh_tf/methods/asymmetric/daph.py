@@ -21,7 +21,6 @@ from dseh_tf.devices.replicas import PerReplicaVariables, write_rows
 from dseh_tf.devices.runtime import Runtime
 from dseh_tf.errors import InputError
 from dseh_tf.methods.asymmetric.base import AsymmetricRecipe
-from dseh_tf.methods.base import training_split
 from dseh_tf.methods.deep.base import DeepMethod, DeepSettings
 from dseh_tf.methods.deep.recipe import build_network, variable_groups
 from dseh_tf.retrieval import sign
@@ -169,6 +168,7 @@ class DAPH(DeepMethod):
     """
 
     name = "daph"
+    Recipe: ClassVar[type[DAPHRecipe]] = DAPHRecipe
     learns_database = True
     Settings = DAPHSettings
     LEAST: ClassVar = {"epochs": 1}
@@ -207,11 +207,3 @@ class DAPH(DeepMethod):
             "decorrelation": decorrelation,
             "balance": balance,
         }
-
-    def recipe(self, dataset: RetrievalDataset, runtime: Runtime | None = None) -> DAPHRecipe:
-        """What `fit` runs: networks, banks and stages, before the first step."""
-        training_split(dataset)
-        self.resolved = self.resolve(dataset.has_features)
-        return self.Recipe(self, dataset, runtime or Runtime())
-
-    Recipe: ClassVar[type[DAPHRecipe]] = DAPHRecipe

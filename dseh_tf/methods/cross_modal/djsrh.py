@@ -19,12 +19,12 @@ from dseh_tf.encoding.features import TrunkFeatures
 from dseh_tf.encoding.text import TextEncoder
 from dseh_tf.encoding.trunk import Trunk
 from dseh_tf.errors import InputError
-from dseh_tf.methods.base import Method, training_split
 from dseh_tf.methods.cross_modal.fitted import CrossModalEncoder, check_texts
 from dseh_tf.methods.cross_modal.settings import ABLATIONS, ALPHAS, PUBLISHED, DJSRHSettings, trunk_changes
 from dseh_tf.methods.deep.settings import OPTIMIZERS
 from dseh_tf.methods.image_encoder import TrainingInputs, training_inputs
 from dseh_tf.methods.settings import Layer, check_choices, check_numbers
+from dseh_tf.methods.trained import TrainedMethod
 from dseh_tf.models.backbones import Backbone
 from dseh_tf.models.layers import linear_layer
 from dseh_tf.models.textnet import build_textnet, dense_texts
@@ -157,7 +157,7 @@ def affinity_features(inputs: TrainingInputs, method: DJSRH, runtime: Runtime) -
     return TrainingInputs(plain, flipped, inputs.mirrors)
 
 
-class DJSRH(Method):
+class DJSRH(TrainedMethod[DJSRHRecipe, CrossModalEncoder]):
     """Unsupervised codes of images and texts: `DJSRH(bits=32, seed=0).fit(dataset)`.
 
     Attributes:
@@ -168,6 +168,7 @@ class DJSRH(Method):
     Settings = DJSRHSettings
     OPTIONS = ("trunk", "preset_dataset")
     PRESET_ROWS = {"nus_wide_10": "nus_wide", "mirflickr25k": "mirflickr25k", "wikipedia": "wikipedia"}  # noqa: RUF012
+    Recipe = DJSRHRecipe
     needs_texts = True
 
     def __init__(
@@ -215,14 +216,5 @@ class DJSRH(Method):
         """The row of the ablation is recorded as `preset`: tables tell runs apart by it."""
         return {"preset_dataset": self.preset_dataset, "preset": self.settings.ablation}
 
-    def recipe(self, dataset: RetrievalDataset, runtime: Runtime | None = None) -> DJSRHRecipe:
-        """What `fit` runs: networks and the phase, before the first step."""
-        training_split(dataset)
+    def check_data(self, dataset: RetrievalDataset) -> None:
         check_texts(dataset, self.name)
-        self.resolved = self.resolve(dataset.has_features)
-        return DJSRHRecipe(self, dataset, runtime or Runtime())
-
-    def fit(self, dataset: RetrievalDataset, runtime: Runtime | None = None) -> CrossModalEncoder:
-        """Trains on the images (or features) and texts of `dataset.train`; its labels are read to report code health."""
-        recipe = self.recipe(dataset, runtime)
-        return recipe.trainer.run(recipe)

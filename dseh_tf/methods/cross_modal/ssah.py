@@ -20,13 +20,13 @@ from dseh_tf.devices.runtime import Runtime
 from dseh_tf.encoding.text import TextEncoder
 from dseh_tf.encoding.trunk import Trunk
 from dseh_tf.errors import InputError
-from dseh_tf.methods.base import Method, training_split
 from dseh_tf.methods.cross_modal.fitted import CrossModalEncoder, check_texts
 from dseh_tf.methods.cross_modal.ssah_losses import discriminator_loss, memory_pairs, network_loss
 from dseh_tf.methods.cross_modal.ssah_networks import Networks
 from dseh_tf.methods.cross_modal.ssah_settings import PAIR_LOSSES, PRESETS, SSAHSettings, trunk_changes
 from dseh_tf.methods.deep.settings import OPTIMIZERS
 from dseh_tf.methods.settings import Layer, check_choices, check_numbers
+from dseh_tf.methods.trained import TrainedMethod
 from dseh_tf.models.textnet import dense_texts
 from dseh_tf.retrieval import code_health
 from dseh_tf.seeding import bank_seed
@@ -174,12 +174,13 @@ def stage_passes(passes: int, stages: int) -> list[int]:
     return [max(1, passes // (stage + 1)) for stage in range(stages)]
 
 
-class SSAH(Method):
+class SSAH(TrainedMethod[SSAHRecipe, CrossModalEncoder]):
     """Codes of images and texts that learn from the codes of labels: `SSAH(bits=32, seed=0).fit(dataset)`."""
 
     name = "ssah"
     Settings = SSAHSettings
     OPTIONS = ("trunk", "preset")
+    Recipe = SSAHRecipe
     needs_texts = True
 
     def __init__(
@@ -218,14 +219,5 @@ class SSAH(Method):
     def config(self) -> dict[str, Any]:
         return {"preset": self.preset}
 
-    def recipe(self, dataset: RetrievalDataset, runtime: Runtime | None = None) -> SSAHRecipe:
-        """What `fit` runs: networks, banks and stages, before the first step."""
-        training_split(dataset)
+    def check_data(self, dataset: RetrievalDataset) -> None:
         check_texts(dataset, self.name)
-        self.resolved = self.resolve(dataset.has_features)
-        return SSAHRecipe(self, dataset, runtime or Runtime())
-
-    def fit(self, dataset: RetrievalDataset, runtime: Runtime | None = None) -> CrossModalEncoder:
-        """Trains on the images (or features), texts and labels of `dataset.train`."""
-        recipe = self.recipe(dataset, runtime)
-        return recipe.trainer.run(recipe)

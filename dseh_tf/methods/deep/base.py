@@ -14,15 +14,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from dseh_tf.data import RetrievalDataset
-from dseh_tf.devices.runtime import Runtime
 from dseh_tf.errors import InputError
-from dseh_tf.methods.base import Method, training_split
 from dseh_tf.methods.deep.recipe import DeepRecipe
 from dseh_tf.methods.deep.settings import OPTIMIZERS, DeepSettings, trunk_changes
 from dseh_tf.methods.dseh.presets import ROWS
 from dseh_tf.methods.image_encoder import ImageEncoder, Trunk
 from dseh_tf.methods.settings import Layer, check_choices, check_numbers
+from dseh_tf.methods.trained import TrainedMethod
 from dseh_tf.models.layers import new_layer
 from dseh_tf.seeding import layer_seed
 from dseh_tf.training.banks import CodeBank
@@ -31,7 +29,7 @@ from dseh_tf.training.recipe import Tensors, Terms
 __all__ = ["DeepMethod", "DeepSettings"]
 
 
-class DeepMethod(Method):
+class DeepMethod(TrainedMethod[DeepRecipe, ImageEncoder]):
     """A method that trains one image network by one loss. A subclass has a name, Settings, PUBLISHED and `loss`.
 
     Attributes:
@@ -39,6 +37,7 @@ class DeepMethod(Method):
         UNTUNED: Settings of this method for all trunks but CNN-F, after `trunk_changes`.
     """
 
+    Recipe = DeepRecipe
     Settings: ClassVar[type] = DeepSettings
     PUBLISHED: ClassVar[Mapping[str, DeepSettings]]
     UNTUNED: ClassVar[Mapping[str, Any]] = {}
@@ -122,14 +121,3 @@ class DeepMethod(Method):
         Returns:
             "total", a scalar to minimise, and other terms to record.
         """
-
-    def recipe(self, dataset: RetrievalDataset, runtime: Runtime | None = None) -> DeepRecipe:
-        """What `fit` runs: network, bank and stages, before the first step."""
-        training_split(dataset)
-        self.resolved = self.resolve(dataset.has_features)
-        return DeepRecipe(self, dataset, runtime or Runtime())
-
-    def fit(self, dataset: RetrievalDataset, runtime: Runtime | None = None) -> ImageEncoder:
-        """Trains on `dataset.train` alone, from its features where it has any, else from its images."""
-        recipe = self.recipe(dataset, runtime)
-        return recipe.trainer.run(recipe)

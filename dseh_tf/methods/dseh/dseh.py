@@ -11,7 +11,6 @@ import numpy as np
 from dseh_tf.data import RetrievalDataset
 from dseh_tf.data.label_vectors import check_similarities, distinct_rows
 from dseh_tf.devices.runtime import Runtime
-from dseh_tf.methods.base import training_split
 from dseh_tf.methods.dseh.label_codes import CodeTargets, LabelEmbedding, solve_label_codes, unit_rows
 from dseh_tf.methods.dseh.label_targets import LabelTargets
 from dseh_tf.methods.dseh.losses import imgnet_loss, labnet_loss
@@ -19,6 +18,7 @@ from dseh_tf.methods.dseh.networks import ImgNet, LabNet
 from dseh_tf.methods.dseh.preset_method import PresetMethod
 from dseh_tf.methods.dseh.reports import Reports
 from dseh_tf.methods.image_encoder import ImageEncoder
+from dseh_tf.methods.trained import TrainedMethod
 from dseh_tf.seeding import bank_seed
 from dseh_tf.training.banks import SemanticMemory
 from dseh_tf.training.batches import TrainingRows
@@ -142,18 +142,8 @@ class DSEHRecipe(Recipe[ImageEncoder]):
         return fitted
 
 
-class DSEH(PresetMethod):
+class DSEH(PresetMethod, TrainedMethod[DSEHRecipe, ImageEncoder]):
     """LabNet and ImgNet, trained in turns: `DSEH(bits=32, seed=0).fit(dataset)`."""
 
     name = "dseh"
-
-    def recipe(self, dataset: RetrievalDataset, runtime: Runtime | None = None) -> DSEHRecipe:
-        """What `fit` runs: networks, banks and stages, before the first step."""
-        training_split(dataset)
-        self.resolved = self.resolve(dataset.has_features)
-        return DSEHRecipe(self, dataset, runtime or Runtime())
-
-    def fit(self, dataset: RetrievalDataset, runtime: Runtime | None = None) -> ImageEncoder:
-        """Trains on `dataset.train`; query and database rows are only reported on, after each round."""
-        recipe = self.recipe(dataset, runtime)
-        return recipe.trainer.run(recipe)
+    Recipe = DSEHRecipe
