@@ -52,7 +52,7 @@ SETTINGS: Mapping[str, tuple[Trial, ...]] = {
     "orthohash": (*_NETWORK[:4], {"centres": "hadamard_or_search"}, {"margin": 0.4}, {"scale": 16.0}, {"batch": 64}),
     # They need data sets whose training rows are the database.
     "adsh": (*_NETWORK, {"gamma": 20.0}, {"rounds": 60}, {"sample": 2000}),
-    "daph": (*_NETWORK[:4], *({"alpha": alpha, "gamma": alpha / 10} for alpha in (0.3, 0.1, 0.03, 0.01))),
+    "daph": (*_NETWORK[:4], *({"alpha": alpha, "gamma": alpha / 10} for alpha in (1.0, 0.3, 0.1, 0.01))),
     "dsah": (*_NETWORK, {"mu1": 0.0}, {"mu2": 0.05}, {"label_codes": "labnet"}),
     # They need texts, and are tried where --methods names them.
     "ssah": (

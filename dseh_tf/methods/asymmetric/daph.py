@@ -40,7 +40,8 @@ class DAPHSettings(DeepSettings):
         gamma: Weight of the distance of the two networks' codes. It has to be smaller than alpha: an output is within
             (-1, 1), so that sign(alpha u + gamma h) is h otherwise, and the codes never leave their random start.
         decorrelation: Weight of the bits' correlation (lambda).
-        balance: Weight of the bits' balance (beta).
+        balance: Weight of the bits' balance (beta). The term is the square of a sum over the batch, and all others are
+            means. Where alpha is small, a weight near theirs shrinks the outputs to 0.
     """
 
     learning_rate: float = 1e-4
@@ -172,7 +173,8 @@ class DAPH(DeepMethod):
     learns_database = True
     Settings = DAPHSettings
     LEAST: ClassVar = {"epochs": 1}
-    UNTUNED: ClassVar = {"alpha": 1.0, "gamma": 0.1}
+    # The balance is about .01 / 128^2: the source divided by the squared batch, so that all terms are means.
+    UNTUNED: ClassVar = {"alpha": 0.03, "gamma": 0.003, "balance": 6e-7}
     PUBLISHED: ClassVar = {"nus_wide": DAPHSettings()}
 
     def check(self, settings: DAPHSettings) -> None:

@@ -90,8 +90,9 @@ def test_networks_train_in_turns_and_differ():
     assert (second[0] == first[0]).all() and (second[1] != first[1]).any()
 
 
-def test_codes_leave_their_random_start():
+def test_codes_leave_their_random_start_and_the_likelihood_falls():
+    """With the source's weight of the balance, .01, the likelihood of the pairs stays near ln 2: .83 of it here."""
     start, fitted = fit("daph", epochs=1), fit("daph", epochs=16)
     assert (start.database_codes != fitted.database_codes).mean() > 0.2
     pairs = fitted.traces["query_net/15/pairs"].mean()
-    assert pairs < 0.8 * fitted.traces["query_net/0/pairs"].mean()
+    assert pairs < 0.65 * fitted.traces["query_net/0/pairs"].mean()
