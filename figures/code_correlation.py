@@ -43,7 +43,7 @@ def build(runs: Runs) -> list[tables.Table]:
         constant = [run for run in here if np.isnan(run_matrix(run.folder, run.bits)).any()]
         notes += [
             f"{style.method_style(run.method).title}, {run.bits} bits, seed {run.seed}: "
-            f"{int(np.isnan(np.diag(run_matrix(run.folder, run.bits))).sum())} constant bits left out."
+            f"constant bits, which are left out: {int(np.isnan(np.diag(run_matrix(run.folder, run.bits))).sum())}."
             for run in constant
         ]
         columns = [_column(bits) for bits in here.bits]

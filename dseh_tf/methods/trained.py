@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
 from dseh_tf.data import RetrievalDataset
 from dseh_tf.devices.runtime import Runtime
+from dseh_tf.encoding.trunk import Trunk
+from dseh_tf.errors import InputError
 from dseh_tf.methods.base import Fitted, Method, training_split
 
 RecipeType = TypeVar("RecipeType")
@@ -40,3 +43,41 @@ class TrainedMethod(Method, Generic[RecipeType, FittedType]):
         recipe: Any = self.recipe(dataset, runtime)
         fitted: FittedType = recipe.trainer.run(recipe)
         return fitted
+
+
+class PublishedMethod(TrainedMethod[RecipeType, FittedType]):
+    """A method above a trunk whose settings start from those published for a data set.
+
+    Attributes:
+        PUBLISHED: Settings by row, for example "nus_wide".
+        ROWS: What `preset_dataset` can be. A row without published settings has those of nus_wide.
+    """
+
+    PUBLISHED: ClassVar[Mapping[str, Any]]
+    ROWS: ClassVar[Sequence[str]]
+    OPTIONS = ("trunk", "preset_dataset")
+
+    def __init__(
+        self, bits: int, seed: int = 0, preset_dataset: str | None = None, trunk: Trunk | None = None, **settings: Any
+    ) -> None:
+        """Checks the settings.
+
+        Args:
+            bits: Code length K.
+            seed: Of weights, batches and augmentation.
+            preset_dataset: Whose row of `PUBLISHED` the settings start from. Default: nus_wide.
+            trunk: The image network below the method's own layers, where the data set has images and no features.
+            **settings: Fields of `Settings`.
+        """
+        if preset_dataset not in (None, *self.ROWS):
+            raise InputError(f"preset_dataset: found {preset_dataset!r}, expected one of {', '.join(self.ROWS)}")
+        self.preset_dataset = preset_dataset or "nus_wide"
+        self.trunk = trunk or Trunk()
+        super().__init__(bits, seed, **settings)
+
+    def published(self) -> tuple[Any, str]:
+        row = self.preset_dataset if self.preset_dataset in self.PUBLISHED else "nus_wide"
+        return self.PUBLISHED[row], f"published: {row}"
+
+    def config(self) -> dict[str, Any]:
+        return {"preset_dataset": self.preset_dataset}

@@ -17,14 +17,13 @@ from dseh_tf.data.texts import padded
 from dseh_tf.devices.runtime import Runtime
 from dseh_tf.encoding.features import TrunkFeatures
 from dseh_tf.encoding.text import TextEncoder
-from dseh_tf.encoding.trunk import Trunk
 from dseh_tf.errors import InputError
 from dseh_tf.methods.cross_modal.fitted import CrossModalEncoder, check_texts
 from dseh_tf.methods.cross_modal.settings import ABLATIONS, ALPHAS, PUBLISHED, DJSRHSettings, trunk_changes
 from dseh_tf.methods.deep.settings import OPTIMIZERS
 from dseh_tf.methods.image_encoder import TrainingInputs, training_inputs
 from dseh_tf.methods.settings import Layer, check_choices, check_numbers
-from dseh_tf.methods.trained import TrainedMethod
+from dseh_tf.methods.trained import PublishedMethod
 from dseh_tf.models.backbones import Backbone
 from dseh_tf.models.layers import linear_layer
 from dseh_tf.models.textnet import build_textnet, dense_texts
@@ -157,7 +156,7 @@ def affinity_features(inputs: TrainingInputs, method: DJSRH, runtime: Runtime) -
     return TrainingInputs(plain, flipped, inputs.mirrors)
 
 
-class DJSRH(TrainedMethod[DJSRHRecipe, CrossModalEncoder]):
+class DJSRH(PublishedMethod[DJSRHRecipe, CrossModalEncoder]):
     """Unsupervised codes of images and texts: `DJSRH(bits=32, seed=0).fit(dataset)`.
 
     Attributes:
@@ -166,36 +165,10 @@ class DJSRH(TrainedMethod[DJSRHRecipe, CrossModalEncoder]):
 
     name = "djsrh"
     Settings = DJSRHSettings
-    OPTIONS = ("trunk", "preset_dataset")
+    PUBLISHED, ROWS = PUBLISHED, tuple(PUBLISHED)
     PRESET_ROWS = {"nus_wide_10": "nus_wide", "mirflickr25k": "mirflickr25k", "wikipedia": "wikipedia"}  # noqa: RUF012
     Recipe = DJSRHRecipe
     needs_texts = True
-
-    def __init__(
-        self,
-        bits: int,
-        seed: int = 0,
-        preset_dataset: str | None = None,
-        trunk: Trunk | None = None,
-        **settings: Any,
-    ) -> None:
-        """Checks the settings.
-
-        Args:
-            bits: Code length K.
-            seed: Of weights, batches and augmentation.
-            preset_dataset: Whose row of `PUBLISHED` the settings start from. Default: nus_wide.
-            trunk: The image network below its hash layer, where the data set has images and no features.
-            **settings: Fields of `DJSRHSettings`.
-        """
-        if preset_dataset not in (None, *PUBLISHED):
-            raise InputError(f"preset_dataset: found {preset_dataset!r}, expected one of {', '.join(PUBLISHED)}")
-        self.preset_dataset = preset_dataset or "nus_wide"
-        self.trunk = trunk or Trunk()
-        super().__init__(bits, seed, **settings)
-
-    def published(self) -> tuple[DJSRHSettings, str]:
-        return PUBLISHED[self.preset_dataset], f"published: {self.preset_dataset}"
 
     def layers(self, features: bool) -> Iterable[Layer]:
         kind = "features" if features else self.trunk.kind
@@ -214,7 +187,7 @@ class DJSRH(TrainedMethod[DJSRHRecipe, CrossModalEncoder]):
 
     def config(self) -> dict[str, Any]:
         """The row of the ablation is recorded as `preset`: tables tell runs apart by it."""
-        return {"preset_dataset": self.preset_dataset, "preset": self.settings.ablation}
+        return {**super().config(), "preset": self.settings.ablation}
 
     def check_data(self, dataset: RetrievalDataset) -> None:
         check_texts(dataset, self.name)

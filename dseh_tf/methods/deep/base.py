@@ -14,13 +14,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from dseh_tf.errors import InputError
 from dseh_tf.methods.deep.recipe import DeepRecipe
 from dseh_tf.methods.deep.settings import OPTIMIZERS, DeepSettings, trunk_changes
 from dseh_tf.methods.dseh.presets import ROWS
-from dseh_tf.methods.image_encoder import ImageEncoder, Trunk
+from dseh_tf.methods.image_encoder import ImageEncoder
 from dseh_tf.methods.settings import Layer, check_choices, check_numbers
-from dseh_tf.methods.trained import TrainedMethod
+from dseh_tf.methods.trained import PublishedMethod
 from dseh_tf.models.layers import new_layer
 from dseh_tf.seeding import layer_seed
 from dseh_tf.training.banks import CodeBank
@@ -29,46 +28,17 @@ from dseh_tf.training.recipe import Tensors, Terms
 __all__ = ["DeepMethod", "DeepSettings"]
 
 
-class DeepMethod(TrainedMethod[DeepRecipe, ImageEncoder]):
+class DeepMethod(PublishedMethod[DeepRecipe, ImageEncoder]):
     """A method that trains one image network by one loss. A subclass has a name, Settings, PUBLISHED and `loss`.
 
     Attributes:
-        PUBLISHED: Settings by row ("nus_wide", "imagenet", "ms_coco"). A row that is missing is that of nus_wide.
         UNTUNED: Settings of this method for all trunks but CNN-F, after `trunk_changes`.
     """
 
     Recipe = DeepRecipe
     Settings: ClassVar[type] = DeepSettings
-    PUBLISHED: ClassVar[Mapping[str, DeepSettings]]
+    ROWS = ROWS
     UNTUNED: ClassVar[Mapping[str, Any]] = {}
-    OPTIONS = ("trunk", "preset_dataset")
-
-    def __init__(
-        self,
-        bits: int,
-        seed: int = 0,
-        preset_dataset: str | None = None,
-        trunk: Trunk | None = None,
-        **settings: Any,
-    ) -> None:
-        """Checks the settings.
-
-        Args:
-            bits: Code length K.
-            seed: Of weights, batches and augmentation.
-            preset_dataset: Whose row of `PUBLISHED` the settings start from. Default: nus_wide.
-            trunk: The network below the method's own layers, where the data set has images and no features.
-            **settings: Fields of `Settings`.
-        """
-        if preset_dataset not in (None, *ROWS):
-            raise InputError(f"preset_dataset: found {preset_dataset!r}, expected one of {', '.join(ROWS)}")
-        self.preset_dataset = preset_dataset or "nus_wide"
-        self.trunk = trunk or Trunk()
-        super().__init__(bits, seed, **settings)
-
-    def published(self) -> tuple[DeepSettings, str]:
-        row = self.preset_dataset if self.preset_dataset in self.PUBLISHED else "nus_wide"
-        return self.PUBLISHED[row], f"published: {row}"
 
     def layers(self, features: bool) -> Iterable[Layer]:
         kind = "features" if features else self.trunk.kind
@@ -82,9 +52,6 @@ class DeepMethod(TrainedMethod[DeepRecipe, ImageEncoder]):
         check_numbers(settings, least, ("dropout", "momentum"), ("learning_rate", "decay", *self.POSITIVE))
         self.check(settings)
         return settings
-
-    def config(self) -> dict[str, Any]:
-        return {"preset_dataset": self.preset_dataset}
 
     # The parts of a method
 
