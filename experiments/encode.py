@@ -4,9 +4,9 @@
     python -m experiments.encode --model=runs/x --images=list.txt --images_root=PHOTOGRAPHS --out=CODES
     python -m experiments.encode --model=exports/x --images=PHOTOGRAPHS --out=CODES --runner=FnApiRunner -- --direct_num_workers=2
 
-`--images` is a folder, whose images are encoded at any depth, or a text file with one path per line. The folder of codes has
-one Parquet file for each `--chunk` images, with the columns `id` (the path) and `code`. A process that was stopped goes on
-where it was when it is started again. Images that cannot be read are listed in bad_images.csv. experiments.index makes an
+`--images` is a folder, in which all images at any depth are encoded, or a text file with one path per line. The folder
+of codes has one Parquet file for every `--chunk` images, with the columns `id` (the path) and `code`. If the program is
+stopped, the same command continues. Images that cannot be read are listed in bad_images.csv. experiments.index makes an
 index of the codes.
 """
 
@@ -35,18 +35,20 @@ _TAKES = "after `--`, options of Apache Beam for --runner"
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     """Defined when the program is run, not when it is imported: other programs have flags of these names."""
     own: dict[str, Any] = {"flag_values": values}
-    program.DEFINE_path("model", None, "Run folder, or export, that encodes the images.", required=True, **own)
+    program.DEFINE_path("model", None, "Run folder or export that encodes the images.", required=True, **own)
     program.DEFINE_path("images", None, "A folder of images, or a list: one path per line.", required=True, **own)
-    program.DEFINE_path("images_root", None, "Where the paths of a list start. Default: the list's folder.", **own)
-    program.DEFINE_path("out", None, "The folder of codes: a new one, or one to go on with.", required=True, **own)
+    program.DEFINE_path(
+        "images_root", None, "Folder that the paths of a list are relative to. Default: the folder of the list.", **own
+    )
+    program.DEFINE_path("out", None, "The folder of codes: a new one, or one to continue.", required=True, **own)
     runner = (
         "The runner of Apache Beam that does the work: FnApiRunner, FlinkRunner, SparkRunner, DataflowRunner or another"
     )
     flags.DEFINE_string("runner", None, f"{runner}. Default: this process, without Beam.", **own)
-    flags.DEFINE_integer("chunk", CHUNK, "Images of one file of codes.", lower_bound=1, **own)
-    where = "The run's frozen backbone, or its weights, as a file. Default: where the run had it."
+    flags.DEFINE_integer("chunk", CHUNK, "Number of images per file of codes.", lower_bound=1, **own)
+    where = "File of the run's frozen backbone or its weights, if it has moved."
     program.DEFINE_path("backbone", None, where, **own)
-    flags.DEFINE_bool("progress", True, "Progress bars.", **own)
+    flags.DEFINE_bool("progress", True, "Show progress bars.", **own)
 
 
 def main(arguments: list[str], given: Any = flags.FLAGS) -> None:

@@ -7,7 +7,7 @@ from absl import flags
 _MODULES = flags.DEFINE_list(
     "import_module",
     [],
-    "Modules to import first, separated by commas: they register the layer classes of a .keras backbone with "
+    "Modules to import first, separated by commas. They must register the layer classes of a .keras backbone with "
     "keras.saving.register_keras_serializable.",
 )
 

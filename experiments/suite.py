@@ -1,14 +1,14 @@
-"""Runs what a table needs: every run of a suite, each by experiments.run in a folder of its own.
+"""Makes all runs of a suite, as needed for a table; each is a run of experiments.run in a separate folder.
 
     python -m experiments.suite --suite=quick --runs=runs/quick
     python -m experiments.suite --suite=table1 --datasets=image_lists --methods=itq,dseh --bits=16,32 --seeds=0,1,2 \\
         --runs=runs/mine --jobs=2 --run_flag=--lists_dir=LISTS --run_flag=dseh:--learning_rate=1e-4
 
-`--chosen=runs/tuning/chosen.json` gives each method the settings that experiments.tune found for it on held-out training
-rows. The suite's settings, then data, features and backbones, are checked before the first run starts. The same command
-continues after a stop: finished runs are skipped, others resumed. What a run prints is in `<run folder>.log`. The first
-run of a data set goes before its others, which then find the data prepared and the features extracted. Exit code 1 if a
-run failed, 2 for bad input, 130 if stopped.
+`--chosen=runs/tuning/chosen.json` gives each method the settings that experiments.tune found for it on held-out
+training rows. The suite's settings, and then data, features and backbones, are checked before the first run starts. The
+same command continues after a stop: finished runs are skipped, others are resumed. The output of a run is in `<run
+folder>.log`. The first run on a data set is made before the others, so that they find the data prepared and the
+features extracted. Exit code 1 if a run failed, 2 for bad input, 130 if stopped.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     flags.DEFINE_list("bits", [], "Code lengths. Default: the suite's.", **own)
     flags.DEFINE_list("seeds", [], "Seeds. Default: the suite's.", **own)
     program.DEFINE_path("runs", None, "Folder of the run folders. Default: runs/<suite>.", **own)
-    flags.DEFINE_integer("jobs", 1, "Number of runs at the same time.", **own)
+    flags.DEFINE_integer("jobs", 1, "Number of runs to make at the same time.", **own)
     program.DEFINE_path(
-        "chosen", None, "chosen.json of experiments.tune: the settings it found for each method.", **own
+        "chosen", None, "chosen.json of experiments.tune, with the best settings of each method.", **own
     )
     every = "A flag of experiments.run for all runs (--NAME=VALUE) or a method's (METHOD:--NAME=VALUE)."
     flags.DEFINE_multi_string("run_flag", [], every, **own)

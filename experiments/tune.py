@@ -3,11 +3,12 @@
     python -m experiments.tune --dataset=image_lists --methods=itq,dseh --runs=runs/tuning --run_flag=--lists_dir=LISTS
     python -m experiments.suite --chosen=runs/tuning/chosen.json ...
 
-A share of the training rows serves as queries (`--validation`), and leaves train and database; the test queries are not
-seen. The trials are those of experiments/trials.py; each is a run in a folder of its own, kept. `chosen.json` holds for
-every method the settings with the highest MAP (expected over tied orders), its trials and their MAP; of methods of images
-and texts, which only run where --methods names them, it is the mean MAP of image->text and text->image. The same command
-takes up where it was stopped. Exit code 1 where a trial failed, 2 on bad input, 130 when stopped.
+A fraction of the training rows is held out as queries (`--validation`) and removed from train and database; the test
+queries are not read. The trials are listed in experiments/trials.py. Each is a run in a separate folder, which is kept.
+For each method, `chosen.json` has the settings with the highest MAP (expected over tied orders), and all trials with
+their MAP. Methods of images and texts run only if --methods names them; their trials are compared by the mean MAP of
+image->text and text->image. The same command continues after a stop. Exit code 1 if a trial failed, 2 for bad input,
+130 if stopped.
 """
 
 from __future__ import annotations
@@ -50,10 +51,10 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
         "methods", [], "Methods, or package.module:Class. Default: all image methods that have trials.", **own
     )
     flags.DEFINE_integer("bits", 32, "Code length.", lower_bound=1, **own)
-    flags.DEFINE_integer("seed", 0, "Of the rows held out and of every trial.", lower_bound=0, **own)
-    flags.DEFINE_float("validation", 0.1, "Share of the training rows to hold out as queries.", **own)
+    flags.DEFINE_integer("seed", 0, "Seed of the held-out rows and of every trial.", lower_bound=0, **own)
+    flags.DEFINE_float("validation", 0.1, "Fraction of the training rows to hold out as queries.", **own)
     program.DEFINE_path("runs", None, "Folder of the run folders and of chosen.json. Default: runs/tuning.", **own)
-    flags.DEFINE_integer("jobs", 1, "Number of trials that run at the same time.", lower_bound=1, **own)
+    flags.DEFINE_integer("jobs", 1, "Number of trials to run at the same time.", lower_bound=1, **own)
     every = "A flag of experiments.run for all trials (--NAME=VALUE) or a method's (METHOD:--NAME=VALUE)."
     flags.DEFINE_multi_string("run_flag", [], every, **own)
 
