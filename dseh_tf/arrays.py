@@ -45,7 +45,7 @@ def as_array(values: Any, field: str) -> np.ndarray:
         return np.asarray(values)
     except (ValueError, TypeError, OverflowError, RuntimeError):
         if isinstance(values, (list, tuple)):
-            raise InputError(f"{field}: found lists that make no array, expected rows of one length") from None
+            raise InputError(f"{field}: found lists that do not form an array, expected rows of equal length") from None
         raise InputError(f"{field}: found {type(values).__name__}, expected an array") from None
 
 
@@ -104,9 +104,9 @@ def as_packed(codes: Any, bits: int | None, field: str) -> tuple[np.ndarray, int
     if bits is None:
         raise InputError(f"{field}: found packed codes (uint8) without their number of bits, expected bits=K")
     if codes.shape[1] != -(-bits // 8):
-        raise InputError(f"{field}: found {codes.shape[1]} bytes a code, expected {-(-bits // 8)} for {bits} bits")
+        raise InputError(f"{field}: found {codes.shape[1]} bytes per code, expected {-(-bits // 8)} for {bits} bits")
     if bits % 8 and (codes[:, -1] >> (bits % 8)).any():
-        raise InputError(f"{field}: found a bit set beyond the last one, expected zeros after bit {bits - 1}")
+        raise InputError(f"{field}: found a padding bit that is set, expected zeros after bit {bits - 1}")
     return codes, bits
 
 

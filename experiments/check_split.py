@@ -32,7 +32,7 @@ def main(_: list[str]) -> None:
     if _IMAGES.value:
         copies = image_checks.copies_of_queries(dataset)
         example = " ({} is {})".format(*copies[0]) if copies else ""
-        print(f"queries of which train or database holds a copy under another id: {len(copies)}{example}")
+        print(f"queries with a copy in train or database under a different id: {len(copies)}{example}")
     stated = "protocol" in dataset.notes
     print("split: as the protocol says" if stated else "split: no protocol stated; no query in train or database")
 

@@ -42,7 +42,7 @@ def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
     if given.lists_dir is None or given.out is None:
         raise InputError("lists_dir, out: found none, expected two folders")
     if given.long_tail == 0:
-        raise InputError("long_tail: found 0.0, expected a positive share")
+        raise InputError("long_tail: found 0.0, expected a positive fraction")
     source, out = expanded(given.lists_dir), expanded(given.out)
     if out.exists() and any(out.iterdir()):
         raise InputError(f"{out}: found a folder that is not empty, expected a new one")

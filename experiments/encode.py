@@ -84,11 +84,11 @@ def encode_by_runner(images: ImageFiles, out: Path, given: Any, options: Sequenc
         if error.name != "apache_beam":
             raise
         raise InputError(
-            "--runner: found no package apache_beam, expected it: pip install 'dseh_tf[beam]' in an environment of its own"
+            "--runner: found no package apache_beam, which --runner needs: pip install 'dseh_tf[beam]' in a separate environment"
         ) from None
     folder = Path(given.model).absolute()
     if not is_export(folder):  # a run may need files that a worker does not have
-        raise InputError(f"--model: found {folder}, expected with --runner an export: experiments.export makes one")
+        raise InputError(f"--model: found {folder}, expected an export (experiments.export), which --runner needs")
     python_logging.getLogger("apache_beam").setLevel(python_logging.WARNING)
     open_on_worker = partial(open_model, folder)
     plan = Plan.of(open_on_worker(), images, given.chunk, digest(folder))

@@ -43,5 +43,5 @@ def print_report(workdir: Path, shard_rows: int | None = None) -> None:
     told = difference(before, {**known, "bits": codes.bits, **sizes, **numbers})
     if told:
         raise InputError(
-            f"{workdir / 'result.json'}: {told} as in {codes_path(workdir).name} and config.json; the files are of different runs"
+            f"{workdir / 'result.json'}: {told} as in {codes_path(workdir).name} and config.json; the files are from different runs"
         )

@@ -63,7 +63,7 @@ def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
     mirrored = trunk.mirror if given.mirrored is None else given.mirrored
     folder = expanded(given.out)
     if write_features(dataset, backbone, folder, facts, mirrored, strategy, given.progress):
-        print(f"{folder}: these features are finished")
+        print(f"{folder}: these features were already extracted")
     rows = ", ".join(f"{len(getattr(dataset, part)):,} {part}" for part in ("train", "query", "database"))
     print(f"{folder}: {backbone.dim} features of {rows}; {trunk.backbone} at {trunk.image_size} pixels")
 

@@ -72,7 +72,7 @@ def check(given: Any) -> None:
         found = "both" if given.codes else "none"
         raise InputError(f"--workdir, --codes: found {found}, expected one of them")
     if given.labels is not None and not given.codes:
-        raise InputError(f"--labels: found {given.labels}, but --workdir has labels of its own, expected --codes")
+        raise InputError(f"--labels: found {given.labels}, but the run of --workdir has labels, expected --codes")
     if is_address(given.out) != (given.engine == "pgvector"):
         expected = "postgresql://user@host:port/database?index=name" if given.engine == "pgvector" else "a file"
         raise InputError(f"--out: found {shown(given.out)}, expected {expected} for --engine={given.engine}")

@@ -58,13 +58,13 @@ def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
     told = difference(before, {"bits": codes.bits, "map": report.map})
     if told:
         raise InputError(
-            f"{workdir / 'result.json'}: {told} as in {codes_path(workdir).name}; the files are of different runs"
+            f"{workdir / 'result.json'}: {told} as in {codes_path(workdir).name}; the files are from different runs"
         )
     outputs = cosine_average_precision(query, database, *labels).mean()
     distinct = len(np.unique(codes.database_codes, axis=0))
     print(f"{config['dataset']}  {config['method']}  {codes.bits} bits  seed {config['seed']}")
     print(f"  MAP of the codes    {report.map:.4f}  (expected over tied orders)")
-    print(f"  MAP of the outputs  {outputs:.4f}  (by cosine; equal ones in the database's order)")
+    print(f"  MAP of the outputs  {outputs:.4f}  (by cosine; ties in database order)")
     print(f"  mean of |output|    {np.abs(database).mean():.3f}")
     print(f"  distinct codes      {distinct:,} of {len(database):,} in the database")
 

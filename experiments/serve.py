@@ -143,7 +143,7 @@ def listen(host: str, port: int) -> socket.socket:
         if error.errno == errno.EADDRINUSE:
             raise InputError(f"--port: found {port}, which is in use, expected a free one (0 takes any)") from None
         if error.errno == errno.EACCES:
-            raise InputError(f"--port: found {port}, which this user may not take, expected 1024 or more") from None
+            raise InputError(f"--port: found {port}, which needs more privileges, expected 1024 or more") from None
         raise InputError(f"--host: found {host!r}, expected an address of this machine ({error.strerror})") from None
     return found
 
@@ -173,7 +173,9 @@ def _uvicorn() -> Any:
         import fastapi  # noqa: F401
         import uvicorn
     except ModuleNotFoundError as error:
-        raise InputError(f"found no package {error.name}, expected it: pip install 'dseh_tf[serve]'") from None
+        raise InputError(
+            f"found no package {error.name}, which experiments.serve needs: pip install 'dseh_tf[serve]'"
+        ) from None
     return uvicorn
 
 

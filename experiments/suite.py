@@ -72,7 +72,7 @@ def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
     if chosen:
         tuned_on = read_json(Path(given.chosen)).get("dataset")
         for dataset in dict.fromkeys(run.dataset for run in runs if run.dataset != tuned_on):
-            print(f"{given.chosen}: its settings were chosen on {tuned_on}; {dataset} is given them too")
+            print(f"{given.chosen}: its settings were chosen on {tuned_on}; they are also used for {dataset}")
     for row in rows if chosen else ():
         if row.method.startswith(suites.ABLATION_PREFIX) and ":" not in row.method:  # not tuned by itself
             chosen.setdefault(row.label, chosen.get("dseh", []))
@@ -108,11 +108,13 @@ def execute(arguments: Mapping[SuiteRun, Sequence[str]], folder: Path, jobs: int
         raise InputError(last)
     table = Table(list(arguments), sys.stdout)
     if jobs > 1:
-        print("The first run of each data set goes before its others: it prepares the data and extracts the features.")
+        print(
+            "The first run on each data set is made before the others: it prepares the data and extracts the features."
+        )
     try:
         failures = Runner(arguments, folder, jobs, table, resolved).run()
     except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
+        print("stopped; run the same command again to continue", file=sys.stderr)
         sys.exit(STOPPED)
     table.close()
     hparams.write_experiment(folder)
@@ -147,7 +149,7 @@ def whole_numbers(flag: str, texts: Sequence[str], least: int) -> list[int]:
     """A list flag's numbers, each once. Raises InputError on anything but whole numbers of at least `least`."""
     for text in texts:
         if not (text.isascii() and text.isdigit() and int(text) >= least):
-            raise InputError(f"--{flag}: found {text!r}, expected whole numbers from {least} up, parted by commas")
+            raise InputError(f"--{flag}: found {text!r}, expected whole numbers from {least} up, separated by commas")
     return list(dict.fromkeys(map(int, texts)))
 
 

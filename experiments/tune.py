@@ -67,7 +67,7 @@ def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
                 f"--methods: found {name!r}, expected one of {', '.join(SETTINGS)}, or package.module:Class"
             )
     if not 0 < given.validation < 1:
-        raise InputError(f"--validation: found {given.validation}, expected a share between 0 and 1")
+        raise InputError(f"--validation: found {given.validation}, expected a fraction between 0 and 1")
     every = {**SETTINGS, **{name: trials or ({},) for name, trials in suite.outside_methods(methods).items()}}
     shared, by_method = suite.run_flags(given.run_flag, list(every))
     arguments = {}

@@ -38,12 +38,12 @@ def build(runs: Runs) -> list[tables.Table]:
     for dataset in ranked.datasets:
         here = ranked.of(dataset=dataset)
         notes = [
-            "mAC: mean |correlation| of two different bits over the database codes; 0 is independent, 1 is a copy."
+            "mAC: mean |correlation| of two different bits over the database codes; 0 for independent bits, 1 for copies."
         ]
         constant = [run for run in here if np.isnan(run_matrix(run.folder, run.bits)).any()]
         notes += [
             f"{style.method_style(run.method).title}, {run.bits} bits, seed {run.seed}: "
-            f"{int(np.isnan(np.diag(run_matrix(run.folder, run.bits))).sum())} constant bits left out."
+            f"{int(np.isnan(np.diag(run_matrix(run.folder, run.bits))).sum())} constant bits are left out."
             for run in constant
         ]
         columns = [_column(bits) for bits in here.bits]

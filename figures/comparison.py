@@ -12,10 +12,10 @@ from figures.style import method_order
 from figures.tables import NO_RUN, NOT_PUBLISHED, Cell, Row, Table, number, signed
 
 OURS, PUBLISHED, DIFFERENCE = "ours", "published", "difference"
-CELL_NOTE = "Ours: mean ± sample deviation over seeds (number of seeds)."
-NO_RUN_NOTE = f"“{NO_RUN}”: no such run, and nothing is put in its place."
+CELL_NOTE = "Ours: mean ± sample standard deviation over seeds (number of seeds)."
+NO_RUN_NOTE = f"“{NO_RUN}”: there is no such run."
 TIE_NOTE = (
-    "MAP over the full ranking, the expectation over all orders of items at the same Hamming distance. "
+    "MAP over the full ranking, in expectation over all orders of items at the same Hamming distance. "
     "The published numbers do not state their tie rule; file order alone moves MAP by 0.6 to 2.5 points."
 )
 BEST_NOTE = "Bold: the best of our means in a column."

@@ -123,7 +123,7 @@ def _without_trials(runs: list[Run]) -> tuple[list[Run], list[str]]:
     trials = [run for run in runs if run.held_out]
     results = [run for run in runs if not run.held_out]
     if results:
-        told = f"runs on held-out training rows left out, being trials and no results: {len(trials)}"
+        told = f"left out runs on held-out training rows, which are trials and not results: {len(trials)}"
         return results, [told] if trials else []
     names = dict.fromkeys(run.dataset for run in trials)
     return trials, [f"{name}: the queries are held-out training rows, not the test queries" for name in names]
@@ -158,11 +158,11 @@ def differences(runs: list[Run]) -> list[str]:
     for dataset in dict.fromkeys(run.dataset for run in runs):
         trunks = {_trunk_name(run) for run in runs if run.dataset == dataset and run.has_ranking} - {""}
         if len(trunks) > 1:
-            notes.append(f"{dataset}: runs of different backbones stand side by side: {', '.join(sorted(trunks))}")
+            notes.append(f"{dataset}: runs with different backbones are shown together: {', '.join(sorted(trunks))}")
         sizes = {tuple(_sizes(run).items()) for run in runs if run.dataset == dataset and run.has_ranking}
         if len(sizes) > 1:
             told = "; ".join(sorted(", ".join(f"{name[2:]} {n}" for name, n in each) for each in sizes))
-            notes.append(f"{dataset}: runs of different sizes stand side by side: {told}")
+            notes.append(f"{dataset}: runs with different numbers of rows are shown together: {told}")
     return notes
 
 

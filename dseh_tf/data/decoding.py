@@ -103,7 +103,7 @@ def _opened(file: Path | io.BytesIO, name: Path | str, origin: str) -> Image.Ima
     except InputError:
         raise
     except UnidentifiedImageError:
-        raise InputError(f"{name}: found no image Pillow can read, expected JPEG, PNG or the like{where}") from None
+        raise InputError(f"{name}: found no image that Pillow can read, expected JPEG, PNG or similar{where}") from None
     except (*_BROKEN, Image.DecompressionBombError) as error:
         raise InputError(f"{name}: cannot be read as an image: {error}{where}") from None
     if frames > 1:
@@ -117,7 +117,7 @@ def _pixels(image: Image.Image, name: Path | str, origin: str) -> np.ndarray:
     try:
         image.load()
     except (*_BROKEN, Image.DecompressionBombError) as error:
-        raise InputError(f"{name}: found an image cut off or damaged: {error}{where}") from None
+        raise InputError(f"{name}: found a truncated or damaged image: {error}{where}") from None
     if image.mode == "F":
         raise InputError(f"{name}: found floating-point pixels of unknown range, expected 8 or 16 bits{where}")
     return np.asarray(_to_rgb(image))

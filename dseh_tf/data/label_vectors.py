@@ -88,9 +88,10 @@ def check_similarities(rows: DistinctRows) -> None:
     if similar >= count * (count - 1):
         raise InputError(
             f"train labels: found a common label in every two of the {count} rows, expected rows without one: "
-            "no similarity can be learnt"
+            "no similarity can be learned"
         )
     if similar <= 0:
         raise InputError(
-            f"train labels: found no two of the {count} rows with a common label, expected some: no similarity can be learnt"
+            f"train labels: found no two of the {count} rows with a common label, expected at least one such pair: "
+            "no similarity can be learned"
         )

@@ -97,11 +97,11 @@ def _numbered(labels: dict[str, Any], class_names: tuple[str, ...]) -> tuple[dic
         if y.ndim == 2 and y.shape[1] == 1:
             found[part] = y = y[:, 0]
         if y.ndim != 1:
-            raise InputError(f"{part} labels: found {shown(y)}, expected one class name a row [n]")
+            raise InputError(f"{part} labels: found {shown(y)}, expected one class name per row [n]")
     if not class_names:
         class_names = tuple(np.unique(np.concatenate(list(found.values()))).tolist())
         shown_names = ", ".join(class_names[:_SHOWN]) + (", ..." if len(class_names) > _SHOWN else "")
-        log.warning("labels: found class names; their sorted order gives the ids: %s", shown_names)
+        log.warning("labels: found class names; ids are given by their sorted order: %s", shown_names)
     place = {name: i for i, name in enumerate(class_names)}
     for part, y in found.items():
         unknown = set(y.tolist()) - set(place)

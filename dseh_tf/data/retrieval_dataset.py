@@ -100,7 +100,7 @@ class RetrievalDataset:
         Every setting without a source is chosen on this data set, never on the queries.
         """
         if isinstance(fraction, bool) or not isinstance(fraction, Real) or not 0 < fraction < 1:
-            raise InputError(f"validation: found {brief(fraction)}, expected a share between 0 and 1")
+            raise InputError(f"validation: found {brief(fraction)}, expected a fraction between 0 and 1")
         seed = whole(seed, "seed", 0, 2**64 - 1)
         order = generator(seed, "validation").permutation(len(self.train))
         count = max(1, round(fraction * len(order)))
@@ -154,7 +154,7 @@ class RetrievalDataset:
         splits = {part: split_of_arrays(x, labels[part], part) for part, (x, _) in pairs.items()}
         train_split, database_split = splits["train"], splits.get("database", splits["train"])
         if names and len(names) != train_split.classes:
-            raise InputError(f"class_names: found {len(names)} names, expected {train_split.classes}, one a class")
+            raise InputError(f"class_names: found {len(names)} names, expected {train_split.classes}, one per class")
         n = len(train_split)
         if database is not None and len(database_split) >= n and _same_rows(train_split, database_split, n):
             ids = database_split.ids.astype(object)

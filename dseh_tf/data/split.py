@@ -59,7 +59,7 @@ class Split:
             value = getattr(self, name)
             rows = n if value is None else value.shape[0] if name == "texts" else len(value)
             if rows != n:
-                raise InputError(f"{name}: found {rows} rows, expected {n}, one an id")
+                raise InputError(f"{name}: found {rows} rows, expected {n}, one per id")
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -112,7 +112,7 @@ def split_of_arrays(x: Any, labels: np.ndarray, part: str) -> Split:
         expected = "uint8 images [n, height, width, 3] or float features [n, d]"
         raise InputError(f"{part}: found {shown(x)}, expected {expected}")
     if len(x) != len(labels):
-        raise InputError(f"{part} labels: found {len(labels)} rows, expected {len(x)}, one a row of x")
+        raise InputError(f"{part} labels: found {len(labels)} rows, expected {len(x)}, one per row of x")
     if images:
         return Split(ids, labels, images=ArrayImages(x))
     with np.errstate(over="ignore"):

@@ -88,7 +88,7 @@ def as_vocabulary(words: Any, width: int) -> tuple[str, ...]:
     if not found:
         return ()
     if len(found) != width:
-        raise InputError(f"vocabulary: found {len(found):,} words, expected {width:,}, one a column of the texts")
+        raise InputError(f"vocabulary: found {len(found):,} words, expected {width:,}, one per column of the texts")
     if len(set(found)) < width:
         word, count = Counter(found).most_common(1)[0]
         raise InputError(f"vocabulary: found {word!r} {count} times, expected each word once")

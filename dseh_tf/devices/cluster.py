@@ -66,9 +66,7 @@ def read_cluster(environment: Mapping[str, str] | None = None) -> Cluster:
     addresses = chief + workers
     for address in addresses:
         if addresses.count(address) > 1:
-            raise InputError(
-                f"{VARIABLE}: cluster: found {address} twice, expected an address of its own for each worker"
-            )
+            raise InputError(f"{VARIABLE}: cluster: found {address} twice, expected a separate address for each worker")
     kind, index = task.get("type"), task.get("index")
     known = {"worker": len(workers), "chief": len(chief)}
     if not isinstance(kind, str) or not known.get(kind):

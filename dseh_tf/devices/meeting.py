@@ -72,7 +72,7 @@ def _welcome(server: socket.socket, cluster: Cluster, timeout: float) -> dict[in
     while len(found) + 1 < len(cluster.addresses):
         if time.monotonic() >= deadline:
             missing = [cluster.name(i) for i in range(1, len(cluster.addresses)) if i not in found]
-            raise _told(found, f"{', '.join(missing)} did not come within {timeout:g} s (--worker_timeout)")
+            raise _told(found, f"{', '.join(missing)} did not connect within {timeout:g} s (--worker_timeout)")
         try:
             connection, _ = server.accept()
         except TimeoutError:
@@ -132,7 +132,7 @@ def _join(cluster: Cluster, timeout: float) -> socket.socket:
     while True:
         left = deadline - time.monotonic()
         if left <= 0:
-            raise InputError(f"{cluster.name(0)} did not come within {timeout:g} s (--worker_timeout; {why})")
+            raise InputError(f"{cluster.name(0)} did not connect within {timeout:g} s (--worker_timeout; {why})")
         try:
             connection = socket.create_connection((host, port), timeout=min(5.0, left))
         except OSError as error:

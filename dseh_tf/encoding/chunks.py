@@ -85,7 +85,7 @@ def read_chunk(path: Path, bits: int) -> Chunk:
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     except Exception as error:  # of pyarrow, of many kinds
-        raise InputError(f"{path}: found a damaged or cut file ({reason(error)}), expected {_EXPECTED}") from None
+        raise InputError(f"{path}: found a damaged or truncated file ({reason(error)}), expected {_EXPECTED}") from None
     if table is None:
         found = ", ".join(f"{field.name} {field.type}{'' if field.nullable else ' not null'}" for field in schema)
         expected = ", ".join(f"{field.name} {field.type} not null" for field in _schema(width))

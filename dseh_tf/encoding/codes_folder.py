@@ -55,7 +55,7 @@ class CodesFolder:
         for number in range(-(-self.manifest["images"]["count"] // self.manifest["chunk"])):
             path = self.folder / chunk_name(number)
             if not path.exists():
-                raise InputError(f"{path}: found no such chunk, expected it: experiments.encode makes it again")
+                raise InputError(f"{path}: found no such chunk, expected it: run experiments.encode again")
             chunk = own_chunk(path, self.manifest, number)
             rows += len(chunk.ids)
             yield np.array(chunk.ids, dtype=str), chunk.codes

@@ -170,7 +170,7 @@ def encoded(
         for batch in _batches(ids):
             pixels, faults = next(ahead)
             if faults and not root.is_dir():  # unmounted, perhaps: then its images are not bad
-                raise InputError(f"{root}: found no such folder any more, expected the images")
+                raise InputError(f"{root}: found that the folder no longer exists, expected the images")
             names = [name for row, name in enumerate(batch) if row not in faults]
             if names:
                 packed, logits = model.batch(pixels)
@@ -208,7 +208,7 @@ def working(plan: Plan, out: Path) -> Iterator[list[int]]:
             if name.startswith(PARTIAL):  # of a process that was killed
                 (out / name).unlink()
             elif name.startswith("chunk-") and name not in expected:
-                raise InputError(f"{out / name}: found another file of codes, expected {plan.chunks} of them")
+                raise InputError(f"{out / name}: found a further file of codes, expected {plan.chunks} of them")
         pending = [number for number in range(plan.chunks) if chunk_name(number) not in names]
         for number in sorted(set(range(plan.chunks)) - set(pending)):
             checked_chunk(plan, out, number)
@@ -266,7 +266,7 @@ def finish(plan: Plan, out: Path) -> Summary:
     csv.writer(text, lineterminator="\n").writerows([("id", "reason"), *bad])
     write_text(out / BAD, text.getvalue())
     if rows + len(bad) != len(plan.images):
-        raise InputError(f"{out}: found {rows} codes and {len(bad)} bad images, expected {len(plan.images)} in sum")
+        raise InputError(f"{out}: found {rows} codes and {len(bad)} bad images, expected {len(plan.images)} in total")
     if not rows:
         raise InputError(f"{plan.images.root}: found no image that can be read of {len(bad)} ({out / BAD} says why)")
     write_json(out / SUMMARY, {**vars(summary), "bits": plan.manifest["bits"], "identity": plan.manifest["identity"]})

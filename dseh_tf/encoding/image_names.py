@@ -57,7 +57,7 @@ def image_files(images: Path | str, root: Path | str | None = None) -> ImageFile
         return _in_folder(images.absolute())
     folder = expanded(root) if root is not None else images.parent
     if not is_folder(folder):
-        raise InputError(f"{folder}: no such folder, expected the one the images' paths start from")
+        raise InputError(f"{folder}: no such folder, expected the one that image paths are relative to")
     return ImageFiles(folder.absolute(), tuple(_listed(images)))
 
 
@@ -69,7 +69,7 @@ def _in_folder(root: Path) -> ImageFiles:
         others = f" but {passed}" if passed else ""
         raise InputError(f"{root}: found no image{others}, expected some (.jpg, .png, ...)")
     if passed:
-        logging.info("%s: found %d images; passed over %s", root, len(found.files), passed)
+        logging.info("%s: found %d images; skipped %s", root, len(found.files), passed)
     ids = tuple(path.relative_to(root).as_posix() for path in found.files)
     for name in ids:
         try:

@@ -169,7 +169,7 @@ class RunEncoder:
         model = load_network(self.held)
         if getattr(model, "input_shape", None) != (None, size, size, 3) or len(model.output_shape) != 2:
             raise InputError(
-                f"{self.held}: found another network, expected one from images of {size} pixels to a vector"
+                f"{self.held}: found a different network, expected one that maps images of {size} pixels to a vector"
             )
         return Backbone(self.trunk.backbone, model, size, pretrained=True, trained=False)
 
@@ -287,7 +287,7 @@ def load_encoder(file: Path | str, batch: int | None = None) -> Encoder:
 
     network = load_network(file)
     if len(network.inputs or ()) != 1 or len(network.inputs[0].shape) not in (2, 4):
-        raise InputError(f"{file}: found a network of another input, expected one of images or features")
+        raise InputError(f"{file}: found a network with a different input, expected one with images or features")
     size = network.inputs[0].shape[1] if len(network.inputs[0].shape) == 4 else None
     runtime = Runtime(progress=False)
     encoder = NetworkEncoder(network, size, runtime if batch is None else replace(runtime, encode_batch=batch))

@@ -106,13 +106,13 @@ def load_text_encoder(folder: Path) -> TextEncoder | None:
         return None
     network = load_network(file)
     if len(network.inputs or ()) != 1 or len(network.inputs[0].shape) != 2:
-        raise InputError(f"{file}: found a network of another input, expected one of text rows")
+        raise InputError(f"{file}: found a network with a different input, expected one with text rows")
     vocabulary: list[str] = []
     if is_there(words):
         try:
             vocabulary = read_bytes(words, "a word a line").decode().splitlines()
         except UnicodeDecodeError:
-            raise InputError(f"{words}: found bytes that are not UTF-8, expected a word a line") from None
+            raise InputError(f"{words}: found bytes that are not UTF-8, expected one word per line") from None
     try:
         return TextEncoder(network, vocabulary)
     except InputError as error:

@@ -100,7 +100,7 @@ def frozen_trunk(config: Mapping[str, Any], trunk: Trunk) -> Backbone:
     expected = config.get("features", {}).get("fingerprint")
     if expected is not None and not backbone.is_known_as(expected):
         raise InputError(
-            f"{trunk.backbone}: found other weights, expected those that the run's features were extracted with"
+            f"{trunk.backbone}: found different weights, expected those that the run's features were extracted with"
         )
     return backbone
 

@@ -108,7 +108,7 @@ def check_files(folder: Path | str, found: Mapping[str, Any]) -> None:
         if name not in found["files"]:
             raise InputError(f"{folder / name}: found a file that {NAME} does not name, expected those of the export")
         if now[name]["sha256"] != found["files"][name].get("sha256"):
-            raise InputError(f"{folder / name}: found another digest than in {NAME}, expected the file as exported")
+            raise InputError(f"{folder / name}: found a different digest than in {NAME}, expected the file as exported")
     if digest(now) != found["digest"]:
         raise InputError(f"{folder / NAME}: digest: found {found['digest']:.20}, expected that of the model's files")
 

@@ -120,7 +120,7 @@ def check_values(path: Path | str, array: np.ndarray) -> None:
 
 
 def _no_array(path: Path, error: Exception) -> InputError:
-    return InputError(f"{path}: found a file cut off or damaged ({reason(error)}), expected a whole .npy array")
+    return InputError(f"{path}: found a truncated or damaged file ({reason(error)}), expected a whole .npy array")
 
 
 def mapped(path: Path | str) -> np.ndarray:
@@ -170,7 +170,9 @@ def _members(
     except InputError:
         raise
     except Exception as error:  # zipfile, zlib and struct raise whatever they stumble over
-        raise InputError(f"{path}: found a damaged or cut file ({reason(error)}), expected a whole npz file") from None
+        raise InputError(
+            f"{path}: found a damaged or truncated file ({reason(error)}), expected a whole npz file"
+        ) from None
     return found
 
 

@@ -53,9 +53,9 @@ def read_json(path: Path | str, expected: str = "a run folder's") -> dict[str, A
     except OSError as error:
         raise InputError(f"{path}: found a file that cannot be read ({error.strerror}), expected {expected}") from None
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: found no JSON ({reason(error)}), expected JSON") from None
+        raise InputError(f"{path}: found invalid JSON ({reason(error)}), expected JSON") from None
     if not isinstance(value, dict):
-        raise InputError(f"{path}: found {type(value).__name__}, expected named values")
+        raise InputError(f"{path}: found {type(value).__name__}, expected a JSON object")
     return value
 
 

@@ -210,7 +210,9 @@ def open_shards(folder: Path) -> ShardFolder:
             raise InputError(f"{file}: found {found}, expected {about['dtype']} {about['shape']} as in {MANIFEST}")
         held = file.stat().st_size - begin
         if held != header.bytes:
-            raise InputError(f"{file}: found {held:,} bytes, expected {header.bytes:,}: the file was cut or written to")
+            raise InputError(
+                f"{file}: found {held:,} bytes, expected {header.bytes:,}: the file was truncated or changed"
+            )
         headers[name] = header
     return ShardFolder(folder, manifest, headers)
 

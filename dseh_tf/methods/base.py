@@ -73,7 +73,7 @@ class Fitted(abc.ABC):
     def save(self, path: Path) -> None:
         """Writes the encoder to one file. Raises InputError where the method's encoder cannot be saved."""
         raise InputError(
-            f"{path}: found {type(self).__name__}, whose encoder cannot be saved, expected one with a `save`"
+            f"{path}: found {type(self).__name__}, whose encoder cannot be saved, expected one with a `save` method"
         )
 
 

@@ -99,7 +99,7 @@ def check_numbers(
         if any(isinstance(item, int) and item > MAX_INTEGER for item in items):
             raise InputError(f"{name}: found {value}, expected at most {MAX_INTEGER:,}")
         if name in shares and value >= 1:
-            raise InputError(f"{name}: found {value}, expected a share of at least 0 and below 1")
+            raise InputError(f"{name}: found {value}, expected a fraction of at least 0 and below 1")
         if name in positive and value == 0:
             raise InputError(f"{name}: found {value}, expected a positive number")
 

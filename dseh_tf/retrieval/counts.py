@@ -35,9 +35,9 @@ class Counts:
         if self.relevant.shape != self.total.shape:
             raise InputError(f"relevant: found {list(self.relevant.shape)}, expected {list(self.total.shape)} as total")
         if len(set(self.total.sum(axis=1).tolist())) > 1:
-            raise InputError("total: found rows of different sums, expected the size of the database in each")
+            raise InputError("total: found rows with different sums, expected the size of the database in each")
         if (self.relevant < 0).any() or (self.relevant > self.total).any():
-            raise InputError("relevant: found a count below 0 or above the total, expected between the two")
+            raise InputError("relevant: found a count below 0 or above the total, expected a count between them")
 
     def __add__(self, other: Counts) -> Counts:
         """The counts of two shards of a database together, for the same queries."""

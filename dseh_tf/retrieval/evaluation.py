@@ -184,9 +184,9 @@ def evaluate_unseen_shards(
         labels = as_labels(given_labels, "database_labels")
         trained = as_array(given_trained, "trained")
         if trained.dtype != bool or trained.shape != (len(codes),):
-            raise InputError(f"trained: found {shown(trained)}, expected bool [{len(codes)}], one a code")
+            raise InputError(f"trained: found {shown(trained)}, expected bool [{len(codes)}], one per code")
         if len(labels) != len(codes):
-            raise InputError(f"database_labels: found {len(labels)} rows, expected {len(codes)}, one a code")
+            raise InputError(f"database_labels: found {len(labels)} rows, expected {len(codes)}, one per code")
         for kind, before in found.items():
             rows = trained == kind
             if rows.any():
@@ -194,7 +194,7 @@ def evaluate_unseen_shards(
                 found[kind] = part if before is None else before + part
     unseen, seen = found[False], found[True]
     if unseen is None:
-        raise InputError("trained: found True in every row, expected a row that was not trained on")
+        raise InputError("trained: found True in every row, expected at least one row that was not trained on")
     counts = unseen if seen is None else unseen + seen
     again = None if iter(shards) is shards else lambda: asked.stable_order((part[:2] for part in shards), counts)
     return Report(counts, again), Report(unseen)
@@ -257,6 +257,6 @@ class _Asked:
             codes, _ = as_packed(shard_codes, self.bits, "database_codes")
             labels = self.labels.database(shard_labels)
             if len(labels) != len(codes):
-                raise InputError(f"database_labels: found {len(labels)} rows, expected {len(codes)}, one a code")
+                raise InputError(f"database_labels: found {len(labels)} rows, expected {len(codes)}, one per code")
             if len(codes):
                 yield Shard.of(codes, labels, self.labels.classes)

@@ -42,18 +42,18 @@ def held(workdir: Path, flag: str = "workdir", work: str = "a run") -> Iterator[
     except (FileExistsError, NotADirectoryError):
         raise InputError(f"{flag}: {workdir}: found a file in its place, expected a folder") from None
     except OSError as error:
-        raise InputError(
-            f"{flag}: {workdir}: cannot be made ({error.strerror}), expected a place that can be written"
-        ) from None
+        raise InputError(f"{flag}: {workdir}: cannot be made ({error.strerror}), expected a writable folder") from None
     file = os.open(workdir, os.O_RDONLY) if locks.LOCKS_FOLDERS else os.open(workdir / _LOCK, os.O_RDWR | os.O_CREAT)
     try:
         try:
             locks.lock(file)
             _remove_partial(workdir)
         except BlockingIOError:
-            raise InputError(f"{workdir}: another process is at {work} here; choose another --{flag}") from None
+            raise InputError(
+                f"{workdir}: another process is working on {work} here; choose a different --{flag}"
+            ) from None
         except OSError as error:
-            logging.warning("%s: cannot be locked (%s); start no second process in it", workdir, error.strerror)
+            logging.warning("%s: cannot be locked (%s); do not start a second process in it", workdir, error.strerror)
         yield
     finally:
         os.close(file)

@@ -206,7 +206,7 @@ def _check_counts(run: Run) -> None:
     report = Report(counts)
     expected = run.result.get("n_database", report.database_size)
     if report.database_size != expected:
-        raise InputError(f"{path}: total: found {report.database_size} items a query, expected {expected}")
+        raise InputError(f"{path}: total: found {report.database_size} items per query, expected {expected}")
     found = Report(counts).map
     if abs(found - run.result["map"]) > MAP_TOLERANCE:
         raise InputError(

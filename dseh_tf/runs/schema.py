@@ -224,7 +224,7 @@ def _check_identity(path: Path, config: Mapping[str, Any]) -> None:
     try:
         expected = identity(config)
     except RecursionError:
-        raise InputError(f"{path}: found values too deep within each other, expected a run's configuration") from None
+        raise InputError(f"{path}: found values that are nested too deeply, expected a run's configuration") from None
     if config["identity"] != expected:
         raise _error(
             path, "identity", config["identity"], f"{expected!r}, the digest of the fields; the file was changed"

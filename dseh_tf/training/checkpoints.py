@@ -99,7 +99,7 @@ class CheckpointStore:
                 tracked.read(str(folder / "state")).assert_existing_objects_matched()
             except (AssertionError, ValueError) as error:  # the latter where a shape is another
                 raise InputError(
-                    f"checkpoint {folder}: found other variables ({str(error).splitlines()[0]}), "
+                    f"checkpoint {folder}: found different variables ({str(error).splitlines()[0]}), "
                     "expected those of this configuration"
                 ) from error
             except tf.errors.OpError as error:
@@ -109,9 +109,9 @@ class CheckpointStore:
             self.restored = folder
             return found
         if unread:  # some variables have values of a checkpoint, others have not
-            raise InputError(f"{self.folder}: found no checkpoint that can be read ({unread}), expected a run's")
+            raise InputError(f"{self.folder}: found no readable checkpoint ({unread}), expected one of a run")
         if folders:
-            logging.warning("%s: no checkpoint is whole; the training begins anew", self.folder)
+            logging.warning("%s: no checkpoint is intact; training starts over", self.folder)
         return None
 
     def _numbered(self) -> list[Path]:
@@ -159,7 +159,7 @@ def restore_together(
 
 
 def _fall_back(folder: Path, fault: str) -> None:
-    logging.warning("checkpoint %s is cut short or damaged (%s): falling back to the one before", folder, fault)
+    logging.warning("checkpoint %s is truncated or damaged (%s): falling back to the previous one", folder, fault)
 
 
 def _crc(path: Path) -> int:

@@ -272,7 +272,7 @@ def _progress_fault(progress: Mapping[str, Any]) -> str:
     if not isinstance(done, dict) or not all(type(steps) is int and steps >= 0 for steps in done.values()):
         return f"done: found {done!r}, expected steps by phase"
     if not isinstance(notes, dict) or isinstance(notes.get("seconds"), bool):
-        return f"notes: found {notes!r}, expected named values"
+        return f"notes: found {notes!r}, expected a JSON object"
     if not isinstance(notes.get("seconds", 0.0), int | float):
         return f"notes.seconds: found {notes['seconds']!r}, expected a number"
     rounds = notes.get("rounds", [])

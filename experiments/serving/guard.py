@@ -63,7 +63,7 @@ class Guard:
             return 400, f"Host: found {found}, expected localhost or an IP address (--allowed_host accepts a name)"
         site = headers.get("sec-fetch-site", "none")
         if site not in ("same-origin", "none") and path != "/":  # a link to the page is no harm
-            return 403, f"Sec-Fetch-Site: found {site!r}, expected a request of this server's own page"
+            return 403, f"Sec-Fetch-Site: found {site!r}, expected a request from this server's page"
         return 0, ""
 
 

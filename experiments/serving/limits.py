@@ -67,7 +67,7 @@ class Gate:
     def place(self) -> Iterator[None]:
         """Holds a place for a query. Raises Refused where all are taken."""
         if not self._places.acquire(blocking=False):
-            raise Refused(503, "busy: found too many queries at a time, expected fewer; try again later")
+            raise Refused(503, "busy: found too many queries at once, expected fewer; try again later")
         try:
             yield
         finally:
@@ -80,7 +80,7 @@ class Gate:
         ever run. It is a daemon, so that the server can still stop.
         """
         if not self._encodes.acquire(timeout=self._seconds):
-            raise Refused(503, f"busy: found no turn to encode within {self._seconds:g} seconds; try again later")
+            raise Refused(503, f"busy: found no free slot to encode within {self._seconds:g} seconds; try again later")
         done: Future[Value] = Future()
 
         def work() -> None:
@@ -104,7 +104,7 @@ async def read_body(chunks: AsyncIterator[bytes], headers: Mapping[str, str], li
     """The uploaded file. Raises Refused on one that is no image by its type, too large, empty or too slow."""
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if not kind.startswith("image/") and kind != "application/octet-stream":
-        raise Refused(415, f"Content-Type: found {kind or 'none'}, expected image/jpeg, image/png or the like")
+        raise Refused(415, f"Content-Type: found {kind or 'none'}, expected image/jpeg, image/png or similar")
     most = f"expected at most {limits.bytes / 2**20:g} MB"
     length = headers.get("content-length", "")
     if length.isdecimal() and int(length) > limits.bytes:
@@ -120,7 +120,7 @@ async def read_body(chunks: AsyncIterator[bytes], headers: Mapping[str, str], li
     try:
         await asyncio.wait_for(read(), limits.seconds)
     except (TimeoutError, asyncio.TimeoutError):  # two classes in Python 3.10
-        raise Refused(408, f"image: found an upload unfinished after {limits.seconds:g} seconds") from None
+        raise Refused(408, f"image: found an unfinished upload after {limits.seconds:g} seconds") from None
     if not body:
         raise Refused(400, "image: found an empty file, expected an image")
     return bytes(body)

@@ -129,7 +129,7 @@ class Suite:
                 known = ", ".join(registry)
                 raise InputError(f"{where}: methods: found {row.method!r}, expected one of {known}")
             if row.label in seen:
-                raise InputError(f"{where}: methods: found {row.label!r} twice, expected rows of different names")
+                raise InputError(f"{where}: methods: found {row.label!r} twice, expected rows with different names")
             seen.add(row.label)
             _check_numbers(f"{where}: {row.label}: bits", row.bits, 1)
             _check_numbers(f"{where}: {row.label}: seeds", row.seeds, 0)

@@ -212,9 +212,9 @@ def test_what_is_refused(codes, workdir, tmp_path):
 
 
 def test_a_runner_needs_beam_and_an_export(workdir, pixels, tmp_path):
-    line = r"--model: found .*run, expected with --runner an export: experiments.export makes one"
+    line = r"--model: found .*run, expected an export (experiments.export), which --runner needs"
     if importlib.util.find_spec("apache_beam") is None:
-        line = r"--runner: found no package apache_beam, expected it: pip install 'dseh_tf\[beam\]'"
+        line = r"--runner: found no package apache_beam, which --runner needs: pip install 'dseh_tf\[beam\]'"
     with pytest.raises(InputError, match=line):
         call(
             encode,

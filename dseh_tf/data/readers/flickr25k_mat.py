@@ -75,7 +75,7 @@ def read_flickr25k_mat(file: Path) -> Flickr25kMat:
         for name, matrix in (("YAll", tags), ("LAll", labels)):
             check_shape(file, name, matrix, (None, None))
             if matrix.shape[1] != n:
-                raise InputError(f"{file}: {name}: found {matrix.shape[1]:,} rows, expected {n:,}, one an image")
+                raise InputError(f"{file}: {name}: found {matrix.shape[1]:,} rows, expected {n:,}, one per image")
         found = labels[()].T
         if not np.isin(found, (0, 1)).all():
             value = found[~np.isin(found, (0, 1))].flat[0]

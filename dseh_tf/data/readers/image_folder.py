@@ -32,7 +32,7 @@ def read_image_folder(root: Path) -> tuple[np.ndarray, np.ndarray, FileImages, t
     if told:
         # What systems leave behind is no surprise; a file of an unknown kind may be an image that is missed.
         say = logging.warning if passed.others or passed.links else logging.info
-        say("%s: found %d images in %d folders; passed over %s", root, len(paths), len(names), told)
+        say("%s: found %d images in %d folders; skipped %s", root, len(paths), len(names), told)
     ids = np.array([path.relative_to(root).as_posix() for path in paths])
     return ids, multi_hot(np.array(classes)), FileImages(tuple(paths)), names
 
@@ -48,7 +48,7 @@ def digest(root: Path) -> str:
 def _listed(root: Path) -> tuple[list[Path], list[int], tuple[str, ...], Listing]:
     """(paths of the images, the class of each, names of the classes, all that was found and passed over)."""
     if not is_folder(root):
-        raise InputError(f"{root}: no such folder, expected one with a folder a class")
+        raise InputError(f"{root}: no such folder, expected one with a subfolder for each class")
     total = Listing()
     folders = []
     for entry in entries(root):
@@ -59,7 +59,7 @@ def _listed(root: Path) -> tuple[list[Path], list[int], tuple[str, ...], Listing
         else:
             total.others[f"{entry.suffix.lower() or 'no suffix'} beside the classes"] += 1
     if len(folders) < 2:
-        raise InputError(f"{root}: found {len(folders)} folders, expected at least two, one a class")
+        raise InputError(f"{root}: found {len(folders)} folders, expected at least two, one for each class")
     suffixes = readable_suffixes()
     classes: list[int] = []
     for index, folder in enumerate(folders):

@@ -87,7 +87,7 @@ def with_image_texts(
         name = without_image[0]
         raise InputError(
             f"{file}:{texts[name][0]}: found the text of {name}, which is in no list ({len(without_image)} such lines), "
-            "expected a text for each listed image and no other; --skip_unpaired passes over such lines"
+            "expected a text for each listed image and no other; --skip_unpaired skips such lines"
         )
     for part, split in splits.items():
         paired = np.array([bool(texts.get(name, (0, []))[1]) for name in split.ids.tolist()], bool)
@@ -110,10 +110,10 @@ def with_image_texts(
     else:
         vocabulary = sorted({word for words in lines["train"] for word in words})
     if not vocabulary:
-        raise InputError(f"{folder / VOCABULARY}: found no word, expected one a line")
+        raise InputError(f"{folder / VOCABULARY}: found no word, expected one word per line")
     unknown = {word for part in lines.values() for words in part for word in words} - set(vocabulary)
     if unknown:
-        logging.warning("%s: passed over %d words that are not in the vocabulary", file, len(unknown))
+        logging.warning("%s: skipped %d words that are not in the vocabulary", file, len(unknown))
     parts = {part: replace(split, texts=rows_of_words(lines[part], vocabulary)) for part, split in splits.items()}
     notes = {**dataset.notes, "texts": {**counts, "words": len(vocabulary), "unknown_words": len(unknown)}}
     return dataset.replace(**parts, vocabulary=tuple(vocabulary), notes=notes)

@@ -35,7 +35,7 @@ def mat_format(file: Path) -> str:
         return "hdf5"
     if head[124:128] in (b"\x00\x01IM", b"\x01\x00MI"):
         return "5"
-    raise InputError(f"{file}: found neither the signature of MATLAB 5 nor that of HDF5, expected a MATLAB file")
+    raise InputError(f"{file}: found neither the MATLAB 5 nor the HDF5 signature, expected a MATLAB file")
 
 
 def read_mat(file: Path, names: Sequence[str]) -> dict[str, np.ndarray]:

@@ -71,7 +71,9 @@ def read_nus_wide(data_dir: Path) -> NusWide:
     concepts = tuple(read_lines(find_file(root, "Concepts81.txt", "ConceptsList/Concepts81.txt", source=SOURCE)))
     truth = root / "Groundtruth"
     if (truth / "TrainTestLabels").is_dir() and not (truth / "AllLabels").is_dir():
-        logging.warning("%s: no AllLabels, so TrainTestLabels are read; rows are in the order of the two lists", truth)
+        logging.warning(
+            "%s: found no AllLabels, so TrainTestLabels is read; rows are in the order of its two lists", truth
+        )
         halves = [
             ("TrainImagelist.txt", "TrainTestLabels", "_Train"),
             ("TestImagelist.txt", "TrainTestLabels", "_Test"),

@@ -56,7 +56,7 @@ class RecordImages:
             stream.seek(int(self.offset[row]))
             record = stream.read(int(self.length[row]))
         if len(record) != self.length[row]:
-            raise InputError(f"{file}: found a file cut off, expected the record of {self.names[row]}")
+            raise InputError(f"{file}: found a truncated file, expected the record of {self.names[row]}")
         image = _example(record, file).features.feature[self.feature].bytes_list.value
         if len(image) != 1:
             raise InputError(
@@ -176,7 +176,9 @@ def _index(folder: Path, split: str, files: tuple[Path, ...], id_feature: str | 
                     numbers = value.int64_list.value
                     texts = value.bytes_list.value
                     if not numbers and not texts:
-                        raise InputError(f"{path}: found a record without {id_feature!r}, expected one id each")
+                        raise InputError(
+                            f"{path}: found a record without {id_feature!r}, expected an id in each record"
+                        )
                     columns["ids"].append(str(numbers[0]) if numbers else texts[0].decode(errors="backslashreplace"))
                 bar.update(len(record) + 16)
     index = {name: np.array(values, str if name == "ids" else np.int64) for name, values in columns.items()}
@@ -197,7 +199,7 @@ def _read_index(file: Path) -> dict[str, np.ndarray]:
     for name, array in index.items():
         kind, rows = ("U" if name == "ids" else "i"), {"ids": (0, n), "labels": (int(counts.sum()),)}.get(name, (n,))
         if array.dtype.kind != kind or array.ndim != 1 or len(array) not in rows:
-            raise InputError(f"{file}: {name}: found {array.dtype} {list(array.shape)}, expected one value a record")
+            raise InputError(f"{file}: {name}: found {array.dtype} {list(array.shape)}, expected one value per record")
     return index
 
 
@@ -209,7 +211,7 @@ def _scan(path: Path) -> Iterator[tuple[int, bytes]]:
             offset = stream.tell()
             length = struct.unpack("<Q", header[:8])[0] if len(header) == 12 else size
             if offset + length + 4 > size:
-                raise InputError(f"{path}: found a TFRecord file cut off at byte {size:,}, expected it whole")
+                raise InputError(f"{path}: found a TFRecord file truncated at byte {size:,}, expected a complete file")
             record = stream.read(length)
             stream.seek(4, os.SEEK_CUR)
             yield offset, record

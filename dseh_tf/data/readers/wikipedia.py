@@ -66,7 +66,7 @@ def _part(root: Path, name: str, matrix: str, values: np.ndarray) -> WikipediaPa
     check_shape(root / FEATURES, matrix, values, (None, None))
     if len(values) != len(rows):
         raise InputError(
-            f"{root / FEATURES}: {matrix}: found {len(values):,} rows, expected {len(rows):,}, one a line of {name}"
+            f"{root / FEATURES}: {matrix}: found {len(values):,} rows, expected {len(rows):,}, one per line of {name}"
         )
     labels = np.zeros((len(rows), len(CATEGORIES)), np.uint8)
     labels[np.arange(len(rows)), [category for _, _, category in rows]] = 1

@@ -13,7 +13,7 @@ from dseh_tf.data.sets.base import DataSet, DrawOptions
 from dseh_tf.data.sets.drawing import drawn, tenth, with_class_numbers
 from dseh_tf.errors import InputError
 
-SOURCE = "images_root is a folder of images with one folder a class"
+SOURCE = "images_root is a folder of images with a subfolder for each class"
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def _load(options: ImageFolderOptions) -> RetrievalDataset:
     `queries` and `train_rows` change these numbers.
     """
     if options.images_root is None:
-        raise InputError("images_root: found none, expected a folder of images with one folder a class")
+        raise InputError("images_root: found none, expected a folder of images with a subfolder for each class")
     ids, labels, images, class_names = read_image_folder(options.images_root)
     protocol = with_class_numbers(Protocol("image_folder", every_class(tenth(labels)), None), options)
     dataset = drawn(protocol, options, ids, labels, None if options.labels_only else images, class_names)

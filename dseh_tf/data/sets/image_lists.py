@@ -109,7 +109,7 @@ def load_image_lists(
     if not is_folder(lists_dir):
         raise InputError(f"{lists_dir}: no such folder, expected one with train.txt and test.txt")
     if not labels_only and not is_folder(root):
-        raise InputError(f"{root}: no such folder, expected the one the images' paths start from")
+        raise InputError(f"{root}: no such folder, expected the one that image paths are relative to")
     has_database = is_there(lists_dir / FILES["database"])
     names = FILES if has_database else {**FILES, "database": FILES["train"]}
     read = {name: read_image_list(lists_dir / name, unlabelled) for name in dict.fromkeys(names.values())}

@@ -47,7 +47,7 @@ def _load(options: WikipediaOptions) -> RetrievalDataset:
         splits[part] = _split(rows, options)
         counts[part] = len(rows.ids) - len(splits[part])
         if counts[part]:
-            logging.warning("wikipedia: left out %d %s texts without image", counts[part], part)
+            logging.warning("wikipedia: left out %d %s texts without an image", counts[part], part)
     notes = {"texts": {f"{part}_without_image": count for part, count in counts.items()}}
     dataset = RetrievalDataset(
         "wikipedia", splits["train"], splits["query"], splits["train"], class_names=CATEGORIES, notes=notes

@@ -91,6 +91,7 @@ def database_rows(dataset: RetrievalDataset) -> np.ndarray:
     if changed.any():
         row = int(np.argmax(changed))
         raise InputError(
-            f"database labels: found others than in the training rows in row {row} ({database.ids[row]}), expected the same"
+            f"database labels: found labels that differ from the training rows in row {row} ({database.ids[row]}), expected "
+            "the same"
         )
     return rows

@@ -178,7 +178,7 @@ class DAPH(DeepMethod):
     def check(self, settings: DAPHSettings) -> None:
         if settings.gamma >= settings.alpha:
             raise InputError(
-                f"gamma: found {settings.gamma} beside alpha={settings.alpha}, expected less than alpha: the codes would "
+                f"gamma: found {settings.gamma} with alpha={settings.alpha}, expected less than alpha: the codes would "
                 "never change"
             )
 

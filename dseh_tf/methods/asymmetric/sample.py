@@ -38,7 +38,7 @@ class Sample:
         if similar >= pairs:
             raise InputError(
                 f"sample: found a common label in every pair of the {len(rows)} sampled and the {len(database.index)} "
-                "database rows, expected rows without one: no similarity can be learnt"
+                "database rows, expected pairs without one: no similarity can be learned"
             )
         self.ratio = similar / (pairs - similar)
 

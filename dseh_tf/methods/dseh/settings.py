@@ -173,7 +173,7 @@ def check(settings: DSEHSettings, labels_only: bool = False) -> None:
         )
     for terms in _WEIGHTS:
         if not any(getattr(s, name) for name in terms):
-            raise InputError(f"{', '.join(terms)}: found 0 in all, expected another number in one")
+            raise InputError(f"{', '.join(terms)}: found 0 for all of them, expected a nonzero value for at least one")
     if not s.labnet_epochs:
         raise InputError("labnet_epochs: found 0 rounds, expected at least 1")
     if not labels_only and len(s.imgnet_epochs) != len(s.labnet_epochs):

@@ -59,7 +59,7 @@ class Preparation(Rows):
             lowest, highest = np.minimum(lowest, block.min(axis=0)), np.maximum(highest, block.max(axis=0))
         if normalise and (highest - lowest <= _ROUNDING * np.abs(highest)).all():
             raise InputError(
-                f"train features: found {len(train)} rows that differ in length alone, expected several directions, "
+                f"train features: found {len(train)} rows that differ only in length, expected several directions, "
                 "or normalise=False"
             )
         self.mean = total / len(train)

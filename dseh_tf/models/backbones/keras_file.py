@@ -158,9 +158,7 @@ def _check_archive(path: Path) -> str:
                 )
             damaged = archive.testzip()
             if damaged is not None:
-                raise InputError(
-                    f"found no readable Keras model ({damaged} is damaged), expected the file as it was saved"
-                )
+                raise InputError(f"found no readable Keras model ({damaged} is damaged), expected an undamaged file")
             return _version(archive)
     except InputError:
         raise

@@ -137,7 +137,7 @@ def _one_vector(x: keras.KerasTensor, channels_first: bool) -> keras.KerasTensor
     if len(x.shape) != 2 or not x.shape[-1]:
         what = " (tokens)" if len(shape) == 3 else ""
         raise InputError(
-            f"found output {shape}{what}, expected one vector an image, (None, d); add pooling to the model and save it again"
+            f"found output {shape}{what}, expected one vector per image, (None, d); add pooling to the model and save it again"
         )
     return x
 
@@ -156,5 +156,5 @@ def _check_run(trunk: keras.Model, image_size: int) -> None:
     if not np.isfinite(found).all():
         bad = found[~np.isfinite(found)][0]
         raise InputError(
-            f"found {bad} in the output for images of noise, expected finite numbers; check its input scaling"
+            f"found {bad} in the output for noise images, expected finite numbers; check its input scaling"
         )

@@ -145,4 +145,4 @@ def _missing(engine: str, error: ModuleNotFoundError) -> Exception:
     extra, package = ENGINES[engine] or ("", "")
     if error.name != package:
         return error
-    return InputError(f"engine: found no package {package} for {engine}, expected it: pip install 'dseh_tf[{extra}]'")
+    return InputError(f"engine: found no package {package}, which {engine} needs: pip install 'dseh_tf[{extra}]'")

@@ -66,9 +66,7 @@ class PgvectorIndex:
                 self._prepare(run)
                 found = pgvector_tables.present(run, self._names.index)
                 if found:
-                    raise InputError(
-                        f"{self.path}: found the tables {', '.join(sorted(found))}, expected none of an index"
-                    )
+                    raise InputError(f"{self.path}: found the tables {', '.join(sorted(found))}, expected no index")
                 self._made = pgvector_tables.create(run, self._names, self.bits, self.about)
         except InputError:
             self.close()
@@ -297,4 +295,4 @@ class PgvectorIndex:
 
     def _check_same(self, run: Any) -> None:
         if pgvector_tables.meta(run, self._names).get("made") != self._made:
-            raise InputError(f"{self.path}: found another index than the one that was opened: open it again")
+            raise InputError(f"{self.path}: found a different index than the one that was opened: open it again")
