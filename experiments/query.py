@@ -181,7 +181,7 @@ def _in_folder(folder: Path, flag: str) -> list[Path]:
         others = f" but {found.passed_over()}" if found.passed_over() else ""
         raise InputError(f"{flag}: {folder}: found no image{others}, expected some (.jpg, .png, ...)")
     if found.passed_over():
-        print(f"note: {folder}: passed over {found.passed_over()}", file=sys.stderr)
+        print(f"note: {folder}: skipped {found.passed_over()}", file=sys.stderr)
     return found.files
 
 
