@@ -3,7 +3,7 @@
     python -m benchmarks.class_ids [--items=10000000] [--queries=100] [--classes=10,1000] [--repeats=3]
                                    [--of=ids] [--call=evaluate]
 
-Random codes and labels. Each measurement is a process of its own, one thread, the numbers of classes in turns; the kernels
+Random codes and labels. Each measurement is a separate process, one thread, the numbers of classes in turns; the kernels
 are compiled before the clock starts. Seconds: CPU time of the call with its MAP; the second column has `map_stable_order`.
 Memory: the peak of the process, and that peak above what the process had with all its input made. The last lines have the
 ratio of the most classes to the least, of the medians. --of=multi_hot has a column for each class, one of them set

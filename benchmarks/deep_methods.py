@@ -119,7 +119,7 @@ class Turns:
 
 
 def synthetic(trunk: str, rows: int) -> RetrievalDataset:
-    """Noise of the trunk's input shape, two or three labels a row of 21."""
+    """Noise of the trunk's input shape, two or three labels per row of 21."""
     rng = np.random.default_rng(0)
     labels = (rng.random((rows, 21)) < 0.12).astype(np.uint8)
     labels[np.arange(rows), rng.integers(21, size=rows)] = 1
@@ -131,7 +131,7 @@ def synthetic(trunk: str, rows: int) -> RetrievalDataset:
 
 
 def measure(name: str, trunk: str, dataset: RetrievalDataset, batch: int, repeats: int) -> dict[str, np.ndarray]:
-    """Milliseconds a step by way, one number a turn."""
+    """Milliseconds a step by way, one number per turn."""
     where = Trunk("cnn_f", 224, train=True, weights="random") if trunk == "cnn_f" else Trunk("features.keras")
     of = subject(name, where, batch, dataset)
     block = BLOCK[trunk]

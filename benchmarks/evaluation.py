@@ -2,7 +2,7 @@
 
     python -m benchmarks.evaluation [--full] [--threads=2] [--queries=5000] [--items=117218]
 
-Random codes of 64 bits and 80 labels, 2.9 labels a row as in MS-COCO. Every way gets its data laid out as it likes best, and
+Random codes of 64 bits and 80 labels, 2.9 labels per row as in MS-COCO. Every way gets its data laid out as it likes best, and
 its counts are compared with ours. The argsort loop is timed on a sample of the queries and scaled, unless --full is given.
 """
 

@@ -5,7 +5,7 @@
 
 Features are 1,280 wide, with a ReLU layer of 2,048 units, dropout of .3, semantic features of 512, 32 bits, batches of 128.
 Labels are those of `train.txt` in FOLDER or, without it, random ones with `distinct` different label vectors, of 1 to 4
-labels each; then those of 100 classes, one label a row. Targets are random features without a zero ("dense"), or LabNet's
+labels each; then those of 100 classes, one label per row. Targets are random features without a zero ("dense"), or LabNet's
 after `labnet_epochs` epochs ("LabNet"), of whose units ImgNet's step leaves out those that are 0 for every vector.
 
 Ours is timed inside `Trainer.run`: batches, loss, Adam and traces, a block of 40 steps at a time. After each block the others

@@ -44,7 +44,7 @@ def flipped(rng: np.random.Generator, codes: np.ndarray, share: float) -> np.nda
 
 
 def each(index: Any, queries: list[np.ndarray]) -> None:
-    """One search a query; the answers are not kept, so that no memory is asked for."""
+    """One search per query; the answers are not kept, so that no memory is asked for."""
     for query in queries:
         index.search(query, K)
 

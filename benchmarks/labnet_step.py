@@ -163,7 +163,7 @@ def main() -> None:
         tf.config.experimental.enable_op_determinism()
 
     rng = np.random.default_rng(0)
-    # Two or three labels a row of 21, and similar pairs as often as in NUS-WIDE (.40).
+    # Two or three labels per row of 21, and similar pairs as often as in NUS-WIDE (.40).
     labels = (rng.random((flags.rows, flags.classes)) < 0.15).astype(np.float32)
     dataset = RetrievalDataset.from_arrays((None, labels), (None, labels[:100]))
     turns = Turns({

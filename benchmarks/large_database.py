@@ -3,7 +3,7 @@
     python -m benchmarks.large_database [--items=100000000] [--queries=100] [--folder=FOLDER] [--repeats=3]
 
 Random codes, each row of one of 1,000 classes, given as class ids. At a tenth, three tenths and all of the items, each way
-is a process of its own, in turns:
+is a separate process, in turns:
 
 - in memory: `evaluate` of arrays that are there;
 - sharded: `evaluate_shards` of a folder of memory maps in shards of 2^20 rows, made beforehand;

@@ -4,7 +4,7 @@
 
 A round is the draw of the sample, the network's steps and the V-step, as `Trainer.run` walks them. The network's steps are
 the time inside the compiled loop: batches, forward, backward and Adam. Features are 1,280 wide, and the settings are those
-for frozen features. Labels are random classes, one a row, or those of database.txt in FOLDER. The first two rounds, which
+for frozen features. Labels are random classes, one per row, or those of database.txt in FOLDER. The first two rounds, which
 trace, do not count. Times are wall-clock times, ratios are those of the sums over rounds.
 """
 

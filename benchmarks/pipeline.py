@@ -100,7 +100,7 @@ def training(name: str, rows: int, batch: int, steps: int, repeats: int) -> None
 
 
 def encoding(name: str, files: tuple[Path, ...], batch: int, repeats: int) -> None:
-    """Prints images a second of encoding, of decoding alone and of forward passes alone."""
+    """Prints images per second of encoding, of decoding alone and of forward passes alone."""
     trunk = TRUNKS[name]
     backbone = trunk.build(0)
     network = build_imgnet(32, DSEH(32, trunk=trunk).settings, 0, backbone)

@@ -5,7 +5,7 @@
 ITQ against faiss's ITQTransform (extra `search`), both from raw features to a rotation in 50 iterations. For SDH and KSH no
 package of the registries has one that installs: they are set against plain naive versions, written here straight
 from the published algorithms with dense matrices, on the same data with the same settings. Features are synthetic, with
-class structure. Times are seconds, the least of the repeats; the last column is the rival's time over ours.
+class structure. Times are seconds, the minimum of the repeats; the last column is the rival's time over ours.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ CLASSES = 21
 
 
 def synthetic(rows: int, columns: int, seed: int = 0) -> RetrievalDataset:
-    """Non-negative features around sums of class centres; two or three labels a row, as in multi-label photographs."""
+    """Non-negative features around sums of class centres; two or three labels per row, as in multi-label photographs."""
     rng = random_stream(seed)
     labels = (rng.random((rows, CLASSES)) < 0.08).astype(np.uint8)
     labels[np.arange(rows), rng.integers(CLASSES, size=rows)] = 1
@@ -73,7 +73,7 @@ def naive_sdh(features: np.ndarray, labels: np.ndarray, bits: int, settings) -> 
 
 
 def naive_ksh(features: np.ndarray, labels: np.ndarray, bits: int, settings) -> None:
-    """As published: the residual as a dense n x n matrix, updated and projected anew for each bit."""
+    """As published: the residual as a dense n x n matrix, updated and projected again for each bit."""
     x = unit_rows(features)
     anchors = choose_anchors(x, settings.anchors, random_stream(0))
     distances = squared_distances(x, anchors)

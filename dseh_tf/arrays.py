@@ -66,7 +66,7 @@ def as_real(values: Any, field: str) -> np.ndarray:
 def as_texts(values: Any, field: str) -> np.ndarray:
     """`as_array`, where an object array of strings (as pandas makes) becomes a string array.
 
-    Raises InputError on strings mixed with anything else, which numpy would turn into strings without a word.
+    Raises InputError on strings mixed with anything else, which numpy would silently turn into strings.
     """
     array = as_array(values, field)
     if array.dtype.kind == "T" or (array.dtype.kind == "O" and array.ndim):
@@ -84,7 +84,7 @@ def as_texts(values: Any, field: str) -> np.ndarray:
 def as_packed(codes: Any, bits: int | None, field: str) -> tuple[np.ndarray, int]:
     """(packed uint8 [n, ceil(K / 8)], K) from ±1 codes [n, K], or from packed ones with `bits` = K.
 
-    Raises InputError, naming `field`, on another type or shape, a value that is not ±1, or a bit set beyond the last.
+    Raises InputError, naming `field`, on a different type or shape, a value that is not ±1, or a padding bit that is set.
     """
     codes = as_array(codes, field)
     packed = codes.dtype == np.uint8

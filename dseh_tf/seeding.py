@@ -40,7 +40,7 @@ def stream_seed(seed: int, *names: object) -> int:
     """A 63-bit seed of a named stream.
 
     Args:
-        seed: Of the run.
+        seed: Seed of the run.
         *names: Name of the stream; their order and number count. Example: `stream_seed(0, "imgnet", round, "flip")`.
 
     Returns:
@@ -55,7 +55,7 @@ def stateless_seed(seed: int, name: str, index: int = 0) -> tuple[int, int]:
 
     Args:
         seed: From 0 to 2**64 - 1.
-        name: Of the stream.
+        name: Name of the stream.
         index: Number of one of several streams of that name.
 
     Returns:
@@ -83,7 +83,7 @@ def layer_seed(seed: int, layer: str) -> int:
     """The seed of a layer's initial weights.
 
     Args:
-        seed: Of the network.
+        seed: Seed of the network.
         layer: Name of the layer.
 
     Returns:

@@ -78,7 +78,7 @@ def trunk() -> Trunk:
 
 
 def trunk_of_features(summary: Mapping[str, Any], folder: str) -> Trunk:
-    """The trunk that features were extracted with. Raises InputError where the summary has none, or a flag says another."""
+    """The trunk that features were extracted with. Raises InputError if the summary has none, or a flag says another."""
     from dseh_tf.methods.image_encoder import Trunk
 
     name, weights = summary.get("trunk", summary["backbone"]), summary.get("backbone_weights")

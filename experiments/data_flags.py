@@ -90,7 +90,7 @@ def options(labels_only: bool) -> catalog.DataOptions:
 def config() -> dict[str, Any]:
     """What of them decides the rows, for config.json; where the data lies does not.
 
-    `unlabelled` and `skip_unpaired` are recorded where they are given: runs from before these flags resume, and refused
+    `unlabelled` and `skip_unpaired` are recorded if they are given: runs from before these flags resume, and refused
     such lines.
     """
     places = ("data_dir", "lists_dir", "images_root", "labels_only")

@@ -15,7 +15,7 @@ from experiments.results import difference, metrics, reports_in_pieces, summary
 def print_report(workdir: Path, shard_rows: int | None = None) -> None:
     """Prints the numbers of a run folder, with the database in pieces of `shard_rows` rows (as `CodesFile.pieces`).
 
-    Raises InputError where a file is damaged, or two files are of different runs.
+    Raises InputError if a file is damaged, or two files are of different runs.
     """
     run = open_run(workdir, ("dataset", "method", "seed"), (*schema.KEYS, "map"))
     config, before = run.config, run.result

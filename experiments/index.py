@@ -67,7 +67,7 @@ def main(arguments: list[str], given: Any = flags.FLAGS) -> None:
 
 
 def check(given: Any) -> None:
-    """Raises InputError where there is not one source of codes, or --out is no place for an index of --engine."""
+    """Raises InputError if there is not one source of codes, or --out is no place for an index of --engine."""
     if (given.workdir is None) == (not given.codes):
         found = "both" if given.codes else "none"
         raise InputError(f"--workdir, --codes: found {found}, expected one of them")
@@ -98,7 +98,7 @@ def of_run(workdir: Path) -> tuple[int, dict[str, Any], Iterator[Part]]:
 def of_codes(given: Any) -> tuple[int, dict[str, Any], Iterator[Part]]:
     """Bits, facts and parts of folders of codes. Parts are read as they are used.
 
-    Raises InputError where two folders have codes of two models, or images of two folders.
+    Raises InputError if two folders have codes of two models, or images of two folders.
     """
     first, *others = folders = [open_codes(folder) for folder in given.codes]
     facts = _facts(first)
@@ -122,7 +122,7 @@ def _facts(folder: CodesFolder) -> dict[str, Any]:
 def labeller(labels: str | None) -> Callable[[str], list[str]]:
     """The labels of an image by its id, as `--labels` says.
 
-    Raises InputError where `labels` is a list that cannot be read, and when an image is asked for that is not in it.
+    Raises InputError if `labels` is a list that cannot be read, and when an image is asked for that is not in it.
     """
     if labels is None:
         return lambda name: []

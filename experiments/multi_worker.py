@@ -91,7 +91,7 @@ def open_together(workers: Workers, workdir: Path, config: Mapping[str, Any]) ->
     """As `open_workdir`: worker 0 opens the folder, and the others check that it is theirs, too.
 
     Raises:
-        InputError: As `open_workdir`; this worker does not see worker 0's config.json, or has another configuration.
+        InputError: As `open_workdir`; this worker does not see worker 0's config.json, or has a different configuration.
     """
     path = workdir / "config.json"
     opened = None
@@ -128,7 +128,7 @@ def chief_first(workers: Workers, name: str, act: Callable[[], Value]) -> Value:
 
 
 def check_data(workers: Workers, dataset: RetrievalDataset) -> None:
-    """Checks that all workers have the same rows. Raises InputError where this one has others than worker 0."""
+    """Checks that all workers have the same rows. Raises InputError if this one has others than worker 0."""
     own = {}
     for part in ("train", "query", "database"):
         split = getattr(dataset, part)

@@ -13,7 +13,7 @@ _MODULES = flags.DEFINE_list(
 
 
 def imported() -> tuple[str, ...]:
-    """Imports the modules and returns their names. Raises InputError where one cannot be imported."""
+    """Imports the modules and returns their names. Raises InputError if one cannot be imported."""
     names = tuple(_MODULES.value) if flags.FLAGS.is_parsed() else ()  # a main function may be called without flags
     if names:
         from dseh_tf.models.backbones.keras_file import import_modules

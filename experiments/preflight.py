@@ -1,6 +1,6 @@
 """Looks whether runs can start: flags, data, features, backbones and settings, before the first of them does.
 
-For experiments.suite and experiments.tune, which ask it in a process of its own: it has the flags of experiments.run, and
+For experiments.suite and experiments.tune, which ask it in a separate process: it has the flags of experiments.run, and
 loads TensorFlow where the rest is in order. Nothing is downloaded, decoded or trained.
 """
 

@@ -174,7 +174,7 @@ def check_image(path: Path) -> None:
 
 
 def _in_folder(folder: Path, flag: str) -> list[Path]:
-    """The images below a folder by their suffix, in alphabetical order; hidden names are passed over."""
+    """The images below a folder by their suffix, in alphabetical order; hidden names are skipped."""
     suffixes = readable_suffixes()
     found = list_below(folder, lambda name: Path(name).suffix.lower() in suffixes)
     if not found.files:
@@ -186,7 +186,7 @@ def _in_folder(folder: Path, flag: str) -> list[Path]:
 
 
 def check_run(workdir: Path) -> tuple[dict[str, Any], list[str]]:
-    """config.json and the names of the classes (empty where they are not known) of a run that has an encoder.
+    """config.json and the names of the classes (empty if they are not known) of a run that has an encoder.
 
     Raises:
         InputError: Where there is no such run. No TensorFlow is loaded.
@@ -206,7 +206,7 @@ def _item(codes: CodesFile, names: Sequence[str], added: Sequence[Path], row: in
 
 
 def _classes(labels: np.ndarray, names: Sequence[str]) -> dict[str, list[str]]:
-    """{"classes": [...]} of a multi-hot row; empty where the names are not known."""
+    """{"classes": [...]} of a multi-hot row; empty if the names are not known."""
     return {"classes": [names[k] for k in np.flatnonzero(labels).tolist()]} if len(names) == len(labels) else {}
 
 

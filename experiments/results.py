@@ -221,7 +221,7 @@ def reports(
 ) -> tuple[Report, Report | None]:
     """The report on the whole database, and that on the rows that were not trained on.
 
-    The second is None where `trained` (bool [n_database], or None if unknown) holds for every row or for none.
+    The second is None if `trained` (bool [n_database], or None if unknown) holds for every row or for none.
     """
     if trained is None or trained.all() or not trained.any():
         return evaluate(query_codes, database_codes, query_labels, database_labels, bits), None
@@ -243,7 +243,7 @@ def metrics(report: Report, database: int, unseen: Report | None = None) -> dict
 
 
 def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """The first number, code length or name that two records of one run do not share; empty where there is none.
+    """The first number, code length or name that two records of one run do not share; empty if there is none.
 
     Numbers that only one of them has are not compared, nor is code health.
     """

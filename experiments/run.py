@@ -235,7 +235,7 @@ def _parsed(name: str, text: str, kind: Any) -> Any:
 
 
 def _also_flags() -> set[str]:
-    """Settings that --rounds, --labnet_epochs and --imgnet_epochs decide where they are given."""
+    """Settings that --rounds, --labnet_epochs and --imgnet_epochs decide if they are given."""
     names = {"labnet_epochs": _LABNET_EPOCHS, "imgnet_epochs": _IMGNET_EPOCHS}
     return {name for name, flag in names.items() if flag.value is not None or _ROUNDS.value is not None}
 

@@ -152,7 +152,7 @@ def codes_of(model: Path, paths: Sequence[Path], backbone: str | None) -> np.nda
 
 
 def check_model(index: Index, model: Path, allow_mixed: bool = False) -> None:
-    """Raises InputError where the index holds the codes of another encoder than the model's: distances would mean nothing."""
+    """Raises InputError if the index holds the codes of another encoder than the model's: distances would mean nothing."""
     from dseh_tf.export import check_same
 
     note = check_same(model, {**index.about, "bits": index.bits}, "the index", allow_mixed)

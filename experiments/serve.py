@@ -85,7 +85,7 @@ def main(arguments: list[str], given: Any = flags.FLAGS) -> int:
 
 
 def check(given: Any) -> None:
-    """Raises InputError where flags do not fit together, or an index does not fit its model. No TensorFlow is loaded."""
+    """Raises InputError if flags do not fit together, or an index does not fit its model. No TensorFlow is loaded."""
     if not 1 <= len(given.index) <= MOST_INDEXES:
         raise InputError(f"--index: found {len(given.index) or 'none'}, expected one, or {MOST_INDEXES} to compare")
     if given.model and len(given.model) != len(given.index):
@@ -123,7 +123,7 @@ def opened(given: Any, limits: Any) -> list[Served]:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens. Raises InputError where the port is taken or the address is not this machine's.
+    """A socket that listens. Raises InputError if the port is taken or the address is not this machine's.
 
     It listens before models are loaded: a port in use is found at once, and a browser that comes early waits.
     """

@@ -96,7 +96,7 @@ def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
 def execute(arguments: Mapping[SuiteRun, Sequence[str]], folder: Path, jobs: int) -> dict[SuiteRun, str]:
     """Makes all the runs, with their table on standard output; what failed is told and returned with its reason.
 
-    Ends the program with STOPPED where it is interrupted. Raises InputError where data, features, a backbone or a setting
+    Ends the program with STOPPED where it is interrupted. Raises InputError if data, features, a backbone or a setting
     of a run that is not finished is not as it should be; other problems of this kind are printed before.
     """
     signal.signal(signal.SIGTERM, _interrupt)
@@ -224,7 +224,7 @@ def resolved(runs: Sequence[Sequence[str]]) -> list[dict[str, Any] | str]:
 
 
 def asked_of_preflight(function: str, runs: Sequence[Sequence[str]]) -> list:
-    """What a function of `experiments.preflight` prints of these runs, in a process of its own."""
+    """What a function of `experiments.preflight` prints of these runs, in a separate process."""
     asked = _asked(
         f"from experiments import preflight; preflight.{function}()", given=json.dumps(list(map(list, runs)))
     )
@@ -232,7 +232,7 @@ def asked_of_preflight(function: str, runs: Sequence[Sequence[str]]) -> list:
 
 
 def _asked(code: str, *arguments: str, given: str = "") -> str:
-    """What a process of its own prints, which may load TensorFlow. Raises InputError with the last line of its failure."""
+    """What a separate process prints, which may load TensorFlow. Raises InputError with the last line of its failure."""
     command = [sys.executable, "-c", code, *arguments]
     asked = subprocess.run(command, input=given, capture_output=True, text=True, check=False)
     if asked.returncode:

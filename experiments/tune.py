@@ -146,7 +146,7 @@ def choose(folder: Path, runs: list[SuiteRun], every: Mapping[str, Sequence[Tria
 
 
 def score_of(folder: Path) -> float | None:
-    """The MAP that trials are compared by, of a run folder; None where images were not retrieved."""
+    """The MAP that trials are compared by, of a run folder; None if images were not retrieved."""
     if "directions" not in read_json(folder / "result.json"):
         return read_map(folder)
     directions = read_result(folder)["directions"]

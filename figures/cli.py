@@ -1,6 +1,6 @@
 """The command line that every module here shares: --runs, --out, and which of the runs to draw.
 
-Exit codes: 0 everything drawn (a run that is not finished is passed over, with a line) · 2 nothing drawn (bad flags, no run
+Exit codes: 0 everything drawn (a run that is not finished is skipped, with a line) · 2 nothing drawn (bad flags, no run
 folder, none that could be read) · 3 drawn, but a damaged run folder was skipped.
 """
 

@@ -33,7 +33,7 @@ def run_matrix(run_folder: Path, bits: int) -> np.ndarray:
 
 
 def build(runs: Runs) -> list[tables.Table]:
-    """mAC by method and code length, one table a data set."""
+    """mAC by method and code length, one table per data set."""
     ranked, result = runs.ranked(), []
     for dataset in ranked.datasets:
         here = ranked.of(dataset=dataset)
@@ -63,7 +63,7 @@ def _column(bits: int) -> Column:
 
 
 def draw_matrices(runs: Runs, out: Path) -> list[Path]:
-    """One figure a data set and code length, a panel a method (the run of the lowest seed); on a page a figure a method."""
+    """One figure per data set and code length, a panel a method (the run of the lowest seed); on a page a figure a method."""
     paths, ranked = [], runs.ranked()
     for dataset in ranked.datasets:
         for bits in ranked.of(dataset=dataset).bits:

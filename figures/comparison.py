@@ -23,7 +23,7 @@ BEST_NOTE = "Bold: the best of our means in a column."
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its heading, which runs it takes, their value (None where a run has none), and the published number.
+    """A column: its heading, which runs it takes, their value (None if a run has none), and the published number.
 
     digits: decimals printed. highest_is_best: whether the best mean of ours is set bold.
     key: the record's fields that tell the column apart in the CSV.

@@ -22,7 +22,7 @@ UNSEEN_NOTE = (
 
 
 def build(runs: Runs) -> list[tables.Table]:
-    """One table a data set: rows methods, columns code lengths (ours and the published ones)."""
+    """One table per data set: rows methods, columns code lengths (ours and the published ones)."""
     ranked, result = runs.ranked(), []
     for dataset in ranked.datasets:
         here = ranked.of(dataset=dataset)

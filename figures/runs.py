@@ -88,7 +88,7 @@ def read_runs(root: Path, needs: tuple[str, ...] = ()) -> Runs:
     """Reads the run folder `root`, or every run folder under it.
 
     needs: array files (`counts`, `codes`, ...) that will be read; they are checked to the last byte, the others only for
-    the arrays they name. Raises InputError where there is no run folder at all.
+    the arrays they name. Raises InputError if there is no run folder at all.
     """
     if not root.is_dir():
         raise InputError(f"--runs: found no folder {root}, expected a folder of run folders")
@@ -119,7 +119,7 @@ def read_runs(root: Path, needs: tuple[str, ...] = ()) -> Runs:
 
 
 def _without_trials(runs: list[Run]) -> tuple[list[Run], list[str]]:
-    """The runs on test queries, with a note of what was left out; where there are none, the trials, which are told."""
+    """The runs on test queries, with a note of what was left out; if there are none, the trials, which are told."""
     trials = [run for run in runs if run.held_out]
     results = [run for run in runs if not run.held_out]
     if results:

@@ -21,7 +21,7 @@ MEASURE_NOTE = (
 
 
 def build(runs: Runs) -> list[tables.Table]:
-    """One table a data set; on a database of at most 5,000 items the measure is MAP itself, and a note says so."""
+    """One table per data set; on a database of at most 5,000 items the measure is MAP itself, and a note says so."""
     ranked, result = runs.ranked(), []
     for dataset in ranked.datasets:
         here = ranked.of(dataset=dataset)

@@ -67,7 +67,7 @@ def load(name: str, options: Options | None = None, **given: Any) -> RetrievalDa
 
     Args:
         name: In `DATASETS`, or `tfds:NAME` for a classification set of TFDS.
-        options: Of the data set's own class, or `DataOptions`. Default: all options at their defaults.
+        options: An instance of the data set's own options class, or `DataOptions`. Default: all options at their defaults.
         **given: Options by name, in place of those in `options`.
 
     Returns:
@@ -81,7 +81,7 @@ def load(name: str, options: Options | None = None, **given: Any) -> RetrievalDa
 
 
 def protocol_of(name: str, options: Options | None = None) -> Protocol | None:
-    """The protocol that `load` draws by with these options; None where the files decide. Raises as `load`."""
+    """The protocol that `load` draws by with these options; None if the files decide. Raises as `load`."""
     data_set = find(name)
     return data_set.protocol(_options(data_set, options, {}))
 

@@ -52,7 +52,7 @@ def decode_file(path: Path, origin: str = "") -> np.ndarray:
 
     Grey, CMYK, 16-bit and palette images are converted; transparent parts lie on white.
     origin: where the file was named (list file and line), for the message.
-    Raises InputError on a file that is missing, not a regular file, no image, animated or cut off.
+    Raises InputError on a file that is missing, not a regular file, no image, animated or truncated.
     """
     with _opened(path, path, origin) as image:
         return _pixels(image, path, origin)
@@ -67,7 +67,7 @@ def decode_bytes(data: bytes, name: str, origin: str = "") -> np.ndarray:
 def check_header(path: Path, origin: str = "") -> tuple[int, int]:
     """The width and height of an image file.
 
-    Raises InputError where `decode_file` would by the file's header alone: missing, no image, animated.
+    Raises InputError if `decode_file` would by the file's header alone: missing, no image, animated.
     """
     with _opened(path, path, origin) as image:
         return image.size

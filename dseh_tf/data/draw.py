@@ -36,12 +36,12 @@ def draw(
     Args:
         labels: uint8 [n, c].
         protocol: The numbers of queries and training images.
-        seed: Of the draw.
+        seed: Seed of the draw.
         split: How a number for every class is read where an image has several labels. "sequential-class": class by class,
             its unused images are permuted, the first are queries, the next train (zzs1994/DJSRH:datasets.py).
             "greedy-image": one permutation of all images, each goes to the first of its classes with room, training before
             queries (swuxyj/DeepHash-pytorch:data/nuswide_21/code.py).
-        class_names: Of the columns of `labels`, for messages.
+        class_names: Class names of the columns of `labels`, for messages.
         query_pool: bool [n], the images that queries are drawn from (ImageNet's validation set); no other split has them.
         no_query: bool [n], images that may train and be in the database but are no queries (NUS-WIDE's photographs that
             the distribution holds under another id too).

@@ -82,7 +82,7 @@ def distinct_rows(labels: np.ndarray) -> DistinctRows:
 
 
 def check_similarities(rows: DistinctRows) -> None:
-    """Raises InputError where labels have no similarity to learn: every two training rows share a label, or no two do."""
+    """Raises InputError if labels have no similarity to learn: every two training rows share a label, or no two do."""
     count = len(rows.index)
     similar = rows.similar_pairs() - float(rows.counts[rows.vectors.any(axis=1)].sum())
     if similar >= count * (count - 1):

@@ -50,10 +50,10 @@ def multi_hot_splits(
 
     Args:
         labels: The labels of each split by its name: multi-hot [n, c], class ids [n], or class names [n].
-        class_names: Of the columns; may be empty. Class names among the labels are then sorted.
+        class_names: Class names of the columns; may be empty. Class names among the labels are then sorted.
 
     Returns:
-        uint8 [n, c] of each split, and the names of the classes, empty where none are known.
+        uint8 [n, c] of each split, and the names of the classes, empty if none are known.
 
     Raises:
         InputError: Names in one split and numbers in another, a name that is not in `class_names`, or an id that is too

@@ -41,7 +41,7 @@ def load_pixels(
     `.npy` file in `cache_dir` (default `data/pixels`), named after a fingerprint of the images and the size. A file that
     is there is whole and is used again. ArrayImages of that size are returned as they are.
 
-    Raises InputError on an image that cannot be decoded (file, list and line), and where the disk has no room.
+    Raises InputError on an image that cannot be decoded (file, list and line), and if the disk is full.
     """
     source = images.images if isinstance(images, Split) else images
     if source is None:
@@ -83,7 +83,7 @@ def image_batches(
 ) -> Iterator[np.ndarray]:
     """uint8 [b, height, width, 3] in order, decoded by `threads`, two batches ahead of their use.
 
-    image_size: of a square, or (height, width). threads: default, one a core and at least four. Raises InputError on the
+    image_size: of a square, or (height, width). threads: default, one per core and at least four. Raises InputError on the
     first image that cannot be decoded.
     """
     shape = (image_size, image_size) if isinstance(image_size, int) else image_size

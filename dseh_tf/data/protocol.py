@@ -11,7 +11,7 @@ class Quota:
     """A number of images.
 
     Attributes:
-        number: Of every class, or in all.
+        number: Number per class, or in total.
         every_class: Which of the two.
         first_class: Another number for the first class.
         fill_to: The total, which is reached with images of any class where classes have too few.
@@ -56,7 +56,7 @@ class Protocol:
         name: For messages.
         queries: How many images are queries.
         train: How many train; None for the whole database.
-        images, classes: Of the whole data set; None for what is found.
+        images, classes: Numbers of images and classes of the whole data set; None if they are not fixed.
         queries_in_database: Whether queries are in the database, where each finds itself, and the training images are not.
             HashNet's lists for COCO are such a split.
     """

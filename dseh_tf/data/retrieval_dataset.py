@@ -29,12 +29,12 @@ class RetrievalDataset:
     """A method fits on `train`; `query` rows search `database`. No query row is in another split.
 
     Attributes:
-        name: Of the data set.
+        name: Name of the data set.
         train: Rows to learn from.
         query: Rows that search.
         database: Rows that are searched.
-        class_names: Of the label columns; empty where they are not known.
-        vocabulary: Of the text columns; empty where there are no texts, or their words are not known.
+        class_names: Class names of the label columns; empty if they are not known.
+        vocabulary: Words of the text columns; empty if there are no texts, or their words are not known.
         notes: Facts about the draw that are kept with a run (protocol, seed, counts).
 
     Raises:
@@ -95,7 +95,7 @@ class RetrievalDataset:
         return self.replace(train=self.database, notes={**self.notes, "trained_on_database": True})
 
     def validation(self, fraction: float, seed: int = 0) -> RetrievalDataset:
-        """A share of the training rows as queries; they leave train and database. The test queries are not touched.
+        """A fraction of the training rows as queries; they leave train and database. The test queries are not touched.
 
         Every setting without a source is chosen on this data set, never on the queries.
         """
@@ -141,7 +141,7 @@ class RetrievalDataset:
             name: of the data set.
             class_names: of the columns; without them, class names among the labels are sorted, and kept as
                 `class_names` of the data set.
-            texts: the texts of each split given, by its name: real numbers [n, t], sparse or dense, one row a row of x.
+            texts: the texts of each split given, by its name: real numbers [n, t], sparse or dense, one for each row of x.
             vocabulary: the words of the text columns, if they are known.
 
         Raises:

@@ -20,7 +20,7 @@ class Cluster:
 
     Attributes:
         addresses: host:port of every worker. Worker 0 is the chief.
-        index: Of this process.
+        index: Index of this process.
     """
 
     addresses: tuple[str, ...]

@@ -17,7 +17,7 @@ def divided(workers: Workers, rows: int, unit: int, work: Callable[[slice], Outp
     """The outputs for all rows, of which every worker computes a part.
 
     Args:
-        workers: Of the run.
+        workers: The workers of the run.
         rows: Number of rows, at least one.
         unit: Rows of a forward pass: parts are multiples of it, so that every pass has the rows that it has in one process.
         work: From rows to arrays [n of these rows, ...] by name.
@@ -69,7 +69,7 @@ def evaluate_unseen_divided(
     database_labels: np.ndarray,
     trained: np.ndarray | None,
 ) -> tuple[Report, Report | None]:
-    """As `evaluate_unseen`, divided as in `evaluate_divided`; the second report is None where `trained` is."""
+    """As `evaluate_unseen`, divided as in `evaluate_divided`; the second report is None if `trained` is."""
     own = workers.share(len(query_codes))
     if own.start == own.stop:  # fewer queries than workers
         own = slice(0, 1)

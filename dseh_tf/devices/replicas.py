@@ -46,7 +46,7 @@ def make_strategy(name: str = "default", replicas: int = 0) -> tf.distribute.Str
 
 
 def logical_cpus(count: int) -> list[tf.config.LogicalDevice]:
-    """At least `count` logical CPU devices. Raises InputError where TensorFlow already runs with fewer."""
+    """At least `count` logical CPU devices. Raises InputError if TensorFlow already runs with fewer."""
     cpu = tf.config.list_physical_devices("CPU")[0]
     try:
         if len(tf.config.get_logical_device_configuration(cpu) or ()) < count:
@@ -60,7 +60,7 @@ def logical_cpus(count: int) -> list[tf.config.LogicalDevice]:
 
 
 def local_devices(strategy: tf.distribute.Strategy) -> tuple[str, ...]:
-    """The devices of this process, one a replica."""
+    """The devices of this process, one per replica."""
     if strategy.num_replicas_in_sync == 1 and not isinstance(strategy, tf.distribute.MirroredStrategy):
         return ((tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU"))[0].name,)
     return tuple(strategy.extended.worker_devices)
@@ -151,7 +151,7 @@ class PerReplicaVariables:
         name: str,
         shape: Sequence[int | None] | None = None,
     ) -> None:
-        """Creates a copy of `initial` for each local replica; `shape` has None where the size may change."""
+        """Creates a copy of `initial` for each local replica; `shape` has None if the size may change."""
         devices = local_devices(strategy)
         self._first = 0
         if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):

@@ -26,7 +26,7 @@ class Runtime:
         label_report_epochs: LabNet epochs between two reports of its codes and MAP; 0 for one report, at the phase's end.
         evaluate_rounds: Whether ImgNet is evaluated after every round, not only at the end.
         progress: Whether bars are shown on standard error.
-        jit_compile: XLA for the training steps, where there is one replica. It draws other dropout masks.
+        jit_compile: XLA for the training steps, if there is one replica. It draws other dropout masks.
         bfloat16: Trunks compute in it, and their weights stay float32. LabNet, hash layers, losses and banks are float32
             throughout.
         encode_batch: Rows of a forward pass when encoding.

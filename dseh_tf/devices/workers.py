@@ -85,8 +85,8 @@ class Workers:
         """What every worker has given, in their order. Waits for all of them.
 
         Args:
-            name: Of the occasion; it has to be the same on all workers.
-            content: Of this worker.
+            name: Name of the occasion; it has to be the same on all workers.
+            content: Content of this worker.
 
         Raises:
             InputError: A worker was lost or ended with an error, or is at another occasion.
@@ -141,7 +141,7 @@ class Workers:
         """Waits as long as it takes to find that a worker is lost, after TensorFlow has missed one.
 
         Returns:
-            The line that `lost` gets; empty where all workers are there.
+            The line that `lost` gets; empty if all workers are there.
         """
         if self._peers:
             self._stopped.wait(self._silence + 2 * _PAUSE)

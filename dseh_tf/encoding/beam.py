@@ -49,7 +49,7 @@ class EncodeChunk(beam.DoFn):
 
     Args:
         open_model: Opens the model; called once a process, by the first of its threads.
-        identity: Of the plan.
+        identity: Identity of the plan.
         root: The folder of the images.
         out: The folder of codes.
     """

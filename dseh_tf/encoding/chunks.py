@@ -29,9 +29,9 @@ class Chunk:
     """Codes of consecutive images.
 
     Attributes:
-        identity: Of the encoding: its model, images and chunk size.
+        identity: Identity of the encoding: its model, images and chunk size.
         number: Which chunk it is, from 0.
-        ids: Of the images that have a code, in order.
+        ids: Ids of the images that have a code, in order.
         codes: Packed uint8 [n, ceil(bits / 8)].
         bad: (id, reason) of the images that could not be read, in order.
     """
@@ -48,7 +48,7 @@ def chunk_name(number: int) -> str:
 
 
 def write_chunk(path: Path, chunk: Chunk, mark: str | None = None) -> None:
-    """Writes a chunk, whole or not at all; the same chunk gives the same bytes.
+    """Writes a chunk atomically; the same chunk gives the same bytes.
 
     Args:
         path: The file.
@@ -70,7 +70,7 @@ def read_chunk(path: Path, bits: int) -> Chunk:
     """Reads what `write_chunk` wrote.
 
     Raises:
-        InputError: The file is missing, damaged, of another kind, or has codes of another width.
+        InputError: The file is missing, damaged, of a different kind, or has codes of a different width.
     """
     check_regular(path, _EXPECTED)
     width = -(-bits // 8)
@@ -112,7 +112,7 @@ def _bytes(column: pa.ChunkedArray, width: int) -> np.ndarray:
 
 
 def _facts(metadata: dict[bytes, bytes] | None) -> dict[str, Any]:
-    """What a file says of itself. Raises InputError where it says nothing that makes sense."""
+    """What a file says of itself. Raises InputError if it says nothing that makes sense."""
     try:
         facts = json.loads((metadata or {})[_KEY])
         if not isinstance(facts["identity"], str) or type(facts["chunk"]) is not int:

@@ -48,7 +48,7 @@ class CodesFolder:
         """Yields (ids str [n], packed codes uint8 [n, ceil(bits / 8)]) of each chunk, in the order of the images.
 
         Raises:
-            InputError: A chunk is missing, damaged, has codes of another width or is of another encoding; or the chunks do
+            InputError: A chunk is missing, damaged, has codes of a different width or is of another encoding; or the chunks do
                 not have as many rows as summary.json says.
         """
         rows = 0

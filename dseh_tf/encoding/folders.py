@@ -123,7 +123,7 @@ def encode_folder(
         images: The images.
         out: The folder of codes.
         chunk: Images of a file.
-        digest: Of the model's files. Codes of another digest or `about` are another model's.
+        digest: Digest of the model's files. Codes of another digest or `about` are another model's.
         threads: That decode; default: one for each core and at least four.
         progress: Called with the number of images done since the last call.
 
@@ -156,7 +156,7 @@ def encoded(
 
     Args:
         model: The encoder.
-        identity: Of the plan.
+        identity: Identity of the plan.
         root: The folder of the images.
         work: The number and the images of each chunk.
         threads: As of `encode_folder`.
@@ -216,7 +216,7 @@ def working(plan: Plan, out: Path) -> Iterator[list[int]]:
 
 
 def _check_same(path: Path, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
-    """Raises InputError, naming the first field that differs, where a folder holds other codes."""
+    """Raises InputError, naming the first field that differs, if a folder holds other codes."""
     for field in ("format", "bits", "model", "images", "chunk", "identity"):
         ours, theirs = expected[field], found.get(field)
         if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
@@ -231,7 +231,7 @@ def _check_same(path: Path, found: Mapping[str, Any], expected: Mapping[str, Any
 
 
 def checked_chunk(plan: Plan, out: Path, number: int) -> Chunk:
-    """A finished chunk. Raises InputError where it is damaged, or not that of the plan."""
+    """A finished chunk. Raises InputError if it is damaged, or not that of the plan."""
     path = out / chunk_name(number)
     chunk = own_chunk(path, plan.manifest, number)
     if not expected_ids(plan.ids(number), chunk):
@@ -240,7 +240,7 @@ def checked_chunk(plan: Plan, out: Path, number: int) -> Chunk:
 
 
 def own_chunk(path: Path, manifest: Mapping[str, Any], number: int) -> Chunk:
-    """A chunk of the folder that the manifest is of. Raises InputError where it is damaged, or another one."""
+    """A chunk of the folder that the manifest is of. Raises InputError if it is damaged, or another one."""
     chunk = read_chunk(path, manifest["bits"])
     if (chunk.identity, chunk.number) != (manifest["identity"], number):
         raise InputError(
@@ -253,7 +253,7 @@ def own_chunk(path: Path, manifest: Mapping[str, Any], number: int) -> Chunk:
 def finish(plan: Plan, out: Path) -> Summary:
     """Checks that every image has a code or a reason, and writes bad_images.csv and summary.json.
 
-    Raises InputError where a chunk is missing or damaged, or where no image could be read.
+    Raises InputError if a chunk is missing or damaged, or where no image could be read.
     """
     rows = 0
     bad: list[tuple[str, str]] = []

@@ -48,7 +48,7 @@ class NetworkEncoder:
 
     Args:
         network: Gives {"logits": [b, K], ...}.
-        image_size: Of the square images that it reads; None where it reads features.
+        image_size: Size of the square images that it reads; None if it reads features.
         runtime: Devices, rows a forward pass, and whether there is a progress bar.
     """
 
@@ -59,7 +59,7 @@ class NetworkEncoder:
 
     @cached_property
     def bits(self) -> int:
-        """Code length K; 0 where the network has no output "logits"."""
+        """Code length K; 0 if the network has no output "logits"."""
         outputs = self.network(keras.KerasTensor(self.network.input_shape))  # output_shape has no names
         return int(outputs["logits"].shape[-1]) if isinstance(outputs, dict) and "logits" in outputs else 0
 
@@ -89,7 +89,7 @@ class NetworkEncoder:
     def batches(self, split: Split) -> Iterator[dict[str, np.ndarray]]:
         """Yields the network's outputs, batch by batch.
 
-        Raises InputError where the split has not what the network was trained on: features of its width, each finite
+        Raises InputError if the split has not what the network was trained on: features of its width, each finite
         (row and column named), or images that can be decoded; and where an output is not finite (row named).
         """
         split = as_split(split)
@@ -116,7 +116,7 @@ class NetworkEncoder:
         return self._forward(shown, size)
 
     def save(self, path: Path) -> None:
-        """Writes the network to a .keras file, under another name until it is whole."""
+        """Writes the network to a .keras file, under a temporary name until it is complete."""
         with replacing(path) as partial:
             self.network.save(partial)
 

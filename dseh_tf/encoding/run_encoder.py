@@ -47,7 +47,7 @@ class RunEncoder:
         bits: Code length K.
         trunk: The network below the method's own part.
         encoder: The method's own part.
-        held: The file of a frozen backbone in the run folder; None where config.json says where it is.
+        held: The file of a frozen backbone in the run folder; None if config.json says where it is.
         codes_file: The codes of the run's query and database.
         texts: The text encoder of a cross-modal method; None elsewhere.
     """
@@ -71,10 +71,10 @@ class RunEncoder:
         """int8 ±1 [n, K] of texts, by the text encoder of a cross-modal run.
 
         Args:
-            texts: A list of strings, each of words parted by white space; or text rows [n, t], sparse or dense; or a Split.
+            texts: A list of strings, each of words separated by white space; or text rows [n, t], sparse or dense; or a Split.
 
         Raises:
-            InputError: The run has no text encoder; a word outside its vocabulary; rows of another width.
+            InputError: The run has no text encoder; a word outside its vocabulary; rows of a different width.
         """
         if self.texts is None:
             raise InputError(f"text: found a run of {self.config.get('method')}, expected one of a cross-modal method")
@@ -87,10 +87,10 @@ class RunEncoder:
         Args:
             items: A list of paths and images uint8 [height, width, 3], RGB, mixed and of any sizes; or an array of images
                 uint8 [n, height, width, 3]; or features of the run's backbone, floating, [n, d]; or a Split, whose features
-                are taken where it has them. Images are resized as the run's were.
+                are taken if it has them. Images are resized as the run's were.
 
         Raises:
-            InputError: Anything else; a file that is no image; features of another width, or not finite; a backbone that
+            InputError: Anything else; a file that is no image; features of a different width, or not finite; a backbone that
                 is not where it was, or is another one.
         """
         return np.concatenate([sign(values) for values in self.blocks(items)])
@@ -122,7 +122,7 @@ class RunEncoder:
         return with_known_parts(split, known(), self.bits, self.encode)
 
     def _check_labels(self, split: Split, ids: np.ndarray, labels: np.ndarray) -> None:
-        """Raises InputError where a row of the split has other labels than the database row of its id."""
+        """Raises InputError if a row of the split has other labels than the database row of its id."""
         of_id = dict(zip(ids.tolist(), labels, strict=True))
         for name, row in zip(split.ids.tolist(), split.labels, strict=True):
             if name in of_id and not np.array_equal(of_id[name], row):
@@ -200,7 +200,7 @@ class RunEncoder:
 
 
 def encoder_file(folder: Path | str, config: Mapping[str, Any] | None = None) -> Path:
-    """The file that holds the encoder of a run. Raises InputError where there is none. No TensorFlow is loaded."""
+    """The file that holds the encoder of a run. Raises InputError if there is none. No TensorFlow is loaded."""
     folder = Path(folder)
     for name in (NETWORK, ARRAYS):
         if (folder / name).is_file():
@@ -224,7 +224,7 @@ def load_run(
         backbone: The file of the run's frozen backbone, or of its weights, where it is no longer where config.json says.
         import_modules: Modules that register the layer classes of a `.keras` backbone; imported first.
         batch: Images in a forward pass; fewer are padded to this number. None: as many as the run's own encoding has. With 1,
-            single images are encoded at once. Sums in another order may change the last bits of a real value.
+            single images are encoded at once. Sums in a different order may change the last bits of a real value.
 
     Returns:
         An object with `encode(items)`.

@@ -30,7 +30,7 @@ class Rows:
 
     Args:
         normalise: Divide each row by its length.
-        mean: Of the training rows so scaled, float64 [d].
+        mean: Mean of the training rows so scaled, float64 [d].
     """
 
     def __init__(self, normalise: bool, mean: np.ndarray) -> None:
@@ -62,7 +62,7 @@ class ShallowEncoder(abc.ABC):
 
     Attributes:
         rows: What happens to rows first.
-        image_shape: (height, width) of the training images where raw images were learnt from, else None.
+        image_shape: (height, width) of the training images where raw images were learned from, else None.
     """
 
     rows: Rows
@@ -84,7 +84,7 @@ class ShallowEncoder(abc.ABC):
     def encode(self, split: Split) -> np.ndarray:
         """int8 ±1 [n, K] of a split, or of an array of features [n, d] or images uint8 [n, height, width, 3].
 
-        Raises InputError on values that are not finite, and on another width.
+        Raises InputError on values that are not finite, and on a different width.
         """
         split = as_split(split)
         codes = np.empty((len(split), self.bits), np.int8)
@@ -102,7 +102,7 @@ class ShallowEncoder(abc.ABC):
             yield self.project(checked_rows(split.take(rows), "encoded", self.rows.width))
 
     def save(self, path: Path | str) -> None:
-        """Writes all arrays to one npz file, whole or not at all; `dseh_tf.encoding.saved.load` reads it."""
+        """Writes all arrays to one npz file atomically; `dseh_tf.encoding.saved.load` reads it."""
         arrays = {"format": np.array(FORMAT), "encoder": np.array(self.kind)}
         arrays |= {"normalise": np.array(self.rows.normalise), "mean": self.rows.mean}
         if self.image_shape is not None:
@@ -110,7 +110,7 @@ class ShallowEncoder(abc.ABC):
         write_npz(path, arrays | {name: np.asarray(getattr(self, name)) for name in self.ARRAYS})
 
     def fault(self) -> str:
-        """What is wrong with arrays of the right types and shapes; empty where nothing is."""
+        """What is wrong with arrays of the right types and shapes; empty if nothing is."""
         return ""
 
 

@@ -30,7 +30,7 @@ class TextEncoder:
 
     Args:
         network: From float32 [b, t] to {"logits": [b, K]}.
-        vocabulary: The words of the columns; () where they are not known.
+        vocabulary: The words of the columns; () if they are not known.
         runtime: Devices, and rows a forward pass.
     """
 
@@ -58,7 +58,7 @@ class TextEncoder:
         return divided_codes(workers, rows.shape[0], self.runtime.encode_batch, encode)
 
     def encode_words(self, lines: Sequence[str]) -> np.ndarray:
-        """int8 ±1 [n, K] of strings of words, parted by white space.
+        """int8 ±1 [n, K] of strings of words, separated by white space.
 
         Raises InputError on a word outside the vocabulary, and where there is no vocabulary.
         """
@@ -75,7 +75,7 @@ class TextEncoder:
             texts: A split with texts, or text rows [n, t], sparse or dense.
 
         Raises:
-            InputError: No row, a split without texts, another width than in training, values that are not finite.
+            InputError: No row, a split without texts, a different width than in training, values that are not finite.
         """
         rows, size = self._rows(texts), self.runtime.encode_batch
         return (outputs["logits"] for outputs in self._forward(dense_blocks(rows, size), size))
@@ -92,7 +92,7 @@ class TextEncoder:
         return rows
 
     def save(self, folder: Path) -> None:
-        """Writes the network and the vocabulary, one word a line, to a folder."""
+        """Writes the network and the vocabulary, one word per line, to a folder."""
         with replacing(folder / TEXT_NETWORK) as partial:
             self.network.save(partial)
         if self.vocabulary:
@@ -100,7 +100,7 @@ class TextEncoder:
 
 
 def load_text_encoder(folder: Path) -> TextEncoder | None:
-    """What `TextEncoder.save` wrote, or None where the folder has no text network. Raises InputError on damaged files."""
+    """What `TextEncoder.save` wrote, or None if the folder has no text network. Raises InputError on damaged files."""
     file, words = folder / TEXT_NETWORK, folder / VOCABULARY
     if not is_there(file):
         return None

@@ -61,7 +61,7 @@ class Trunk:
 def trunk_of(config: Mapping[str, Any]) -> Trunk:
     """The trunk that config.json of a run on images names, but for modules to import: those the user alone names.
 
-    Raises InputError where the config has no such trunk.
+    Raises InputError if the config has no such trunk.
     """
     found: Any = config.get("trunk")
     try:
@@ -81,7 +81,7 @@ def trunk_of(config: Mapping[str, Any]) -> Trunk:
 def moved_trunk(config: Mapping[str, Any], trunk: Trunk, path: Path | str) -> Trunk:
     """The trunk of a run, read from `path`: the weights of a network known by its name, or else the `.keras` file.
 
-    Raises InputError where the run's trunk is not read from a file. Whether it is the run's file is checked as it is read.
+    Raises InputError if the run's trunk is not read from a file. Whether it is the run's file is checked as it is read.
     """
     if trunk.backbone.endswith(".keras"):
         return replace(trunk, backbone=str(path))
@@ -91,7 +91,7 @@ def moved_trunk(config: Mapping[str, Any], trunk: Trunk, path: Path | str) -> Tr
 
 
 def frozen_trunk(config: Mapping[str, Any], trunk: Trunk) -> Backbone:
-    """The frozen trunk below a run's network, made again. Raises InputError where it is another network by now."""
+    """The frozen trunk below a run's network, made again. Raises InputError if it is another network by now."""
     file = trunk.weights if trunk.weights not in (None, "imagenet", "random") else trunk.backbone
     if (file != trunk.backbone or file.endswith(".keras")) and not Path(file).is_file():
         raise InputError(f"{file}: found no such file, expected the backbone that the run was made with")
@@ -106,7 +106,7 @@ def frozen_trunk(config: Mapping[str, Any], trunk: Trunk) -> Backbone:
 
 
 def check_trunk_files(config: Mapping[str, Any], trunk: Trunk) -> None:
-    """Raises InputError where a file that the run's trunk was read from holds something else by now."""
+    """Raises InputError if a file that the run's trunk was read from holds something else by now."""
     known = config.get("trunk_files", {})
     now = trunk_digests(trunk) if known else {}
     for name, digest in known.items():

@@ -39,10 +39,10 @@ def export_run(
 
     Args:
         run: The encoder of a run (`load_run`), or the run folder.
-        out: A new or empty folder. It has another name until it is whole.
+        out: A new or empty folder. It has a temporary name until it is complete.
         dataset: The run's data, with images: for the check, and for the calibration of int8.
         model_format: "saved_model", "onnx", "litert", "litert_float16" or "litert_int8".
-        class_names: Of the data set's classes, if they are known.
+        class_names: Names of the data set's classes, if they are known.
 
     Returns:
         The content of `model.json`.

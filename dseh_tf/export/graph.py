@@ -23,7 +23,7 @@ class EncoderGraph(tf.Module):
     Args:
         run: The encoder of a run.
         dtype: What shallow methods compute in, float64 or float32.
-        rows_first: How `resized` resizes; None where the graph accepts images of the run's size only.
+        rows_first: How `resized` resizes; None if the graph accepts images of the run's size only.
 
     Attributes:
         encode: The function of images uint8 [n, h, w, 3].

@@ -47,7 +47,7 @@ def check_same(model: Path | str, expected: Mapping[str, Any], where: str, allow
         A line on what that costs, where they are such encoders; else None.
 
     Raises:
-        InputError: Another run; or another precision without `allow_mixed`.
+        InputError: Another run; or a different precision without `allow_mixed`.
     """
     found = about_model(model)
     for field in SAME:

@@ -51,7 +51,7 @@ def resized(images: tf.Tensor, shape: tuple[int, int], rows_first: bool) -> tf.T
 
 
 def begins_with_rows() -> bool | None:
-    """Whether this Pillow chooses the order of its passes; None where it resizes in neither of the two ways."""
+    """Whether this Pillow chooses the order of its passes; None if it resizes in neither of the two ways."""
     rng = default_generator(0)
     images = [rng.integers(0, 256, (*size, 3), np.uint8) for size in _PROBED]
     for rows_first in (True, False):

@@ -42,7 +42,7 @@ class Header(NamedTuple):
 
 
 class _NotPlain(Exception):
-    """An array of Python objects, of records or of another kind that no file here holds."""
+    """An array of Python objects, of records or of a different kind that no file here holds."""
 
 
 class _Damaged(Exception):
@@ -87,7 +87,7 @@ def header_of(path: Path | str) -> tuple[Header, int]:
 def map_rows(path: Path | str, header: Header, begin: int, end: int) -> np.ndarray:
     """Rows of a `.npy` file in C order as a read-only memory map of their own; their values are not checked.
 
-    Raises InputError where the file cannot be read, or ends before.
+    Raises InputError if the file cannot be read, or ends before.
     """
     path, shape = Path(path), (end - begin, *header.shape[1:])
     row = math.prod(header.shape[1:]) * header.dtype.itemsize
@@ -126,7 +126,7 @@ def _no_array(path: Path, error: Exception) -> InputError:
 def mapped(path: Path | str) -> np.ndarray:
     """The array of a `.npy` file as a read-only memory map: it is read as it is used.
 
-    Raises InputError where the file is missing, cut off, longer than its array, or holds Python objects.
+    Raises InputError if the file is missing, truncated, longer than its array, or holds Python objects.
     """
     path = Path(path)
     check_regular(path, "a .npy array")

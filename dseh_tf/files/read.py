@@ -23,7 +23,7 @@ _KINDS = (
 def irregular(file: Path) -> str | None:
     """What `file` is where it is not a regular file ("a named pipe"); None for a regular file. Links are followed.
 
-    Reading from a pipe or a device may wait for ever, so this comes before `open`. Raises OSError or ValueError as
+    Reading from a pipe or a device may wait forever, so this comes before `open`. Raises OSError or ValueError as
     `Path.stat` does.
     """
     mode = file.stat().st_mode
@@ -33,7 +33,7 @@ def irregular(file: Path) -> str | None:
 
 
 def check_regular(file: Path, expected: str = "a regular file") -> None:
-    """Raises InputError where `file` is missing, cannot be looked at, or is not a regular file."""
+    """Raises InputError if `file` is missing, cannot be looked at, or is not a regular file."""
     try:
         kind = irregular(file)
     except FileNotFoundError:
@@ -45,7 +45,7 @@ def check_regular(file: Path, expected: str = "a regular file") -> None:
 
 
 def read_json(path: Path | str, expected: str = "a run folder's") -> dict[str, Any]:
-    """The object in a JSON file. Raises InputError where the file is missing, damaged or holds another value."""
+    """The object in a JSON file. Raises InputError if the file is missing, damaged or holds another value."""
     path = Path(path)
     check_regular(path, expected)
     try:

@@ -173,7 +173,7 @@ class ShardFolder:
         return map_rows(self.folder / f"{name}.npy", self.headers[name], begin, end)
 
     def checked(self, name: str) -> Iterator[np.ndarray]:
-        """The shards of an array in order, or the array. Raises InputError where bytes are not those that were written."""
+        """The shards of an array in order, or the array. Raises InputError if bytes are not those that were written."""
         sharded, rows = name in self.manifest["sharded"], self.headers[name].shape[0]
         size = self.shard_rows if sharded else max(rows, 1)
         for begin, expected in zip(range(0, rows, size), self.manifest["arrays"][name]["sha256"], strict=True):
@@ -192,7 +192,7 @@ def open_shards(folder: Path) -> ShardFolder:
     """Reads the manifest and the headers of a folder that `ShardWriter` wrote.
 
     Raises:
-        InputError: The manifest is missing, damaged or of a newer format; a file is missing, cut off, or has another type
+        InputError: The manifest is missing, damaged or of a newer format; a file is missing, truncated, or has a different type
             or shape than the manifest says. The bytes of the arrays are not looked at.
     """
     path = folder / MANIFEST

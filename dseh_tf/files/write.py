@@ -64,13 +64,13 @@ def replacing(path: Path | str, mark: str | None = None) -> Iterator[Path]:
 
 
 def write_text(path: Path | str, text: str) -> None:
-    """Writes UTF-8 text, whole or not at all."""
+    """Writes UTF-8 text atomically."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path | str, value: Mapping[str, Any]) -> None:
-    """Writes an object as JSON, whole or not at all."""
+    """Writes an object as JSON atomically."""
     write_text(path, json_text(value) + "\n")
 
 
@@ -90,6 +90,6 @@ def _plain(value: Any) -> Any:
 
 
 def write_npz(path: Path | str, arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes arrays to a compressed npz file, whole or not at all."""
+    """Writes arrays to a compressed npz file atomically."""
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)

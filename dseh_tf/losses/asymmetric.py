@@ -24,8 +24,8 @@ def database_pairs(
     Args:
         outputs: u, [b, K].
         gram: V^T V, [K, K].
-        targets: Of the batch's rows, sum_j S_ij v_j, [b, K].
-        squares: Of the batch's rows, sum_j S_ij^2, [b].
+        targets: For the batch's rows, sum_j S_ij v_j, [b, K].
+        squares: For the batch's rows, sum_j S_ij^2, [b].
         weights: [b], how often each row counts; None for once.
 
     Returns:

@@ -28,7 +28,7 @@ def code_cross_entropy(
     """Binary cross entropy of ImgNet's hash layer against LabNet's codes (eq. 13, J2 of ImgNet), summed.
 
     logits: [b, K] before any activation. signs: [b, K] in {-1, +1}. Scalar. The sigmoid is applied once, to
-    logit_scale * logits; with a target of .999 the logits settle at 6.9 / logit_scale instead of growing for ever.
+    logit_scale * logits; with a target of .999 the logits settle at 6.9 / logit_scale instead of growing forever.
     """
     targets = smoothing * 0.5 * (signs + 1.0)
     return tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(labels=targets, logits=logit_scale * logits))

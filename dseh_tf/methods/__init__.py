@@ -42,7 +42,7 @@ METHODS: dict[str, type[Method]] = {
 def find(name: str) -> type[Method]:
     """The method called `name` in METHODS, or the class of "package.module:Class", which is imported.
 
-    Raises InputError where there is none, or where that is no Method.
+    Raises InputError if there is none, or where that is no Method.
     """
     module, colon, attribute = name.partition(":")
     if not colon:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dseh_tf.devices.runtime import Runtime
 
 
-MAX_BITS = 65_536  # 8 KB a code; published codes have up to some thousand bits
+MAX_BITS = 65_536  # 8 KB per code; published codes have up to some thousand bits
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Fitted(abc.ABC):
         """
 
     def encode_database(self, split: Split) -> np.ndarray:
-        """int8 ±1 [n, K] of database rows: learned codes where there are any, known by id; those of `encode` elsewhere.
+        """int8 ±1 [n, K] of database rows: learned codes if there are any, known by id; those of `encode` elsewhere.
 
         Rows that came after training have no learned code. A method that learns no codes encodes all rows.
         """
@@ -71,7 +71,7 @@ class Fitted(abc.ABC):
         return with_known_codes(split, self.database_ids, self.database_codes, self.encode)
 
     def save(self, path: Path) -> None:
-        """Writes the encoder to one file. Raises InputError where the method's encoder cannot be saved."""
+        """Writes the encoder to one file. Raises InputError if the method's encoder cannot be saved."""
         raise InputError(
             f"{path}: found {type(self).__name__}, whose encoder cannot be saved, expected one with a `save` method"
         )

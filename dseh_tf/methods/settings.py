@@ -62,7 +62,7 @@ def resolve(start: S, source: str, layers: Iterable[Layer]) -> Resolved[S]:
 
 
 def check_names(method: str, kind: type, given: Iterable[str]) -> None:
-    """Raises InputError where a given name is not a setting of `kind`, a dataclass."""
+    """Raises InputError if a given name is not a setting of `kind`, a dataclass."""
     known = sorted(field.name for field in fields(kind))
     for name in given:
         if name not in known:
@@ -70,7 +70,7 @@ def check_names(method: str, kind: type, given: Iterable[str]) -> None:
 
 
 def check_choices(settings: Any, choices: Mapping[str, Sequence[str]]) -> None:
-    """Raises InputError where a setting is not one of its choices."""
+    """Raises InputError if a setting is not one of its choices."""
     for name, allowed in choices.items():
         if getattr(settings, name) not in allowed:
             raise InputError(f"{name}: found {getattr(settings, name)!r}, expected one of {', '.join(allowed)}")
@@ -79,7 +79,7 @@ def check_choices(settings: Any, choices: Mapping[str, Sequence[str]]) -> None:
 def check_numbers(
     settings: Any, least: Mapping[str, float], shares: Sequence[str] = (), positive: Sequence[str] = ()
 ) -> None:
-    """Raises InputError where a setting has another type than its field, or a number is out of its range.
+    """Raises InputError if a setting has a different type than its field, or a number is out of its range.
 
     Args:
         settings: A dataclass. A tuple is checked item by item.
@@ -105,7 +105,7 @@ def check_numbers(
 
 
 def _check_type(name: str, value: Any, kind: str) -> None:
-    """Raises InputError where the value is not of a type that is named "int", "float", "bool", "str" or "tuple[int, ...]"."""
+    """Raises InputError if the value is not of a type that is named "int", "float", "bool", "str" or "tuple[int, ...]"."""
     if kind == "int":
         whole(value, name)
     elif kind == "tuple[int, ...]":

@@ -33,7 +33,7 @@ class TrainedMethod(Method, Generic[RecipeType, FittedType]):
         return recipe
 
     def fit(self, dataset: RetrievalDataset, runtime: Runtime | None = None) -> FittedType:
-        """Trains on `dataset.train` alone, from its features where it has any, else from its images.
+        """Trains on `dataset.train` alone, from its features if it has any, else from its images.
 
         Query and database rows are only reported on, never used to choose.
         """

@@ -35,7 +35,7 @@ class MultiScaleTexts(keras.layers.Layer):
 
     Args:
         windows: Widths in words, in the order of the output. Those wider than the texts are left out.
-        seed: Of the weights, which are normal of size .01.
+        seed: Seed of the weights, which are normal of size .01.
     """
 
     def __init__(self, windows: Sequence[int], seed: int = 0, **kwargs: Any) -> None:

@@ -18,7 +18,7 @@ from dseh_tf.errors import InputError, positive
 
 
 def sign(x: np.ndarray) -> np.ndarray:
-    """int8 ±1 of any real array, +1 where x >= 0 (numpy's sign gives 0 at 0, and distances of a half).
+    """int8 ±1 of any real array, +1 if x >= 0 (numpy's sign gives 0 at 0, and distances of a half).
 
     Raises InputError on NaN, and on types without negative numbers: their signs would all be +1.
 
@@ -35,7 +35,7 @@ def sign(x: np.ndarray) -> np.ndarray:
 def pack(codes: np.ndarray) -> np.ndarray:
     """uint8 [n, ceil(K / 8)] from ±1 codes [n, K].
 
-    Raises InputError on another shape, or a value that is not ±1.
+    Raises InputError on a different shape, or a value that is not ±1.
 
     Example: pack([[1, -1, -1, 1, -1, -1, -1, -1, 1]]) = [[0b00001001, 0b00000001]] = [[9, 1]].
     """
@@ -48,7 +48,7 @@ def pack(codes: np.ndarray) -> np.ndarray:
 def unpack(packed: np.ndarray, bits: int) -> np.ndarray:
     """int8 ±1 [n, bits] from packed codes uint8 [n, ceil(bits / 8)]; ±1 codes [n, bits] stay what they are.
 
-    A list is read as bytes here. Raises InputError where the width does not fit, or a bit beyond the last one is set.
+    A list is read as bytes here. Raises InputError if the width does not fit, or a bit beyond the last one is set.
 
     Example: unpack([[9, 1]], 9) = [[1, -1, -1, 1, -1, -1, -1, -1, 1]].
     """

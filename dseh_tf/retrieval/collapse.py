@@ -99,7 +99,7 @@ def _unit_findings(health: CodeHealth) -> Iterable[Finding]:
 
 
 def warning(found: Iterable[tuple[str, list[Finding]]], advice: str = "") -> str | None:
-    """One line for all findings, or None where there are none.
+    """One line for all findings, or None if there are none.
 
     Args:
         found: (where, findings) pairs; `where` says which codes these are ("round 0, labnet, epoch 3").

@@ -17,8 +17,8 @@ def cosine_average_precision(
     """Average precision of each query over the whole database by falling cosine; float64 [queries].
 
     query, database: float [n, K], of any length; a row of zeros has cosine 0 with every other. Labels as `evaluate` has
-    them. Items of equal cosine stand in the database's order, and a query without a relevant item has 0. The sort makes
-    this n log n a query: for a study, not for a search. Raises InputError where shapes do not fit or a number is not
+    them. Items of equal cosine is in the database's order, and a query without a relevant item has 0. The sort makes
+    this n log n a query: for a study, not for a search. Raises InputError if shapes do not fit or a number is not
     finite.
 
     Example: query [[1, 0]], database [[0, 1], [2, 0], [1, 1]], relevant the first and the second: ranks 3 and 1, 5/6.

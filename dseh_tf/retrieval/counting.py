@@ -5,7 +5,7 @@ Every number of the evaluation is read off these counts. They add up over shards
 A pair costs an XOR, a popcount and an increment. The items of a block that are relevant to a query are a bitmap of the
 block. With class ids, it is the comparison of the items' ids with the query's; with multi-hot labels, the union of the
 bitmaps of the query's classes, which are laid out beforehand for the classes that some query has. Blocks of the
-database stay in the first-level cache while a share of the queries passes over them.
+database stay in the first-level cache while a fraction of the queries skips them.
 """
 
 from __future__ import annotations

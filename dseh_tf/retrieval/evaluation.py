@@ -69,14 +69,14 @@ class Report:
 
     @property
     def base_rate(self) -> float:
-        """Share of relevant pairs: the precision of a random ranking."""
+        """Fraction of relevant pairs: the precision of a random ranking."""
         return float(self.counts.relevant.sum() / self.counts.total.sum())
 
     @cached_property
     def map_stable_order(self) -> float:
         """Mean average precision with tied items in database order, as most published code has it. A second pass.
 
-        It depends on the order of the database's rows, which `map` does not. Raises InputError where the report was
+        It depends on the order of the database's rows, which `map` does not. Raises InputError if the report was
         made of counts alone, or of shards that can be read only once.
         """
         if self.stable_order is None:
@@ -139,7 +139,7 @@ def evaluate_unseen(
     bits: int | None = None,
     threads: int | None = None,
 ) -> tuple[Report, Report]:
-    """As `evaluate`, and beside it the same queries against the database rows that were not trained on.
+    """As `evaluate`, and next to it the same queries against the database rows that were not trained on.
 
     The two parts of the database are counted once each and their counts added, so this costs as much as `evaluate`. Their
     rows are copied piece by piece, never all at once.

@@ -45,7 +45,7 @@ class CodeHealth:
             smallest one; the mean over label vectors of the distance to the nearest other one; the mean over all pairs.
         compared_vectors: number of label vectors that `least_distance` and `nearest_distance` cover, evenly spaced;
             each is compared with all others.
-        constant_bits: number of bits with one value in all rows.
+        constant_bits: number of bits with one value in total rows.
         nearly_constant_bits: number of bits with one value in at least 99 % of the rows, constant ones included.
         mean_balance, worst_balance: mean and maximum over bits of |mean of the bit as ±1|; 0 is balanced, 1 is constant.
         mean_correlation: mean |correlation| of two different bits, constant bits left out; None if fewer than two remain.
@@ -89,7 +89,7 @@ class CodeHealth:
 def code_health(
     codes: np.ndarray, labels: np.ndarray, bits: int | None = None, features: np.ndarray | None = None
 ) -> CodeHealth:
-    """Measures codes and, beside them, the semantic features they were read from.
+    """Measures codes and, next to them, the semantic features they were read from.
 
     Args:
         codes: ±1 [n, K], or packed uint8 [n, ceil(K / 8)] with bits=K.

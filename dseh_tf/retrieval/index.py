@@ -37,7 +37,7 @@ class HammingIndex:
     def add(self, codes: np.ndarray, ids: np.ndarray) -> None:
         """Adds codes (±1 [n, bits], or packed uint8 [n, ceil(bits / 8)]) under ids [n] (strings or integers).
 
-        Raises InputError on codes of another width, ids of another number, or of another kind than those there: strings,
+        Raises InputError on codes of a different width, ids of another number, or of a different kind than those there: strings,
         signed or unsigned integers.
         """
         packed, _ = as_packed(codes, self.bits, "codes")
@@ -59,7 +59,7 @@ class HammingIndex:
         Nearest first; at one distance those added first come first. k is cut to the size of the index. Nothing of the
         index is copied, except once by the first search after a second `add`, which joins the parts. Besides the
         result, a thread needs at most 16 bytes for each of 2 k + 256 codes.
-        Raises InputError where the index is empty, k is no positive whole number, or the codes are of another width.
+        Raises InputError if the index is empty, k is no positive whole number, or the codes are of a different width.
         """
         packed, _ = as_packed(codes, self.bits, "codes")
         if not len(self):

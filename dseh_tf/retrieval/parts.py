@@ -31,7 +31,7 @@ def nearest_rows(
         Rows, int64 [q, k], and Hamming distances, int64 [q, k].
 
     Raises:
-        InputError: No database row, or codes of another width.
+        InputError: No database row, or codes of a different width.
     """
     packed, bits = as_packed(query_codes, bits, "query_codes")
     k, queries, begin = positive(k, "k"), words(packed), 0

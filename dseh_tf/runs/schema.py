@@ -146,7 +146,7 @@ def read_config(folder: Path | str, needed: Iterable[str] = ()) -> dict[str, Any
 
     Raises:
         InputError: The file is missing or damaged, its format is newer than `FORMAT`, a field of `needed` is absent, a
-            field is of another kind, or the fields are not those that `identity` was made of.
+            field is of a different kind, or the fields are not those that `identity` was made of.
     """
     path = Path(folder) / "config.json"
     config = read_json(path)
@@ -178,7 +178,7 @@ def read_config(folder: Path | str, needed: Iterable[str] = ()) -> dict[str, Any
 
 
 def read_result(folder: Path | str, needed: Iterable[str] = ()) -> dict[str, Any]:
-    """The content of `result.json`. Raises InputError where a field of `needed` is absent, or one is of another kind."""
+    """The content of `result.json`. Raises InputError if a field of `needed` is absent, or one is of a different kind."""
     path = Path(folder) / "result.json"
     result = read_json(path)
     _check(path, result, _RESULT, needed)
@@ -202,7 +202,7 @@ def read_result(folder: Path | str, needed: Iterable[str] = ()) -> dict[str, Any
 
 
 def read_map(folder: Path | str) -> float | None:
-    """The MAP in `result.json`, and nothing else of it; None where it has none. Raises InputError where it is no number."""
+    """The MAP in `result.json`, and nothing else of it; None if it has none. Raises InputError if it is no number."""
     path = Path(folder) / "result.json"
     result = read_json(path)
     _check(path, result, {"map": _is_number})

@@ -92,10 +92,10 @@ class SemanticMemory(tf.Module):
         """The likelihood of all rows of a bank x batch (eq. 5 and 7), summed, as a term of the global loss.
 
         Args:
-            name: Of the bank, "feature" or "code".
+            name: Name of the bank, "feature" or "code".
             outputs: [B, d] or [B, K] of the batch.
             similar: As `similar` returns it.
-            scale: Of the inner products.
+            scale: Scale of the inner products.
             similarity: What multiplies S.
 
         Returns:

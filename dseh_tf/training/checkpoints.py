@@ -79,7 +79,7 @@ class CheckpointStore:
             only: the name of the one checkpoint to restore; None for the newest.
 
         Returns:
-            Its progress and traces; None where no checkpoint is whole. One that is not is logged and passed over.
+            Its progress and traces; None if no checkpoint is whole. One that is not is logged and skipped.
 
         Raises:
             InputError: a checkpoint of other variables, or TensorFlow's files cannot be read though they are what was
@@ -128,7 +128,7 @@ def restore_together(
 
     Args:
         store: Of the folder that all workers share.
-        workers: Of the run.
+        workers: The workers of the run.
         tracked: As in `CheckpointStore.restore`.
         check: As in `CheckpointStore.restore`.
 

@@ -26,8 +26,8 @@ def write_projector(
     Args:
         folder: The folder of the event files.
         features: By name, floats [n, d].
-        ids: Of the rows, n.
-        labels: Of the rows, n.
+        ids: Ids of the rows, n.
+        labels: Labels of the rows, n.
         images: uint8 [n, s, s, 3], or None.
     """
     from tensorboard.plugins.projector import ProjectorConfig

@@ -31,7 +31,7 @@ class Phase:
         name: "labnet", "imgnet", ... Phases of one name have one `forward` and one `loss`, which are traced once.
         round: From 0.
         rows: The training rows and how batches are drawn from them.
-        epochs: Of `epoch_steps` steps each.
+        epochs: Number of epochs of `epoch_steps` steps each.
         forward: The networks' outputs for this replica's rows of a batch, by name, each [b, ...].
         loss: The terms of the *global* batch, from the outputs and the batch of all replicas: "total", a scalar, is
             minimised; the other terms are recorded. The batch has "rows" int32 [B] among the training rows, "step" int64,
@@ -90,7 +90,7 @@ class Work:
     """Work on the host between phases.
 
     Attributes:
-        name: Of the work; with `round`, unique in a recipe.
+        name: Name of the work; with `round`, unique in a recipe.
         round: From 0.
         run: Does it.
         derived: Its result follows from what checkpoints hold, and they do not hold it: a resumed run does it again where

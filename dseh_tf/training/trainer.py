@@ -45,7 +45,7 @@ class Trainer:
         Args:
             runtime: Devices, and where to write.
             tracked: Everything a checkpoint holds.
-            seed: Of the run.
+            seed: Seed of the run.
             after_restore: Called when a checkpoint has been read into `tracked`.
         """
         self.runtime = runtime
@@ -88,7 +88,7 @@ class Trainer:
     def save(self) -> None:
         """Checkpoints what has been done so far; its number is the count of all steps, and of phases begun.
 
-        Raises InputError where a variable is not finite; the earlier checkpoints stay.
+        Raises InputError if a variable is not finite; the earlier checkpoints stay.
         """
         self._check_finite()
         self._unsaved = 0
@@ -197,7 +197,7 @@ class Trainer:
         )
 
     def _check_finite(self) -> None:
-        """Raises InputError where a weight, a bank or an optimiser's moment is NaN or infinite.
+        """Raises InputError if a weight, a bank or an optimiser's moment is NaN or infinite.
 
         The loss of a step is that of the weights before its update, so no loss shows what the last update did.
         """

@@ -39,7 +39,7 @@ def max_pool(
 
     Args:
         x: Floats.
-        size: Of a window.
+        size: Size of a window.
         strides: Between windows.
         padding: "valid" or "same".
         data_format: "channels_last" or "channels_first".

@@ -41,8 +41,8 @@ class Limits:
     """Bounds of a request.
 
     Attributes:
-        bytes: Of an uploaded file.
-        pixels: Of an image, uploaded or of the index.
+        bytes: Bytes of an uploaded file.
+        pixels: Pixels of an image, uploaded or of the index.
         seconds: For an upload, and again for decoding and encoding it.
         encodes: Queries that are encoded at a time.
         waiting: Further queries that may be uploaded or wait; those beyond are refused.

@@ -36,7 +36,7 @@ class Served:
         model: Turns images into codes; None serves searches by item and by code only.
         images_root: Where the pictures of the items are. None: where the index or its run says.
         limits: Bounds the images that are read.
-        allow_mixed: Whether the model may be of another precision than the index's codes.
+        allow_mixed: Whether the model may be of a different precision than the index's codes.
 
     Raises:
         InputError: No such index, or one of another run than the model's.
@@ -112,7 +112,7 @@ class Served:
         return [{"id": name, "distance": far, "labels": held} for name, far, held in found]
 
     def code_of(self, name: str) -> np.ndarray | None:
-        """The packed code of an item; None where the index has no such item."""
+        """The packed code of an item; None if the index has no such item."""
         with self.index() as index:
             try:
                 code: np.ndarray = index.codes_of([name])[0]

@@ -117,7 +117,7 @@ class Suite:
 
         Raises:
             InputError: On an unknown data set or method, two rows of one name, or an option or setting that is unknown
-                or of another type.
+                or of a different type.
         """
         where = f"experiments/suites/{name}.py"
         _check_datasets(f"{where}: datasets", self.datasets)

@@ -16,7 +16,7 @@ their MAP is that of learned codes, and `map_encoded_database` in result.json th
     python -m figures.code_correlation --runs=runs/dsah --out=out
 
 The same on Corel-5k (LISTS and FEATURES as in the suite corel5k), and with --datasets=multi_digits on the digits. Expected:
-the tables in docs/asymmetric.md, made from docs/results/dsah.csv; at 32 bits ADSH .68 on Corel-5k. Time there: 35 seconds a run
+the tables in docs/asymmetric.md, made from docs/results/dsah.csv; at 32 bits ADSH .68 on Corel-5k. Time there: 35 seconds per run
 of ADSH at 32 bits, on 1 CPU core.
 
     python -m experiments.suite --suite=dsah --datasets=image_lists --bits=12,24,32,48 --runs=runs/dsah \

@@ -1,4 +1,4 @@
-"""The names of the classes, from a file beside image lists."""
+"""The names of the classes, from a file next to image lists."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FILES = ("words.txt", "classes.txt")
 
 
 def read_class_names(folder: Path, classes: int) -> tuple[str, ...]:
-    """Reads the class names, one a line, from `words.txt` or else `classes.txt`.
+    """Reads the class names, one per line, from `words.txt` or else `classes.txt`.
 
     Args:
         folder: The folder of the lists.

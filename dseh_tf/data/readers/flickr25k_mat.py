@@ -63,7 +63,7 @@ class Flickr25kMat:
 def read_flickr25k_mat(file: Path) -> Flickr25kMat:
     """Reads labels and tags; images stay in the file.
 
-    Raises InputError on a file of another format, a dataset that is missing, of another shape or with another number of
+    Raises InputError on a file of a different format, a dataset that is missing, of a different shape or with a different number of
     rows, and a label that is not 0 or 1.
     """
     with open_hdf5(file) as stored:

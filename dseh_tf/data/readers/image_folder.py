@@ -1,4 +1,4 @@
-"""A folder of one's own images, one sub-folder a class."""
+"""A folder of one's own images, one sub-folder per class."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def read_image_folder(root: Path) -> tuple[np.ndarray, np.ndarray, FileImages, t
 
     Ids are the paths below `root`; classes and images come in alphabetical order. An image is a file with a suffix
     that Pillow registers for a format it decodes; whether it is a regular file and an image is seen when it is read.
-    Hidden names (`files.hidden`), links to folders below a class, and other files are passed over; one logged line
+    Hidden names (`files.hidden`), links to folders below a class, and other files are skipped; one logged line
     counts them.
 
-    Raises InputError where there is no folder, fewer than two classes, a class without images, or a name that is not
+    Raises InputError if there is no folder, fewer than two classes, a class without images, or a name that is not
     UTF-8.
     """
     root = expanded(root)
@@ -46,7 +46,7 @@ def digest(root: Path) -> str:
 
 
 def _listed(root: Path) -> tuple[list[Path], list[int], tuple[str, ...], Listing]:
-    """(paths of the images, the class of each, names of the classes, all that was found and passed over)."""
+    """(paths of the images, the class of each, names of the classes, all that was found and skipped)."""
     if not is_folder(root):
         raise InputError(f"{root}: no such folder, expected one with a subfolder for each class")
     total = Listing()
@@ -81,7 +81,7 @@ def _listed(root: Path) -> tuple[list[Path], list[int], tuple[str, ...], Listing
 
 
 def _size(path: Path) -> int:
-    """In bytes; -1 where the file cannot be looked at, as a link to nothing."""
+    """In bytes; -1 if the file cannot be looked at, as a link to nothing."""
     try:
         return path.stat().st_size
     except OSError:

@@ -1,6 +1,6 @@
 """One image list of those that the hashing community passes on: `train.txt`, `test.txt` or `database.txt`, a line an image.
 
-A line is `path 0 1 0 ...`: a path, then one 0 or 1 a class (thuml/HashNet:pytorch/data, swuxyj/DeepHash-pytorch:data).
+A line is `path 0 1 0 ...`: a path, then one 0 or 1 per class (thuml/HashNet:pytorch/data, swuxyj/DeepHash-pytorch:data).
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def read_image_list(file: Path, unlabelled: str = "refuse") -> ImageList:
 
 
 def labelled_rows(entries: ImageList) -> ImageList:
-    """The rows that have a label. Raises InputError where none has."""
+    """The rows that have a label. Raises InputError if none has."""
     rows = np.flatnonzero(entries.labels.any(axis=1))
     if not len(rows):
         raise InputError(f"{entries.file}: found no line with a label, expected at least one")
@@ -158,7 +158,7 @@ def _trailing_numbers(tokens: list[str]) -> int:
 
 
 def check_ids_once(entries: ImageList) -> None:
-    """Raises InputError where a path comes twice."""
+    """Raises InputError if a path occurs twice."""
     if len(set(entries.paths)) == len(entries.paths):
         return
     seen: dict[str, int] = {}

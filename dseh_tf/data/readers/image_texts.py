@@ -1,9 +1,9 @@
-"""The texts of image lists: `texts.txt` beside them, a line `path<TAB>word word ...` an image.
+"""The texts of image lists: `texts.txt` next to them, a line `path<TAB>word word ...` an image.
 
 The path is one of a list, with the same rules for its spelling. One line serves an image in every list that names it, so the
-order of the lines does not matter. Words are parted by white space and taken as they are written; a word that comes twice
-counts twice. The columns of the texts are the words of `vocabulary.txt`, one a line, in its order; without that file they
-are the words of the training images, sorted. Words outside the vocabulary are passed over and counted.
+order of the lines does not matter. Words are separated by white space and taken as they are written; a word that occurs twice
+counts twice. The columns of the texts are the words of `vocabulary.txt`, one per line, in its order; without that file they
+are the words of the training images, sorted. Words outside the vocabulary are skipped and counted.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ def digest(folder: Path) -> str:
 
 
 def read_image_texts(file: Path) -> dict[str, tuple[int, list[str]]]:
-    """The number of the line, from 1, and the words of every path. Blank lines are passed over.
+    """The number of the line, from 1, and the words of every path. Blank lines are skipped.
 
-    Raises InputError with file and line on a line without a tab, and on a path that comes twice.
+    Raises InputError with file and line on a line without a tab, and on a path that occurs twice.
     """
     found: dict[str, tuple[int, list[str]]] = {}
     for number, line in enumerate(read_lines(file, stripped=False), 1):
@@ -68,9 +68,9 @@ def with_image_texts(
 
     Args:
         dataset: Its ids are the paths.
-        folder: Of the lists.
+        folder: Folder of the lists.
         place: From a path as written to an id.
-        skip_unpaired: Images without words are left out, and lines of no image passed over; `notes["texts"]` counts both.
+        skip_unpaired: Images without words are left out, and lines of no image skipped; `notes["texts"]` counts both.
         lines_left_out: Lines of the lists were left out (those without a label), so a text of no image is no error.
 
     Raises:

@@ -59,7 +59,7 @@ def read_mat(file: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
     return found
 
 
-# What a process of its own runs: a damaged file can crash scipy's reader.
+# What a separate process runs: a damaged file can crash scipy's reader.
 _CHILD = "import sys; from dseh_tf.data.readers.mat_files import send; send(*sys.argv[1:])"
 
 
@@ -94,7 +94,7 @@ def _read_here(file: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
 
 @contextmanager
 def open_hdf5(file: Path) -> Iterator[Any]:
-    """The file, open for reading. Raises InputError where it is of the other format, or damaged where the block reads it."""
+    """The file, open for reading. Raises InputError if it is of the other format, or damaged where the block reads it."""
     if mat_format(file) != "hdf5":
         raise InputError(f"{file}: found a MATLAB 5 file, expected HDF5 (MATLAB 7.3)")
     import h5py
@@ -119,7 +119,7 @@ def dataset_of(stored: Any, file: Path, name: str) -> Any:
 
 
 def check_shape(file: Path, name: str, array: Any, expected: Sequence[int | None]) -> None:
-    """Raises InputError where the array has other sizes than expected; None stands for any size."""
+    """Raises InputError if the array has other sizes than expected; None stands for any size."""
     fits = len(array.shape) == len(expected) and all(
         wanted in (None, size) for size, wanted in zip(array.shape, expected, strict=True)
     )

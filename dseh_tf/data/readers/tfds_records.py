@@ -83,12 +83,12 @@ class Records:
 def read_split(
     builder: Any, split: str, id_feature: str | None, label_feature: str = "label", unlabelled_ok: bool = False
 ) -> Records:
-    """Ids, labels and images of a split, by its index (made on first use, beside TFDS's files).
+    """Ids, labels and images of a split, by its index (made on first use, next to TFDS's files).
 
     id_feature: None numbers the images `<split>/<row>`. label_feature: a class id, or a list of them in a sequence of
     objects (`objects/label`), which becomes multi-hot. unlabelled_ok: class ids of -1, which are TFDS's "no label",
     are returned as they are.
-    Raises InputError on a missing split, a file cut off or unlike its checked length, and an id that comes twice.
+    Raises InputError on a missing split, a file truncated or unlike its checked length, and an id that occurs twice.
     """
     if split not in builder.info.splits:
         raise InputError(f"{builder.data_dir}: found splits {', '.join(builder.info.splits)}, expected {split!r}")
@@ -193,7 +193,7 @@ def _index(folder: Path, split: str, files: tuple[Path, ...], id_feature: str | 
 
 
 def _read_index(file: Path) -> dict[str, np.ndarray]:
-    """The arrays of an index. Raises InputError where they do not fit each other."""
+    """The arrays of an index. Raises InputError if they do not fit each other."""
     index = read_npz(file, _COLUMNS)
     n, counts = len(np.atleast_1d(index["shard"])), index["label_counts"]
     for name, array in index.items():

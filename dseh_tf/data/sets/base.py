@@ -51,7 +51,7 @@ class DrawOptions(Options):
     """The options of a data set whose split is drawn.
 
     Attributes:
-        seed: Of the draw, a whole number from 0 on.
+        seed: Seed of the draw, a whole number from 0 on.
         split: How "n images per class" is drawn from images with several labels (`dseh_tf.data.draw.draw`).
         queries: Another number of queries than the protocol's, per class or in total as the protocol counts.
         train_rows: Another number of training rows, counted in the same way.
@@ -80,8 +80,8 @@ class DataSet:
         name: For `--dataset` and `load`.
         options: Class of its options.
         load: Reads the files and returns the three splits. Raises InputError on files that are missing or bad.
-        protocol: The protocol that `load` draws by, or None where the files or the folder decide.
-        source: Where its files come from and where they belong, for messages. Empty where nothing is needed.
+        protocol: The protocol that `load` draws by, or None if the files or the folder decide.
+        source: Where its files come from and where they belong, for messages. Empty if nothing is needed.
         records: What TFDS calls its records, for data sets that TFDS prepares.
     """
 

@@ -1,4 +1,4 @@
-"""One's own images, one folder a class."""
+"""Your own images, one folder per class."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class ADSHSettings(DeepSettings):
     """jiangqy/ADSH-AAAI2018:ADSH_matlab, whose trunk is CNN-F: rates logspace(-4, -6, 150), one an epoch of all rounds.
 
     Attributes:
-        epochs: Of a round; each visits every sampled row once.
+        epochs: Number of epochs of a round; each visits every sampled row once.
         rounds: Outer iterations: a sample, its epochs, a V-step.
         sample: m, the number of database rows that a round draws.
         gamma: Weight of the distance of codes and outputs of the sampled rows.

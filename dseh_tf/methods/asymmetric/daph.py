@@ -35,7 +35,7 @@ class DAPHSettings(DeepSettings):
     """swuxyj/DeepHash-pytorch:DAPH.py, but for gamma, which is 10 there.
 
     Attributes:
-        epochs: Of either network; after each the codes are updated.
+        epochs: Number of epochs of either network; after each the codes are updated.
         alpha: Weight of the distance of a network's outputs and its codes.
         gamma: Weight of the distance of the two networks' codes. It has to be smaller than alpha: an output is within
             (-1, 1), so that sign(alpha u + gamma h) is h otherwise, and the codes never leave their random start.

@@ -51,7 +51,7 @@ class DSAHSettings(ADSHSettings):
             ("labnet"), as in its release.
         labnet_steps: Steps of LabNet, which trains once, before the first round.
         labnet_batch: Distinct label vectors of a step.
-        labnet_learning_rate: Of Adam.
+        labnet_learning_rate: Learning rate of Adam.
     """
 
     mu1: float = 0.01

@@ -183,7 +183,7 @@ class DJSRH(TrainedMethod[DJSRHRecipe, CrossModalEncoder]):
 
         Args:
             bits: Code length K.
-            seed: Of weights, batches and augmentation.
+            seed: Seed of weights, batches and augmentation.
             preset_dataset: Whose row of `PUBLISHED` the settings start from. Default: nus_wide.
             trunk: The image network below its hash layer, where the data set has images and no features.
             **settings: Fields of `DJSRHSettings`.

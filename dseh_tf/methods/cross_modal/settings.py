@@ -22,16 +22,16 @@ class DJSRHSettings:
         alpha: Codes are tanh(alpha z). "sqrt": alpha = sqrt(epoch + 1), epochs from 0. "fixed": alpha = 1.
         centre_features: The mean of the training images' features is subtracted before the image affinity.
         text_hidden: Units of the text network's hidden layer.
-        dropout: Share of units dropped after fc6 and fc7, or on frozen features.
+        dropout: Fraction of units dropped after fc6 and fc7, or on frozen features.
         feature_layer: Units of a ReLU layer above frozen features, 0 for none.
         optimizer: "adam", "rmsprop" or "sgd".
-        momentum: Of sgd.
-        learning_rate: Of the image network.
-        text_learning_rate: Of the text network.
+        momentum: Momentum of SGD.
+        learning_rate: Learning rate of the image network.
+        text_learning_rate: Learning rate of the text network.
         pretrained_multiplier: Learning rate of pretrained layers / new layers.
         weight_decay: Factor of half the squares of all trained variables in the loss.
         batch: Rows of all replicas; the affinity is that of a batch.
-        epochs: Of n / batch steps.
+        epochs: Number of epochs of n / batch steps.
     """
 
     ablation: str = "full"

@@ -41,7 +41,7 @@ class SSAHRecipe(Recipe[CrossModalEncoder]):
     """In every round the label network learns from labels and its banks, then images and texts learn from its banks.
 
     The banks hold the features and codes that the label network last had for each training row. They are random before the
-    first round, and never made anew (lelan-li/SSAH:SSAH.py:train_lab_net).
+    first round, and never made again (lelan-li/SSAH:SSAH.py:train_lab_net).
     """
 
     def __init__(self, method: SSAH, dataset: RetrievalDataset, runtime: Runtime) -> None:
@@ -82,9 +82,9 @@ class SSAHRecipe(Recipe[CrossModalEncoder]):
             name: "labels", "discriminators", "images" or "texts".
             round_: From 0.
             read: What the networks read besides labels.
-            passes: Of the first stage, as `SSAHSettings.label_passes`.
+            passes: Number of passes of the first stage, as `SSAHSettings.label_passes`.
             stages: Their number.
-            rate: Of the first stage of round 0.
+            rate: Learning rate of the first stage of round 0.
         """
         s = self.settings
         ends = list(accumulate(stage_passes(passes, stages)))
@@ -122,7 +122,7 @@ class SSAHRecipe(Recipe[CrossModalEncoder]):
         return self.judged("text", coded(self.networks.texts(texts, training=True)))
 
     def judged(self, kind: str, outputs: Tensors) -> Tensors:
-        """The outputs, with a discriminator's logits of the features where there is one."""
+        """The outputs, with a discriminator's logits of the features if there is one."""
         discriminator = self.networks.discriminators.get(kind)
         return outputs if discriminator is None else {**outputs, "source": discriminator(outputs["feature"])}
 
@@ -190,7 +190,7 @@ class SSAH(TrainedMethod[SSAHRecipe, CrossModalEncoder]):
 
         Args:
             bits: Code length K.
-            seed: Of weights, banks, batches and augmentation.
+            seed: Seed of weights, banks, batches and augmentation.
             preset: "paper" (the default) or "release".
             trunk: The image network below its semantic feature, where the data set has images and no features.
             **settings: Fields of `SSAHSettings`.

@@ -55,7 +55,7 @@ class DeepMethod(TrainedMethod[DeepRecipe, ImageEncoder]):
 
         Args:
             bits: Code length K.
-            seed: Of weights, batches and augmentation.
+            seed: Seed of weights, batches and augmentation.
             preset_dataset: Whose row of `PUBLISHED` the settings start from. Default: nus_wide.
             trunk: The network below the method's own layers, where the data set has images and no features.
             **settings: Fields of `Settings`.
@@ -114,7 +114,7 @@ class DeepMethod(TrainedMethod[DeepRecipe, ImageEncoder]):
         """The loss of the global batch, as if there were one device.
 
         Args:
-            outputs: Of `head` and `tail`, each [B, ...].
+            outputs: Outputs of `head` and `tail`, each [B, ...].
             batch: "rows" int32 [B] among the training rows, "labels" float32 [B, c], "step" int64.
             bank: As `bank` returned it.
 

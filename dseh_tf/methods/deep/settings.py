@@ -13,20 +13,20 @@ class DeepSettings:
     """Settings that every deep rival has.
 
     Attributes:
-        dropout: Share of units dropped after fc6 and fc7, or on frozen features.
+        dropout: Fraction of units dropped after fc6 and fc7, or on frozen features.
         feature_layer: Units of a ReLU layer above frozen features, 0 for none.
         normalize_outputs: Every bit's output has mean 0 and variance 1 over a batch (all replicas), running statistics when
             encoding, so that no bit can be the same for all rows. A variance far below 1e-3 stays below 1: first outputs
             that are scaled up are noise, from which a network from scratch does not recover.
         optimizer: "adam", "rmsprop" or "sgd".
-        momentum, nesterov: Of sgd.
-        learning_rate: Of the new layers, at the start.
+        momentum, nesterov: Parameters of SGD.
+        learning_rate: Learning rate of the new layers, at the start.
         decay, decay_epochs: The rate is multiplied by `decay` every `decay_epochs` epochs.
         pretrained_multiplier: Learning rate of pretrained layers / new layers.
         bias_multiplier: Learning rate of biases / kernels.
         weight_decay: Factor of half the squares of all kernels in the loss.
         batch: Rows of all replicas.
-        epochs: Of n / batch steps.
+        epochs: Number of epochs of n / batch steps.
     """
 
     dropout: float = 0.5

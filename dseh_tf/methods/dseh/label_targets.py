@@ -98,7 +98,7 @@ class LabelTargets(tf.Module):
             rows: int32 [B], the global batch.
             labels: float32 [B, c], its label vectors.
             outputs: float32 [B, d], its semantic features.
-            scale: Of the inner products.
+            scale: Scale of the inner products.
             similarity: What multiplies S.
 
         Returns:

@@ -125,7 +125,7 @@ def given_rounds(given: Mapping[str, Any], rounds: int | None) -> Iterable[Layer
     """What given epochs and a given number of rounds change, besides the epochs themselves.
 
     Epochs that are not given have as many rounds as those that are, or `rounds`: cut, or the last number repeated. ImgNet's
-    epochs are not raised to `imgnet_least_steps` where they are given, or another number of rounds.
+    epochs are not raised to `imgnet_least_steps` if they are given, or a different number of rounds.
     """
     if "imgnet_epochs" in given:
         yield Layer("given imgnet_epochs", {"imgnet_least_steps": 0})
@@ -145,7 +145,7 @@ def given_rounds(given: Mapping[str, Any], rounds: int | None) -> Iterable[Layer
 
 
 def spread(given: Mapping[str, Any], rounds: int) -> dict[str, Any]:
-    """Given settings, epochs for every round as one number a round."""
+    """Given settings, epochs for every round as one number per round."""
     whole = {name: given[name] for name in _EPOCHS if type(given.get(name)) is int}
     return {**given, **{name: (value,) * rounds for name, value in whole.items()}}
 

@@ -42,7 +42,7 @@ def training_rows(dataset: RetrievalDataset) -> np.ndarray:
 
 
 class Preparation(Rows):
-    """Row scaling and centring, learnt on the training rows.
+    """Row scaling and centring, learned on the training rows.
 
     constant: how many columns have one value in all training rows; they carry nothing and centre to zero.
     """
@@ -83,7 +83,7 @@ class ShallowFitted(Fitted):
     def encode(self, split: Split, modality: str = "image") -> np.ndarray:
         """int8 ±1 [n, K] of a split, or of an array of features [n, d] or images uint8 [n, height, width, 3].
 
-        Raises InputError on values that are not finite, another width, or a text side asked for.
+        Raises InputError on values that are not finite, a different width, or a text side asked for.
         """
         if modality != "image":
             raise InputError(f"modality: found {modality!r}, expected 'image': this method encodes images or features")

@@ -65,7 +65,7 @@ def load(path: Path) -> keras.Model:
     `check_weights`.
 
     Raises:
-        InputError: The file is missing, damaged, of another format or an older Keras, or has layers that Keras does not
+        InputError: The file is missing, damaged, of a different format or an older Keras, or has layers that Keras does not
             know or refuses.
     """
     version = _check_archive(path)
@@ -115,7 +115,7 @@ def check_weights(model: keras.Model, path: Path) -> None:
 
 
 def check_numbers(model: keras.Model) -> None:
-    """Raises InputError where a weight of the model holds NaN, naming the first ones."""
+    """Raises InputError if a weight of the model holds NaN, naming the first ones."""
     wrong = [weight.path for weight in model.weights if (weight.numpy() != weight.numpy()).any()]  # only NaN differs
     if wrong:
         raise InputError(

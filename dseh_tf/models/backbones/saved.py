@@ -42,7 +42,7 @@ def from_file(
 
     Raises:
         InputError: The file cannot be read (see `keras_file.load`), lacks weights or has NaN in them, or holds a model of
-            another kind. A model is run once, on two images of noise, to see that its output is finite.
+            a different kind. A model is run once, on two images of noise, to see that its output is finite.
     """
     keras_file.import_modules(import_modules)
     with naming(f"backbone: {path}"):
@@ -126,7 +126,7 @@ def _listed(tensors: Iterable[tuple[str, keras.KerasTensor]]) -> str:
 
 
 def _one_vector(x: keras.KerasTensor, channels_first: bool) -> keras.KerasTensor:
-    """The output as float32 [b, d]; a feature map is averaged. Raises InputError on another shape or dtype."""
+    """The output as float32 [b, d]; a feature map is averaged. Raises InputError on a different shape or dtype."""
     shape, dtype = tuple(x.shape), keras.backend.standardize_dtype(x.dtype)
     if dtype in ("bool", "string") or "complex" in dtype:
         raise InputError(f"found output of {dtype}, expected numbers")
@@ -143,7 +143,7 @@ def _one_vector(x: keras.KerasTensor, channels_first: bool) -> keras.KerasTensor
 
 
 def _check_run(trunk: keras.Model, image_size: int) -> None:
-    """Runs two images of noise. Raises InputError where that fails, mixes images, or gives values that are not finite."""
+    """Runs two images of noise. Raises InputError if that fails, mixes images, or gives values that are not finite."""
     images = default_generator(0).integers(0, 256, (2, image_size, image_size, 3)).astype(np.float32)
     try:
         found = np.asarray(trunk(images, training=False))

@@ -46,7 +46,7 @@ class Index(Protocol):
             labels: For each item a label or several; None for items without labels.
 
         Raises:
-            InputError: Codes of another width, an id twice, or another number of ids or labels than of codes.
+            InputError: Codes of a different width, an id twice, or a different number of ids or labels than of codes.
         """
 
     def remove(self, ids: Ids) -> None:
@@ -87,7 +87,7 @@ class Index(Protocol):
         """All labels that some item has, sorted."""
 
     def save(self, path: Path | str) -> None:
-        """Writes the index to a file, whole or not at all."""
+        """Writes the index to a file atomically."""
 
     @classmethod
     def open(cls: type[Self], path: Path | str) -> Self:
@@ -147,7 +147,7 @@ def check_label(label: Any) -> str | None:
 
 
 def check_radius(radius: Any, inclusive: bool) -> int:
-    """The largest distance that is found: -1 where none is."""
+    """The largest distance that is found: -1 if none is."""
     return whole(radius, "radius", 0) - (0 if inclusive else 1)
 
 
