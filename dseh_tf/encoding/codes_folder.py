@@ -1,4 +1,4 @@
-"""Reads a folder of codes that `encode_folder` wrote, chunk by chunk and without trust. No TensorFlow here."""
+"""Reads a folder of codes that `encode_folder` wrote, chunk by chunk, and checks it. Does not import TensorFlow."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def open_codes(folder: Path | str) -> CodesFolder:
         folder: The folder.
 
     Raises:
-        InputError: It is not one, it is not finished, or its files do not belong together.
+        InputError: The folder is not a folder of codes, is not finished, or its files do not belong together.
 
     Example:
         >>> for ids, codes in open_codes("codes").chunks():

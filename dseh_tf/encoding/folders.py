@@ -1,4 +1,5 @@
-"""A folder of images to a folder of codes, in chunks: what is done is kept, so that a killed process goes on later.
+"""Encodes a folder of images into a folder of codes, in chunks. Finished chunks are kept, so that a killed process can
+be resumed.
 
     summary = encode_folder(model, image_files("photographs"), "codes")
     folder = open_codes("codes")
@@ -37,7 +38,7 @@ BATCH = 256  # images of one call of the model
 
 
 class Model(Protocol):
-    """What turns images into codes.
+    """The interface of an encoder of images.
 
     Attributes:
         bits: Code length K.
@@ -97,7 +98,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Summary:
-    """What became of the images. images = rows + bad."""
+    """The numbers of images, codes (rows) and bad images: images = rows + bad."""
 
     images: int
     rows: int
@@ -114,7 +115,7 @@ def encode_folder(
     threads: int | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> Summary:
-    """Encodes images into a folder of codes. Chunks that an earlier call left in it are checked and kept.
+    """Encodes images into a folder of codes. Chunks from an earlier call are checked and kept.
 
     Images are decoded while the model works; a few batches are in memory at a time.
 
@@ -122,17 +123,17 @@ def encode_folder(
         model: The encoder.
         images: The images.
         out: The folder of codes.
-        chunk: Images of a file.
+        chunk: Number of images per file.
         digest: Digest of the model's files. Codes of another digest or `about` are another model's.
-        threads: That decode; default: one for each core and at least four.
+        threads: Number of decoding threads. Default: one per core, and at least four.
         progress: Called with the number of images done since the last call.
 
     Returns:
         The numbers of images, codes and bad images.
 
     Raises:
-        InputError: The folder holds other codes or a damaged file; another process works in it; the images' folder is
-            gone; no image can be read; logits that are not finite.
+        InputError: The folder contains other codes or a damaged file; another process is using it; the folder of images
+            is missing; no image can be read; or logits are not finite.
     """
     plan, out = Plan.of(model, images, chunk, digest), expanded(out)
     with working(plan, out) as pending:

@@ -1,4 +1,4 @@
-"""The encoder of a finished run: any images to codes, through the trunk that config.json names.
+"""The encoder of a finished run: from images to codes, through the backbone that config.json names.
 
     from dseh_tf import load_run
     codes = load_run("runs/x").encode(["a.jpg", array])
@@ -82,7 +82,8 @@ class RunEncoder:
         return self.texts.encode_words(texts) if words else self.texts.encode(texts)
 
     def encode(self, items: Any) -> np.ndarray:
-        """int8 ±1 [n, K]; `dseh_tf.retrieval.pack` makes them uint8 [n, ceil(K / 8)]. No label is needed.
+        """Returns codes int8 ±1 [n, K]; `dseh_tf.retrieval.pack` packs them to uint8 [n, ceil(K / 8)]. No labels are
+        needed.
 
         Args:
             items: A list of paths and images uint8 [height, width, 3], RGB, mixed and of any sizes; or an array of images
@@ -217,20 +218,22 @@ def encoder_file(folder: Path | str, config: Mapping[str, Any] | None = None) ->
 def load_run(
     folder: Path | str, backbone: Path | str | None = None, import_modules: Sequence[str] = (), batch: int | None = None
 ) -> RunEncoder:
-    """The encoder of a finished run.
+    """Loads the encoder of a finished run.
 
     Args:
         folder: The run folder, or one that `RunEncoder.save` wrote.
-        backbone: The file of the run's frozen backbone, or of its weights, where it is no longer where config.json says.
+        backbone: The file of the run's frozen backbone or its weights, if it is no longer at the path in config.json.
         import_modules: Modules that register the layer classes of a `.keras` backbone; imported first.
-        batch: Images in a forward pass; fewer are padded to this number. None: as many as the run's own encoding has. With 1,
-            single images are encoded at once. Sums in a different order may change the last bits of a real value.
+        batch: Number of images in a forward pass; smaller batches are padded. Default: as in the run's own encoding.
+            Use 1 to encode single images without padding. The order of sums then differs, which may change the last
+            bits of real-valued outputs.
 
     Returns:
         An object with `encode(items)`.
 
     Raises:
-        InputError: A folder without a run that has an encoder, a damaged file in it, or another backbone than the run's.
+        InputError: The folder has no run with an encoder, a file in it is damaged, or the backbone is not that of the
+            run.
 
     Example:
         >>> load_run("runs/x").encode(["a.jpg", np.zeros((48, 48, 3), np.uint8)]).shape

@@ -1,4 +1,4 @@
-"""One interface to a run's encoder and to its exports: images to packed codes."""
+"""A common interface to run folders and exports: from images to packed codes."""
 
 from __future__ import annotations
 
@@ -135,13 +135,13 @@ def open_model(folder: Path | str, backbone: Path | str | None = None, import_mo
     Args:
         folder: An export of any format, or the folder of a finished run.
         backbone: Of a run: the file of its frozen backbone, or of its weights, if it has moved.
-        import_modules: Of a run: modules that register the layer classes of a `.keras` backbone.
+        import_modules: For a run, modules that register the layer classes of a `.keras` backbone.
 
     Returns:
         An object with `encode(items)`, `logits(items)`, `bits`, `about` and `image_size`.
 
     Raises:
-        InputError: The folder is neither; a damaged file; a runtime that is not installed.
+        InputError: The folder is neither an export nor a run, a file is damaged, or the runtime is not installed.
 
     Example:
         >>> open_model("exports/x").encode(["a.jpg", np.zeros((300, 200, 3), np.uint8)]).shape

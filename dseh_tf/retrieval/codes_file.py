@@ -1,4 +1,4 @@
-"""`codes.npz` of a run folder, and the folder `codes/` that a large database has in its place: one type for both."""
+"""`codes.npz` of a run folder, and the folder `codes/` that replaces it for a large database: one type for both."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _OPTIONAL = ("database_trained", "query_codes_text", "database_codes_text")
 
 @dataclass(frozen=True)
 class CodesFile:
-    """What `codes.npz` holds: all that an evaluation needs.
+    """The content of `codes.npz`: everything that an evaluation needs.
 
     query_codes, database_codes: packed uint8 [n, ceil(bits / 8)]. query_labels, database_labels: uint8 multi-hot [n,
     c].
@@ -29,7 +29,7 @@ class CodesFile:
     database_trained: bool [n], which database rows are training rows; None in files written before it existed.
     query_codes_text, database_codes_text: as the codes, of the rows' texts; None if the method has no text encoder.
 
-    Of a large database, `load_codes` returns a `MappedCodes`: the same arrays, as memory maps.
+    For a large database, `load_codes` returns a `MappedCodes`: the same arrays, as memory maps.
     """
 
     query_codes: np.ndarray
@@ -196,9 +196,9 @@ def has_codes(folder: Path | str) -> bool:
 
 
 def load_codes(path: Path | str, bits: int | None = None) -> CodesFile:
-    """Reads and checks `codes.npz` or the folder `codes/`; with `bits`, also that it holds codes of that many.
+    """Reads and checks `codes.npz` or the folder `codes/`; with `bits`, also checks the number of bits.
 
-    The arrays of a folder are read through for their digests, a shard at a time, and are memory maps afterwards.
+    The arrays of a folder are read once to verify their digests, one shard at a time, and are then memory-mapped.
 
     Raises InputError naming the file, the field, what was found and what was expected.
     """

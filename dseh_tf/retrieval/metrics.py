@@ -1,8 +1,8 @@
 """Every number of the evaluation, from counts alone.
 
-Items at one Hamming distance are tied. Each number here is the expectation over all orders of the tied items, in
-closed form, so it depends on no file order and no sort. Notation, for the block of items at one distance: t items, r
-of them relevant, after N items with R relevant nearer by.
+Items at the same Hamming distance are tied. Each number here is the expectation over all orders of tied items, in
+closed form, so it does not depend on file order or on a sort. Notation for the block of items at one distance: t items,
+r of them relevant, after N nearer items, R of them relevant.
 """
 
 from __future__ import annotations

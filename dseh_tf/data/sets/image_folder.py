@@ -32,7 +32,8 @@ def _protocol(_: ImageFolderOptions) -> None:
 
 
 def _load(options: ImageFolderOptions) -> RetrievalDataset:
-    """A tenth of the smallest class as queries of every class; the rest trains and is searched.
+    """Draws the same number of queries from every class, a tenth of the smallest class; all other images are training
+    rows and database.
 
     `queries` and `train_rows` change these numbers.
     """
