@@ -1,7 +1,7 @@
-"""Image files to uint8 RGB arrays with Pillow: every kind of image a collection holds, or one clear error.
+"""Decodes image files to uint8 RGB arrays with Pillow, or raises a clear error.
 
-The EXIF orientation is left as the file has it: pixels come as they are stored, which is what TensorFlow's and
-MatConvNet's readers give, so that features agree with theirs.
+The EXIF orientation is ignored: pixels are returned as they are stored, like TensorFlow's and MatConvNet's readers do,
+so that features agree with theirs.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ def check_header(path: Path, origin: str = "") -> tuple[int, int]:
 def resize(image: np.ndarray, size: int) -> np.ndarray:
     """uint8 [size, size, 3]: bilinear with antialiasing, stretched to the square without cropping.
 
-    Stretched, because DSEH's release feeds whole images at 224 x 224 (lelan-li/DSEH:net_vggf.py). No JPEG draft mode:
-    its reduced decoding gives other pixels than decoding and shrinking.
+    The image is stretched because DSEH's release feeds whole images at 224 x 224 (lelan-li/DSEH:net_vggf.py). JPEG
+    draft mode is not used: its reduced decoding gives different pixels.
     """
     return resize_to(image, (size, size))
 

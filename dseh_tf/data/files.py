@@ -1,4 +1,5 @@
-"""How the readers open what they are given: `~` expanded, regular files only, names that systems leave behind skipped."""
+"""How readers open files: `~` is expanded, only regular files are read, and names that systems leave behind are
+skipped."""
 
 from __future__ import annotations
 

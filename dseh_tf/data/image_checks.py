@@ -1,4 +1,4 @@
-"""Looks at the images of a data set before it is used: each once, over all splits."""
+"""Checks the images of a data set before it is used, each image once over all splits."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def check_images(dataset: RetrievalDataset) -> None:
 
 
 def without_bad_images(dataset: RetrievalDataset) -> RetrievalDataset:
-    """The data set without the images that cannot be decoded; `notes["bad_images"]` counts them a split.
+    """The data set without the images that cannot be decoded; `notes["bad_images"]` counts them for each split.
 
     Every image is decoded once. Raises InputError if a split has none left.
     """

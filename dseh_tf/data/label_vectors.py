@@ -1,4 +1,4 @@
-"""The distinct label vectors of a data set: what depends on labels alone is computed once for each of them."""
+"""The distinct label vectors of a data set: whatever depends only on labels is computed once for each of them."""
 
 from __future__ import annotations
 

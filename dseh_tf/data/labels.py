@@ -1,4 +1,4 @@
-"""The labels that anyone's arrays come with, as multi-hot rows: class ids, class names, or 0 and 1."""
+"""Converts class ids, class names or 0/1 matrices to multi-hot labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Arrays in memory-mapped `.npy` files: written whole or not at all, checked block by block."""
+"""Arrays in memory-mapped `.npy` files: written atomically, and checked block by block."""
 
 from __future__ import annotations
 

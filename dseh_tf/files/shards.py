@@ -1,7 +1,8 @@
 """A folder of arrays that is written in shards of rows and read as memory maps.
 
-Each array is one `.npy` file. `manifest.json` has its type, its shape and a digest for each shard, and is written last. Until
-then the folder has another name, and a program that was stopped continues after the last shard that it finished.
+Each array is one `.npy` file. `manifest.json` records its type, its shape and a digest of each shard, and is written
+last. Until then the folder has a temporary name, and a stopped program can continue after the last shard that it
+finished.
 """
 
 from __future__ import annotations
@@ -38,10 +39,11 @@ class ShardWriter:
     """Writes a folder of arrays shard by shard.
 
     Args:
-        folder: What the folder is called when it is whole. A folder of that name is replaced then.
+        folder: The final name of the folder. An existing folder of this name is replaced at the end.
         arrays: Type and shape of each array that is written in shards; all have the same number of rows.
         shard_rows: Rows of a shard; the last one may have fewer.
-        mark: What the arrays are made from. Shards of a stopped program are kept if they have the same mark.
+        mark: Identifies what the arrays are computed from. Shards of a stopped program are kept if they have the same
+            mark.
 
     Attributes:
         rows: Rows of the arrays.

@@ -58,9 +58,9 @@ def bank_likelihood(
 ) -> tf.Tensor:
     """`pair_likelihood(inner_products(bank, outputs, scale), similarity * similar)` with its gradient in one reading.
 
-    theta and the gradient, scale * (sigmoid(theta) - targets)^T bank, both need the whole bank. Here they are computed
-    block by block, while a block is in the cache. A variable that is updated by rows is copied when it is read, so it is
-    read by blocks as well; of a tensor the blocks are views.
+    Both theta and the gradient, scale * (sigmoid(theta) - targets)^T bank, need the whole bank. Here they are computed
+    block by block, while a block is in the cache. A variable that is updated by rows is copied when it is read, so it
+    is read in blocks as well; for a tensor the blocks are views.
 
     Args:
         bank: [n, d], n known; a constant: only `outputs` get a gradient.

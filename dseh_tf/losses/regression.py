@@ -1,4 +1,4 @@
-"""Losses of one row each against a target: labels, or codes that are known."""
+"""Losses of single rows against a target: labels, or known codes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import tensorflow as tf
 def label_regression(predicted: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     """Half the squared error of the class outputs, 1/2 sum (y - predicted)^2 (eq. 10, J4).
 
-    predicted: [b, c], behind a sigmoid in the release, linear in the paper. labels: [b, c] multi-hot. Scalar.
+    predicted: [b, c], after a sigmoid in the release, linear in the paper. labels: [b, c] multi-hot. Scalar.
     """
     return 0.5 * tf.reduce_sum(tf.square(labels - predicted))
 

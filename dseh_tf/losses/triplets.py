@@ -1,4 +1,4 @@
-"""Losses of triplets of rows, and how triplets are drawn from a batch."""
+"""Losses of triplets of rows, and the drawing of triplets from a batch."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from dseh_tf.errors import InputError, positive
 
 
 def sign(x: np.ndarray) -> np.ndarray:
-    """int8 ±1 of any real array, +1 if x >= 0 (numpy's sign gives 0 at 0, and distances of a half).
+    """The signs of a real array as int8 ±1, +1 where x >= 0 (numpy's sign gives 0 at 0, and thus half distances).
 
     Raises InputError on NaN, and on types without negative numbers: their signs would all be +1.
 

@@ -16,10 +16,10 @@ def cosine_average_precision(
 ) -> np.ndarray:
     """Average precision of each query over the whole database, ranked by decreasing cosine; float64 [queries].
 
-    query, database: float [n, K], of any length; a row of zeros has cosine 0 with every other. Labels as `evaluate` has
-    them. Items of equal cosine is in the database's order, and a query without a relevant item has 0. The sort makes
-    this n log n a query: for a study, not for a search. Raises InputError if shapes do not fit or a number is not
-    finite.
+    query, database: float [n, K], of any length; a row of zeros has cosine 0 with every other. Labels are as in
+    `evaluate`. Items of equal cosine are in database order, and a query without a relevant item has 0. Sorting takes n
+    log n per query, so this is meant for studies, not for search. Raises InputError if shapes do not fit or a number is
+    not finite.
 
     Example: query [[1, 0]], database [[0, 1], [2, 0], [1, 1]], relevant the first and the second: ranks 3 and 1, 5/6.
     """

@@ -89,7 +89,7 @@ class CodeHealth:
 def code_health(
     codes: np.ndarray, labels: np.ndarray, bits: int | None = None, features: np.ndarray | None = None
 ) -> CodeHealth:
-    """Measures codes and, next to them, the semantic features they were read from.
+    """Measures codes, and optionally the semantic features that they were computed from.
 
     Args:
         codes: ±1 [n, K], or packed uint8 [n, ceil(K / 8)] with bits=K.

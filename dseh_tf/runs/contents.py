@@ -1,4 +1,4 @@
-"""Checks of a run's array files, before anything is drawn from them."""
+"""Checks the array files of a run before figures are drawn from them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _COUNTED_QUERIES = 32  # are compared with counts.npz; all of them would be the 
 
 
 def codes(run: Run) -> None:
-    """That codes.npz, or the folder codes/, is whole, and of the run that counts.npz is of."""
+    """Checks that codes.npz, or the folder codes/, is complete and belongs to the same run as counts.npz."""
     path = codes_path(run.folder)
     stored = load_codes(path, run.bits)
     if not run.has_ranking:

@@ -1,4 +1,4 @@
-"""The folder of one run: who may work in it, and which configuration it belongs to."""
+"""The folder of a run: its lock, and the configuration that it belongs to."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _BEGUN = ("checkpoints", "codes.npz", "codes", "result.json")
 
 @contextmanager
 def held(workdir: Path, flag: str = "workdir", work: str = "a run") -> Iterator[None]:
-    """Makes the folder and keeps other processes out of it inside the block.
+    """Makes the folder and locks it against other processes inside the block.
 
-    What a writer that was killed left half written is removed: nobody else writes here then.
+    Half-written files of a killed process are removed, because no other process can be writing here.
 
-    On POSIX the folder itself is locked. On Windows a file `.lock` in it is, and is removed afterwards. If the file
-    system has no locks, a warning is logged and nothing is locked.
+    On POSIX the folder itself is locked. On Windows a file `.lock` in it is locked, and is removed afterwards. If the
+    file system has no locks, a warning is logged and nothing is locked.
 
     Args:
         workdir: The folder.

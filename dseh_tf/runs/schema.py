@@ -1,7 +1,7 @@
-"""What `config.json` and `result.json` of a run folder hold, checked as they are read.
+"""The fields of `config.json` and `result.json` of a run folder, which are checked when the files are read.
 
-A field that is absent is not checked: folders of earlier versions have fewer. A field that is there has its type, so that
-the programs and figures that print it do not fail on it.
+Absent fields are not checked, because folders of earlier versions have fewer. Fields that are present must have the
+right type, so that programs and figures that print them do not fail.
 
 Formats of `config.json`, by its field `format`:
 
@@ -124,8 +124,8 @@ def resolved(config: Mapping[str, Any]) -> dict[str, Any]:
 def identity(config: Mapping[str, Any]) -> str:
     """The digest of `resolved(config)`: 16 hexadecimal digits.
 
-    It is taken of the values as JSON holds them, so that a configuration has the same identity before it is written and
-    after it is read. The order of fields does not matter.
+    It is computed from the values as JSON stores them, so that a configuration has the same identity before it is
+    written and after it is read. The order of fields does not matter.
     """
     plain = json.loads(json_text(resolved(config), indent=None))
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"))

@@ -1,4 +1,4 @@
-"""MIRFLICKR-25K as DCMH passes it on: `FLICKR-25K.mat`, an HDF5 file of 20,015 images with tags and labels.
+"""MIRFLICKR-25K as distributed by DCMH: `FLICKR-25K.mat`, an HDF5 file of 20,015 images with tags and labels.
 
 On disk: `images` uint8 (N, 3, W, H), `YAll` (1386, N) of tags, `LAll` (24, N) of labels (jiangqy/DCMH-CVPR2017). The names of
 tags and classes are not in it.

@@ -1,4 +1,4 @@
-"""A folder of one's own images, one sub-folder per class."""
+"""Reads a folder of images with one subfolder per class."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ from dseh_tf.errors import InputError
 def read_image_folder(root: Path) -> tuple[np.ndarray, np.ndarray, FileImages, tuple[str, ...]]:
     """(ids unicode [n], labels uint8 [n, c], images, class names) of `root/<class>/.../<image>`.
 
-    Ids are the paths below `root`; classes and images come in alphabetical order. An image is a file with a suffix
-    that Pillow registers for a format it decodes; whether it is a regular file and an image is seen when it is read.
-    Hidden names (`files.hidden`), links to folders below a class, and other files are skipped; one logged line
-    counts them.
+    Ids are the paths below `root`; classes and images are in alphabetical order. An image is a file with a suffix that
+    Pillow registers for a format it can decode; the file itself is checked when it is read. Hidden names
+    (`files.hidden`), links to folders inside a class, and other files are skipped; one logged line counts them.
 
     Raises InputError if there is no folder, fewer than two classes, a class without images, or a name that is not
     UTF-8.
@@ -38,7 +37,8 @@ def read_image_folder(root: Path) -> tuple[np.ndarray, np.ndarray, FileImages, t
 
 
 def digest(root: Path) -> str:
-    """Of the images by their paths below `root` and their sizes: another digest is another data set. Errors as above."""
+    """A digest of the images by their paths below `root` and their sizes; it identifies the data set. Raises like
+    `read_image_folder`."""
     root = expanded(root)
     paths, *_ = _listed(root)
     lines = (f"{path.relative_to(root).as_posix()}\0{_size(path)}" for path in paths)

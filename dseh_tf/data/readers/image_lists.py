@@ -1,4 +1,4 @@
-"""One image list of those that the hashing community passes on: `train.txt`, `test.txt` or `database.txt`, a line an image.
+"""Reads one image list: `train.txt`, `test.txt` or `database.txt`, one image per line.
 
 A line is `path 0 1 0 ...`: a path, then one 0 or 1 per class (thuml/HashNet:pytorch/data, swuxyj/DeepHash-pytorch:data).
 """
@@ -46,7 +46,7 @@ class ImageList:
 
 
 def digest(lists_dir: Path) -> str:
-    """Of the lists as they stand: equal digests are equal splits. A list that is missing counts as empty."""
+    """A digest of the lists: equal digests mean equal splits. A missing list counts as empty."""
     files = (expanded(lists_dir) / name for name in FILES.values())
     parts = (read_bytes(file) if is_regular(file) else b"" for file in files)
     return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:16]

@@ -30,7 +30,7 @@ _PARTS = ("train", "query", "database")
 
 
 def digest(folder: Path) -> str:
-    """Of the texts and the vocabulary: equal digests are equal texts. A file that is missing counts as empty."""
+    """A digest of the texts and the vocabulary: equal digests mean equal texts. A missing file counts as empty."""
     files = (expanded(folder) / name for name in (TEXTS, VOCABULARY))
     parts = (read_bytes(file) if is_regular(file) else b"" for file in files)
     return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:16]

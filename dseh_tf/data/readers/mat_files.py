@@ -1,8 +1,8 @@
-"""Arrays of MATLAB files, of both formats: 5 (read by scipy) and 7.3 (HDF5, read by h5py).
+"""Reads arrays from MATLAB files of both formats: 5 (with scipy) and 7.3 (HDF5, with h5py).
 
-The suffix says nothing about the format, and neither does the text in the header; the signature does. HDF5 files have
-their axes reversed: a matrix [H, W, 3, N] is a dataset (N, 3, W, H). An empty matrix is a dataset of its sizes with the
-attribute MATLAB_empty.
+Neither the suffix nor the text in the header identifies the format; the signature does. HDF5 files have reversed axes:
+a matrix [H, W, 3, N] is a dataset (N, 3, W, H). An empty matrix is a dataset of its sizes with the attribute
+MATLAB_empty.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the readers of official distributions share: finding files, and 0/1 tables in text, streamed."""
+"""Helpers for readers of official distributions: finding files, and streaming 0/1 tables from text."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Data sets that TFDS has prepared, with random access to their encoded images.
+"""Reads data sets that TFDS has prepared, with random access to their encoded images.
 
-TFDS reads its TFRecord files in order only. Here they are scanned once: where each record lies, and its small features
-(ids, labels), kept in an index file; images are then read, one at a time and in any order, straight from the records,
-so that no data set is held in memory or written a second time. TensorFlow is imported in the functions.
+TFDS reads its TFRecord files only in order. Here they are scanned once, and an index file stores where each record is
+and its small features (ids, labels). Images are then read from the records one at a time and in any order, so that no
+data set is held in memory or written a second time. TensorFlow is imported inside the functions.
 
 A TFRecord is a length (uint64), its checksum (4 bytes), the record, its checksum (4 bytes)
 (tensorflow/tensorflow:tensorflow/core/lib/io/record_writer.h); checksums are not verified.
