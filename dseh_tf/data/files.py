@@ -1,5 +1,4 @@
-"""How readers open files: `~` is expanded, only regular files are read, and names that systems leave behind are
-skipped."""
+"""Opening files for readers: expands `~`, reads only regular files, and skips names that systems leave behind."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""One file of codes: Parquet with the columns `id` (string) and `code` (fixed-size binary). No TensorFlow here.
+"""A file of codes: Parquet with the columns `id` (string) and `code` (fixed-size binary). Does not import TensorFlow.
 
-A file says in its metadata which encoding it belongs to, which part of it it is, and which images it lacks and why.
+The metadata of a file says which encoding and which part of it the file belongs to, and which images are missing and
+why.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A frozen backbone's features: extracted once, kept in memory-mapped files, shared by every method and run.
+"""Features of a frozen backbone: extracted once, stored in memory-mapped files, and shared by all methods and runs.
 
-`with_features` keeps them in a cache, by what they depend on; `write_features` and `read_features` in a folder that one
-names, copies and trains on without the images.
+`with_features` stores them in a cache, keyed by what they depend on; `write_features` and `read_features` use a folder
+that can be named, copied and trained on without the images.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""What encoders read: a split's rows as checked matrices, and images given as files and arrays. No TensorFlow here."""
+"""Inputs of encoders: the rows of a split as checked matrices, and images given as files and arrays. Does not import
+TensorFlow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Encoders of the trained methods: an image network on pixels, or on a frozen backbone's features."""
+"""Encoders of trained methods: an image network on pixels, or on the features of a frozen backbone."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class NetworkEncoder:
     Args:
         network: Gives {"logits": [b, K], ...}.
         image_size: Size of the square images that it reads; None if it reads features.
-        runtime: Devices, rows a forward pass, and whether there is a progress bar.
+        runtime: Devices, rows per forward pass, and whether to show a progress bar.
     """
 
     def __init__(self, network: keras.Model, image_size: int | None, runtime: Runtime | None = None) -> None:
@@ -79,7 +79,7 @@ class NetworkEncoder:
         return divided_codes(workers, len(split), self.runtime.encode_batch, encode)
 
     def values(self, split: Split) -> Iterator[np.ndarray]:
-        """Yields the real values before their signs, float32 [b, K]."""
+        """Yields the real-valued outputs before the sign, float32 [b, K]."""
         return (outputs["logits"] for outputs in self.batches(split))
 
     def outputs(self, split: Split) -> dict[str, np.ndarray]:

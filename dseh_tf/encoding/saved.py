@@ -1,4 +1,4 @@
-"""Reads the files of the shallow methods' encoders, without trust. No TensorFlow here."""
+"""Reads the encoder files of shallow methods, and checks their content. Does not import TensorFlow."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Encoders of the shallow methods: arrays and one formula each, saved as one npz file. No TensorFlow here.
+"""Encoders of shallow methods: arrays and one formula each, saved as one npz file. Does not import TensorFlow.
 
-Rows are scaled to unit length where asked, and centred by the training mean; each class below turns them into real values
+Rows are scaled to unit length if requested, and centred by the training mean; each class below maps them to real values
 [n, K], whose signs are the code.
 """
 
@@ -26,7 +26,7 @@ FORMAT = 1  # of the file
 
 
 class Rows:
-    """What happens to rows before a formula sees them.
+    """The scaling and centring of rows before a formula is applied.
 
     Args:
         normalise: Divide each row by its length.
@@ -95,7 +95,8 @@ class ShallowEncoder(abc.ABC):
         return codes
 
     def values(self, split: Split) -> Iterator[np.ndarray]:
-        """Yields the real values before their signs, float64 [b, K], in blocks: the rows need not fit in memory."""
+        """Yields the real-valued outputs before the sign, float64 [b, K], in blocks, so that the rows need not fit in
+        memory."""
         split = as_split(split)
         for start in range(0, len(split), BLOCK_ROWS):
             rows = np.arange(start, min(start + BLOCK_ROWS, len(split)))

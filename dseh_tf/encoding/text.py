@@ -1,4 +1,4 @@
-"""The text encoder of a cross-modal method: text rows, or words, to codes."""
+"""The text encoder of a cross-modal method: from text rows or words to codes."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class TextEncoder:
         return self.encode(sparse.vstack([query_row(line, self.vocabulary) for line in lines], format="csr"))
 
     def values(self, texts: Any) -> Iterator[np.ndarray]:
-        """Yields the real values before their signs, float32 [b, K].
+        """Yields the real-valued outputs before the sign, float32 [b, K].
 
         Args:
             texts: A split with texts, or text rows [n, t], sparse or dense.

@@ -1,4 +1,5 @@
-"""The network below a method's own layers: which one it is, and how a run's is built again. No TensorFlow until then."""
+"""The backbone below a method's own layers, and how the backbone of a run is built again. TensorFlow is imported when
+it is needed."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Trunk:
-    """Which network stands below a method's own layers, as `build_backbone` takes it.
+    """The backbone below a method's own layers, with the arguments of `build_backbone`.
 
     mirror: training images are mirrored with probability 1/2.
     weights: of CNN-F or a network of `keras.applications`. train_from: with `train`, the layer fine-tuning begins at.

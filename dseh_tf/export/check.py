@@ -1,4 +1,5 @@
-"""The check that every export ends with: the file, in its own runtime, against the run's encoder on real images."""
+"""The check of every export: the exported file, in its own runtime, is compared with the run's encoder on real
+images."""
 
 from __future__ import annotations
 

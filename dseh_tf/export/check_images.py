@@ -1,4 +1,4 @@
-"""A few pictures by formula, kept as PNG files in an export with what the model says of them."""
+"""A few synthetic pictures, stored as PNG files in an export together with the model's outputs for them."""
 
 from __future__ import annotations
 

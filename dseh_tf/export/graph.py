@@ -1,4 +1,5 @@
-"""A run's encoder as one TensorFlow graph: uint8 images to packed codes and logits, with all preprocessing inside."""
+"""The encoder of a run as a single TensorFlow graph: from uint8 images to packed codes and logits, including
+preprocessing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading a file in a separate process, by compiled code that a damaged file can crash, or keep busy without end."""
+"""Reads a file in a separate process, for compiled readers that a damaged file can crash or keep busy forever."""
 
 from __future__ import annotations
 

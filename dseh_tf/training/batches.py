@@ -1,7 +1,7 @@
 """Training batches as a pure function of (seed, phase, round, step), and rows in order for encoding.
 
-Nothing here has state: a run that is resumed at step s draws what it would have drawn, and every replica takes its
-slice of the same global batch.
+There is no state: a run that is resumed at step s draws what it would have drawn, and every replica takes its slice of
+the same global batch.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or absent, and a fall-back to the one before."""
+"""Checkpoints that are written atomically, with a fall-back to the previous one."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class CheckpointStore:
     ) -> None:
         """Writes checkpoint `number`, or the next one that is free.
 
-        A writer that is killed leaves the earlier ones untouched. So does a full disk, which is an OSError that names the
-        checkpoint; what was written of it is removed.
+        If the writer is killed, earlier checkpoints stay untouched. The same holds for a full disk, which raises an
+        OSError that names the checkpoint; the partial checkpoint is removed.
         """
         if self.folder is None:
             return

@@ -1,4 +1,4 @@
-"""Files for TensorBoard's projector: features of rows with their labels and pictures. No checkpoint is needed."""
+"""Writes files for TensorBoard's projector: features with their labels and pictures. No checkpoint is needed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def write_projector(
     labels: Sequence[str],
     images: np.ndarray | None = None,
 ) -> None:
-    """Writes what the projector of a TensorBoard that is started on `folder` shows.
+    """Writes the files of the projector for a TensorBoard that is started on `folder`.
 
     Args:
         folder: The folder of the event files.

@@ -1,7 +1,7 @@
 """One training loop for every method that trains by gradient.
 
-The trainer walks the stages of a recipe. Many steps of a phase run inside one tf.function; between them the loop shows
-progress, writes summaries and saves checkpoints.
+The trainer runs the stages of a recipe in order. Many steps of a phase run inside one tf.function; between them the
+loop shows progress, writes summaries and saves checkpoints.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from dseh_tf.training.xla import slice_pooling
 
 
 class Trainer:
-    """Walks stages; owns the checkpoints, the loss traces and the summaries of a run.
+    """Runs the stages of a recipe; owns the checkpoints, the loss traces and the summaries of a run.
 
     Attributes:
         traces: float32, the loss terms of every step, by <phase>/<round>/<term>.
-        notes: What checkpoints keep besides, by name; values as JSON has them.
+        notes: Further values that checkpoints store, by name; JSON values.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Trainer:
 
     @property
     def seconds(self) -> float:
-        """What training took, in this session and in those that it resumes.
+        """Training time, in this session and in those that it resumes.
 
         Work that was lost after a session's last checkpoint does not count, nor does what runs in `aside`.
         """
@@ -78,7 +78,7 @@ class Trainer:
 
     @contextmanager
     def aside(self) -> Iterator[None]:
-        """For reports between steps: their time is not training's."""
+        """A context manager for reports between steps, whose time does not count as training time."""
         before = self.seconds
         try:
             yield
@@ -121,7 +121,7 @@ class Trainer:
         return done is not None and (isinstance(stage, Work) or done >= stage.steps)
 
     def take(self, phase: Phase) -> None:
-        """Takes the phase's steps that are not done yet."""
+        """Runs the steps of a phase that are not done yet."""
         key = phase.key
         first = self._done.setdefault(key, 0)
         if first >= phase.steps:
@@ -199,7 +199,7 @@ class Trainer:
     def _check_finite(self) -> None:
         """Raises InputError if a weight, a bank or an optimiser's moment is NaN or infinite.
 
-        The loss of a step is that of the weights before its update, so no loss shows what the last update did.
+        The loss of a step is computed before its update, so no loss shows the effect of the last update.
         """
         for item in tf.train.TrackableView(self._tracked).descendants():
             if not isinstance(item, keras.Variable | tf.Variable):
