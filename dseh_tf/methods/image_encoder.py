@@ -1,4 +1,4 @@
-"""Image networks of the trained methods: their trunk, their training inputs, and encoding with them."""
+"""Image networks of trained methods: their backbone, their training inputs, and encoding with them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a method's settings are resolved: once, before training, with the source of every value."""
+"""Resolves the settings of a method once, before training, and records the source of every value."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Layer:
     """Changes of settings, and where they come from.
 
     Attributes:
-        source: For example "trunk: features"; it is recorded in config.json.
+        source: The source of the changes, as recorded in config.json, for example "trunk: features".
         changes: New values by name, or a function from the settings so far to them.
     """
 
@@ -33,7 +33,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Resolved(Generic[S]):
-    """Settings as they are used.
+    """Resolved settings.
 
     Attributes:
         settings: A frozen dataclass.
@@ -45,11 +45,11 @@ class Resolved(Generic[S]):
 
 
 def resolve(start: S, source: str, layers: Iterable[Layer]) -> Resolved[S]:
-    """The settings after all layers; of two that change the same setting the later one wins.
+    """The settings after all layers; later layers override earlier ones.
 
     Args:
-        start: Settings that the layers change, a frozen dataclass.
-        source: Where `start` comes from.
+        start: The settings to start from, a frozen dataclass.
+        source: The source of `start`.
         layers: In order.
     """
     settings: Any = start

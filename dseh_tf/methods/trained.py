@@ -1,4 +1,4 @@
-"""What methods that train networks share: how settings, data set and runtime become a recipe, and a recipe a fit."""
+"""What methods that train networks share: how settings, data set and runtime become a recipe, and how `fit` runs it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FittedType = TypeVar("FittedType", bound=Fitted)
 
 
 class TrainedMethod(Method, Generic[RecipeType, FittedType]):
-    """A method that trains networks by the stages of a recipe.
+    """A method that trains networks with a recipe.
 
     Attributes:
         Recipe: The recipe's class, called with the method, a data set and a runtime.

@@ -1,4 +1,4 @@
-"""SSAH's multi-scale fusion of text rows: averages over neighbouring words, beside the words themselves."""
+"""SSAH's multi-scale fusion of text rows: averages over neighbouring words, in addition to the words themselves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is below a method's own layers: a backbone or its features, and the layers that adapt them."""
+"""The input side of a network: a backbone or its features, and the layers that adapt them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Labels of queries and databases as the kernels take them."""
+"""Prepares the labels of queries and databases for the kernels."""
 
 from __future__ import annotations
 

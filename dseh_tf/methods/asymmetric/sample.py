@@ -1,4 +1,4 @@
-"""Similarities of sampled rows and a whole database, by distinct label vectors.
+"""Similarities between sampled rows and a whole database, by distinct label vectors.
 
 S_ij is 1 if the sampled row i and the database row j share a label, and -r elsewhere, where r is the number of similar
 pairs over that of dissimilar ones: both kinds of pairs have the same total weight. Rows with equal labels have equal

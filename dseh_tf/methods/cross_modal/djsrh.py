@@ -136,10 +136,10 @@ def build_image_network(method: DJSRH, backbone: Backbone | None, features: int 
 
 
 def affinity_features(inputs: TrainingInputs, method: DJSRH, runtime: Runtime) -> TrainingInputs:
-    """What the image affinity is computed from: the training features, or those of a frozen copy of the trunk.
+    """The features for the image affinity: the training features, or those of a frozen copy of the backbone.
 
-    The copy has the weights that the trunk starts from. Where training images are mirrored, the affinity of a batch is that
-    of the mirrored image, as in the release, whose frozen network reads the batch.
+    The copy has the initial weights of the backbone. If training images are mirrored, the affinity of a batch is that
+    of the mirrored images, as in the release, whose frozen network reads the batch.
     """
     plain, flipped = inputs.plain, inputs.flipped
     if plain.ndim == 4:
@@ -158,7 +158,7 @@ def affinity_features(inputs: TrainingInputs, method: DJSRH, runtime: Runtime) -
 
 
 class DJSRH(TrainedMethod[DJSRHRecipe, CrossModalEncoder]):
-    """Unsupervised codes of images and texts: `DJSRH(bits=32, seed=0).fit(dataset)`.
+    """Unsupervised codes for images and texts: `DJSRH(bits=32, seed=0).fit(dataset)`.
 
     Attributes:
         PRESET_ROWS: The row of `PUBLISHED` of a data set, by its name in the catalog.
@@ -184,8 +184,8 @@ class DJSRH(TrainedMethod[DJSRHRecipe, CrossModalEncoder]):
         Args:
             bits: Code length K.
             seed: Seed of weights, batches and augmentation.
-            preset_dataset: Whose row of `PUBLISHED` the settings start from. Default: nus_wide.
-            trunk: The image network below its hash layer, where the data set has images and no features.
+            preset_dataset: The row of `PUBLISHED` that the settings start from. Default: nus_wide.
+            trunk: The backbone of the image network, if the data set has images and no features.
             **settings: Fields of `DJSRHSettings`.
         """
         if preset_dataset not in (None, *PUBLISHED):

@@ -25,8 +25,8 @@ class SSAHSettings:
         feature_dim: Width of the semantic feature.
         label_hidden, text_hidden: Units of the first layer of the label and the text network.
         text_windows: Widths in words of the text network's averages; those wider than the vocabulary are left out.
-        dropout: Fraction of units dropped after fc6 and fc7, or on frozen features.
-        feature_layer: Units of a ReLU layer above frozen features, 0 for none.
+        dropout: Dropout rate after fc6 and fc7, or on frozen features.
+        feature_layer: Units of a ReLU layer after frozen features; 0 for none.
         optimizer: "adam", "rmsprop" or "sgd". One serves the three networks, so that Adam's bias correction counts the steps
             of all; pretrained layers with a rate of their own and the discriminators have others.
         momentum: Momentum of SGD.
@@ -40,7 +40,7 @@ class SSAHSettings:
         passes, text_passes: As `label_passes`, of the image and the text network.
         stages: Number of stages of the image and of the text network in a round.
         discriminator_passes, discriminator_stages: As above, for the discriminators.
-        batch: Rows of all replicas.
+        batch: Batch size over all replicas.
     """
 
     pair_loss: str = "squared"

@@ -1,4 +1,4 @@
-"""Class centres: one fixed code for each class, which CSQ, OrthoHash and DPN train towards. No TensorFlow here."""
+"""Class centres: one fixed code per class, as targets of CSQ, OrthoHash and DPN. Does not import TensorFlow."""
 
 from __future__ import annotations
 

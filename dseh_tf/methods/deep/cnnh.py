@@ -31,7 +31,7 @@ class CNNHSettings(DeepSettings):
 
 
 class CNNH(DeepMethod):
-    """Codes from the similarities alone first, then a network that regresses them, tanh(z) to the codes.
+    """First solves codes from the similarities alone, and then trains a network to regress tanh(z) on them.
 
     Not repeated from swuxyj/DeepHash-pytorch:CNNH.py: S of 0 and 1 if the paper's is of -1 and 1 (products of unlike
     rows would tend to 0 instead of -K), |u - h| for (u - h)^2, unbounded outputs, n x n matrices in memory.

@@ -1,4 +1,4 @@
-"""What ImgNet learns from: LabNet's features and codes, one row for each distinct label vector.
+"""The targets of ImgNet: LabNet's features and codes, one row per distinct label vector.
 
 LabNet is a function of the label vector, so training rows with equal labels have equal features, codes and columns of S.
 A sum over all training rows is therefore a sum over the distinct vectors, weighted by how often each occurs.

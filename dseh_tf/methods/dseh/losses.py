@@ -1,4 +1,4 @@
-"""The two losses of DSEH, as terms of a global batch: equation 11 of LabNet, equation 14 of ImgNet."""
+"""The two losses of DSEH as terms of the global batch: equation 11 for LabNet, equation 14 for ImgNet."""
 
 from __future__ import annotations
 

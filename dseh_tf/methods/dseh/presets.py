@@ -1,8 +1,9 @@
 """DSEH's published settings, and ours for other data.
 
-`RELEASE[row]` holds the values of lelan-li/DSEH (main.py, DSEH.py, net_vggf.py at b40990a), `PAPER[row]` those of
-Li et al., "Deep Joint Semantic-Embedding Hashing", IJCAI 2018; row is one of `ROWS`. docs/settings.md has them as a table.
-`MODERN` is ours, the default on data without published settings; docs/studies/modern.md says what its departures are worth.
+`RELEASE[row]` has the values of lelan-li/DSEH (main.py, DSEH.py, net_vggf.py at b40990a), `PAPER[row]` those of Li et
+al., "Deep Joint Semantic-Embedding Hashing", IJCAI 2018; row is one of `ROWS`. docs/settings.md shows them as a table.
+`MODERN` is ours, the default on data without published settings; docs/studies/modern.md measures the effect of its
+changes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a DSEH run reports: codes and MAP of the labels after LabNet's phase, of the images after ImgNet's."""
+"""Reports of a DSEH run: codes and MAP of labels after LabNet's phase, and of images after ImgNet's."""
 
 from __future__ import annotations
 

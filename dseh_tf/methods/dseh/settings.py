@@ -12,7 +12,7 @@ from dseh_tf.methods.settings import check_choices, check_numbers
 class DSEHSettings:
     """One configuration of DSEH. The defaults are those of the release for NUS-WIDE.
 
-    Every choice on which the paper and the release differ is one field. docs/settings.md has the values as a table.
+    Every difference between the paper and the release is one field. docs/settings.md shows the values as a table.
 
     Attributes:
         labnet_width: Units of LabNet's first layer.
@@ -20,7 +20,7 @@ class DSEHSettings:
         feature_activation: Activation of both semantic features, "relu", "linear" or "tanh".
         hash_input: What ImgNet's hash layer reads: "pre_activation" or "feature" of fc8, or "trunk", the input of fc8.
         label_head: Activation of LabNet's class outputs, "sigmoid" or "linear".
-        dropout: Fraction of units dropped after fc6 and fc7, or on frozen features, while ImgNet trains.
+        dropout: Dropout rate of ImgNet after fc6 and fc7, or on frozen features.
         feature_layer: Units of a ReLU layer between frozen features and fc8 (ours; CNN-F has fc6 and fc7 to adapt), 0 for
             none. A trunk that is trained never has it.
         labnet_weight_size: Standard deviation of LabNet's first weights, truncated normal; of biases it is .01.

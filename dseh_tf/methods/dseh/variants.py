@@ -1,6 +1,6 @@
-"""DSEH without one of its parts: the rows of Table 2 of the paper, each a preset of DSEH with one change.
+"""Ablations of DSEH: the rows of Table 2 of the paper, each a preset of DSEH with one change.
 
-They take DSEH's settings, presets and phases; a setting that is given overrides the change.
+They have DSEH's settings, presets and phases; a setting that is given overrides the change.
 """
 
 from __future__ import annotations

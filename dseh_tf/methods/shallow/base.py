@@ -1,7 +1,7 @@
 """What the shallow methods share: checked input rows, centring, principal directions, the encoder, random streams.
 
-A shallow method learns from the rows of `input_matrix` (features, or flattened images): rows are scaled to unit length
-and centred by the training mean, as is usual for these baselines on deep features. No TensorFlow here.
+A shallow method learns from the rows of `input_matrix` (features or flattened images). Rows are scaled to unit length
+and centred by the training mean, as is usual for these baselines on deep features. TensorFlow is not imported.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a backbone is: a network that turns images into one vector each."""
+"""The interface of backbones: networks that turn images into one vector each."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Backbone:
         return int(self.model.output_shape[-1])
 
     def fingerprint(self) -> str:
-        """Of the architecture and the weights: equal where features are equal."""
+        """A digest of architecture and weights; backbones with equal fingerprints give equal features."""
         return self._digest(_MODULES)
 
     def is_known_as(self, fingerprint: str) -> bool:

@@ -1,4 +1,4 @@
-"""Reads `.keras` files: one clear error for whatever is wrong with one, and no weight that the file does not hold."""
+"""Reads `.keras` files, with a clear error for anything wrong in them and a check that all weights were loaded."""
 
 from __future__ import annotations
 
@@ -84,9 +84,9 @@ def load(path: Path) -> keras.Model:
 def check_weights(model: keras.Model, path: Path) -> None:
     """Checks that every weight of a model from `load` is in the file, and that none is NaN.
 
-    Keras leaves a weight at its random initial value where the model was saved before it was built, or by a version
-    that did not save layers in nested lists. Such a weight is another one at each load. It is found by loading twice:
-    every weight is overwritten in between, and must come back.
+    Keras leaves a weight at its random initial value if the model was saved before it was built, or by a version that
+    did not save layers in nested lists. Such a weight differs at each load. It is found by loading twice: every weight
+    is overwritten in between, and must be restored.
 
     Args:
         model: The model, after it was applied to an input.

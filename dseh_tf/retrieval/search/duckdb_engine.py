@@ -1,4 +1,4 @@
-"""The engine `duckdb` (extra `duckdb`): one database file, which every change reaches at once, or not at all.
+"""The engine `duckdb` (extra `duckdb`): an index in one database file; each change is a transaction.
 
 Tables: `codes` has the distinct codes as columns of 64 bits (word w holds the bits 64 w to 64 w + 63 of a code, the lowest
 first), `items` the items with their place in the order of insertion, `labels` their labels. They can be read with any
@@ -48,8 +48,8 @@ Self = TypeVar("Self", bound="DuckDBIndex")
 class DuckDBIndex:
     """Implements `dseh_tf.retrieval.search.Index` in a DuckDB file.
 
-    A process that is killed in the middle of `add` or `remove` leaves the index as it was before. One process at a time
-    can open a file for changes, or several with read_only=True.
+    If a process is killed during `add` or `remove`, the index stays as it was before. Either one process can open a
+    file for changes, or several with read_only=True.
 
     Args:
         bits: The length of the codes, 8 to 1,024.
