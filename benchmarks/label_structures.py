@@ -1,4 +1,5 @@
-"""Label codes of DSEH's presets on labels of many kinds, without images: do they collapse, and how far apart are they?
+"""Label codes of DSEH's presets on many kinds of labels, without images: whether they collapse, and how far apart they
+are.
 
     python -m benchmarks.label_structures [--presets=release,modern] [--rows=2000] [--structures=...]
 

@@ -1,4 +1,4 @@
-"""An outer round of ADSH on frozen features beside its network steps.
+"""An outer round of ADSH on frozen features compared with its network steps.
 
     python -m benchmarks.outer_round [--rows=50000] [--sampled=1000] [--classes=10] [--bits=48] [--rounds=12] [--lists=FOLDER]
 

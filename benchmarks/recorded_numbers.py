@@ -1,4 +1,4 @@
-"""Loss traces, codes and features of a small run of every method, to compare two states of the code.
+"""Loss traces, codes and features of a small run of every method, to compare two versions of the code.
 
     python -m benchmarks.recorded_numbers --out=before.npz
     python -m benchmarks.recorded_numbers --out=after.npz --compare=before.npz

@@ -1,4 +1,4 @@
-"""The V-step of ADSH beside the plain matrix form, in time and memory.
+"""The V-step of ADSH compared with the plain matrix form, in time and memory.
 
     python -m benchmarks.v_step [--rows=50000] [--sampled=2000] [--bits=48] [--classes=10] [--repeats=3] [--lists=FOLDER]
 

@@ -1,4 +1,4 @@
-"""The flags that say which network stands below a method's own layers; shared by the programs that build one."""
+"""The flags that select the backbone; shared by the programs that build one."""
 
 from __future__ import annotations
 

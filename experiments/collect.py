@@ -31,7 +31,7 @@ _SCALAR_TRUNK = {"backbone": "backbone", "image_size": "image_size", "weights": 
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Defined when the program is run, not when it is imported: other programs have flags of these names."""
+    """Defines the flags. Called when the program is run and not on import, because other programs use the same names."""
     flags.DEFINE_string("suite", None, "Suite whose runs are collected.", flag_values=values)
     program.DEFINE_multi_path("runs", None, "Folder of run folders, or one run folder; may be repeated.", values)
     flags.DEFINE_list(

@@ -1,4 +1,4 @@
-"""The flags that say which data set, where it is and how its split is drawn; shared by the programs that load one."""
+"""The flags that select the data set, its files and its split; shared by the programs that load one."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ _NAMES = ("words.txt", "classes.txt")
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Defines the flags when the program is run, not when it is imported: other programs have flags of these names."""
+    """Defines the flags. Called when the program is run and not on import, because other programs use the same names."""
     own: dict[str, Any] = {"flag_values": values}
     program.DEFINE_path("lists_dir", None, "Folder with train.txt, test.txt and database.txt.", **own)
     program.DEFINE_path("out", None, "Folder to write the new lists to.", **own)

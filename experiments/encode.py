@@ -33,7 +33,7 @@ _TAKES = "after `--`, options of Apache Beam for --runner"
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Defined when the program is run, not when it is imported: other programs have flags of these names."""
+    """Defines the flags. Called when the program is run and not on import, because other programs use the same names."""
     own: dict[str, Any] = {"flag_values": values}
     program.DEFINE_path("model", None, "Run folder or export that encodes the images.", required=True, **own)
     program.DEFINE_path("images", None, "A folder of images, or a list: one path per line.", required=True, **own)

@@ -1,4 +1,5 @@
-"""The numbers of a run folder read off its codes again, and compared with its result.json. No TensorFlow here."""
+"""Recomputes the numbers of a run folder from its codes, and compares them with result.json. Does not import
+TensorFlow."""
 
 from __future__ import annotations
 

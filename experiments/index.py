@@ -35,7 +35,7 @@ Part = tuple[np.ndarray, np.ndarray, list[list[str]]]  # packed codes, ids, labe
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Defined when the program is run, not when it is imported: other programs have flags of these names."""
+    """Defines the flags. Called when the program is run and not on import, because other programs use the same names."""
     own: dict[str, Any] = {"flag_values": values}
     program.DEFINE_path("workdir", None, "Run folder of a finished run.", **own)
     codes = "Folder of codes that experiments.encode wrote. Repeat it to make one index of several folders."

@@ -1,4 +1,4 @@
-"""The flag that names the user's own modules: they register the layer classes of a `.keras` backbone."""
+"""The flag for the user's own modules, which register the layer classes of a `.keras` backbone."""
 
 from __future__ import annotations
 

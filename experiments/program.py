@@ -1,6 +1,6 @@
-"""How every program here starts and fails: flags, `--help`, paths, and bad input as one line with exit code 2.
+"""The start of every program and its errors: flags, `--help`, paths, and bad input as one line with exit code 2.
 
-The programs of figures/ and benchmarks/ use it too. No TensorFlow here.
+Also used by the programs in figures/ and benchmarks/. Does not import TensorFlow.
 """
 
 from __future__ import annotations

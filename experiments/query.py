@@ -42,7 +42,7 @@ MOST_PIXELS = 64 * 10**6  # of an image, as experiments.serve accepts
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Defined when the program is run, not when it is imported: other programs have flags of these names."""
+    """Defines the flags. Called when the program is run and not on import, because other programs use the same names."""
     own: dict[str, Any] = {"flag_values": values}
     program.DEFINE_path("workdir", None, "Run folder of a finished run.", required=True, **own)
     what = "An image, a folder (all images in it, at any depth), or several of them separated by commas."

@@ -1,4 +1,4 @@
-"""The answers of experiments.query as a picture: a row an image, its nearest database items next to it."""
+"""The answers of experiments.query as a picture: one row per image, with its nearest database items next to it."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ def _check_numbers(where: str, row: ResultRow) -> None:
 
 
 def key(row: ResultRow) -> tuple[str, ...]:
-    """What tells the row apart from all others."""
+    """The values that identify a row."""
     return tuple(row[name] for name in KEY)
 
 

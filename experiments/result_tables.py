@@ -105,7 +105,7 @@ TABLES = {
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Defined when the program is run, not when it is imported: other programs have flags of these names."""
+    """Defines the flags. Called when the program is run and not on import, because other programs use the same names."""
     program.DEFINE_path("checkout", ".", "Checkout whose documents are updated.", values)
 
 

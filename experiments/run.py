@@ -118,7 +118,7 @@ def main(_: list[str]) -> None:
 
 
 def _run(workdir: Path, method: Any, config: dict[str, Any], started: float, workers: Workers) -> None:
-    """Trains, encodes and evaluates, and leaves the run folder's files."""
+    """Trains, encodes and evaluates, and writes the files of the run folder."""
     import tensorflow as tf
 
     from dseh_tf.devices.replicas import make_strategy

@@ -1,4 +1,4 @@
-"""The data set of a run, with the features its network stands on: when the run is made, and when it is read again."""
+"""The data set of a run, with the features that its network uses: when the run is made, and when it is read again."""
 
 from __future__ import annotations
 

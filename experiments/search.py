@@ -33,7 +33,7 @@ _SUFFIXES = (".json", ".html", *_PICTURES)
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Defined when the program is run, not when it is imported: other programs have flags of these names."""
+    """Defines the flags. Called when the program is run and not on import, because other programs use the same names."""
     own: dict[str, Any] = {"flag_values": values}
     program.DEFINE_path(
         "index", None, "The file that experiments.index wrote, or the address of a database.", required=True, **own

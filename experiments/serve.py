@@ -34,7 +34,7 @@ MOST_INDEXES = 2
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Defined when the program is run, not when it is imported: other programs have flags of these names."""
+    """Defines the flags. Called when the program is run and not on import, because other programs use the same names."""
     own: dict[str, Any] = {"flag_values": values}
     what = "The file that experiments.index wrote, or the address of a database. Give it twice to compare two."
     program.DEFINE_multi_path("index", [], what, **own)

@@ -38,7 +38,7 @@ _OWN = ("dataset", "method", "bits", "seed", "workdir", "flagfile")
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Defined when the program is run, not when it is imported: other programs have flags of these names."""
+    """Defines the flags. Called when the program is run and not on import, because other programs use the same names."""
     own: dict[str, Any] = {"flag_values": values}
     flags.DEFINE_string("suite", "quick", "Suite, by the name of its file in experiments/suites.", **own)
     flags.DEFINE_list("datasets", [], "Data sets. Default: the suite's.", **own)

@@ -1,4 +1,4 @@
-"""What a run of a suite is given, as typed fields that are checked before any run starts. No TensorFlow here."""
+"""The options of a suite's runs, as typed fields that are checked before any run starts. Does not import TensorFlow."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SKIPPED_IN_TEXT = ("preset", "phases", "lists_dir", "features", "validation", "
 
 @dataclass(frozen=True)
 class Options:
-    """What `experiments.run` is given besides data set, method, bits and seed. None stands for its default.
+    """Options of `experiments.run` other than data set, method, bits and seed. None stands for the default.
 
     Attributes:
         preset: DSEH's or SSAH's preset, one of `PRESETS`.

@@ -1,4 +1,4 @@
-"""Starts a suite's runs as child processes, so many at a time, and keeps the table of them."""
+"""Runs the runs of a suite as child processes, several at a time, and updates their table."""
 
 from __future__ import annotations
 

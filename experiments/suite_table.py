@@ -1,4 +1,4 @@
-"""The suite's live table: redrawn in place on a terminal, a line per change of state elsewhere."""
+"""The live table of a suite: redrawn in place on a terminal; elsewhere, one line per change of state."""
 
 from __future__ import annotations
 

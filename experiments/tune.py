@@ -44,7 +44,7 @@ _FREE = (
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Defined when the program is run, not when it is imported: other programs have flags of these names."""
+    """Defines the flags. Called when the program is run and not on import, because other programs use the same names."""
     own: dict[str, Any] = {"flag_values": values}
     flags.DEFINE_string("dataset", "multi_digits", "Data set.", **own)
     flags.DEFINE_list(

@@ -1,4 +1,4 @@
-"""How much the bits repeat each other: |correlation| of every two bits over the database codes, and their mean, mAC.
+"""The correlation of bits: |correlation| of all pairs of bits over the database codes, and their mean, mAC.
 
     python -m figures.code_correlation --runs=runs --out=out --bits=32
     # out/code_correlation_<dataset>_32.png, .pdf and out/code_correlation.md, .tex, .csv

@@ -1,4 +1,4 @@
-"""Builds the tables that set our numbers beside published ones: ours, published, difference, a row each."""
+"""Builds tables that compare our numbers with published ones: ours, published, and the difference, one row each."""
 
 from __future__ import annotations
 
@@ -48,8 +48,7 @@ def compare(
 ) -> Table:
     """One table. Rows: every method that has a run here or a published number, published ones never taken for ours.
 
-    What was noted of the runs when they were read stands below the given notes.
-    records: per method, preset and column: mean, deviation, seeds, published, difference.
+    Notes from reading the runs follow the given notes.
     """
     variants = runs.variants
     absent = [(method, None) for method in published_methods if method not in {m for m, _ in variants}]

@@ -1,4 +1,4 @@
-"""What the two curve figures share: a figure for each data set, code length and direction, a line for each method."""
+"""What the two curve figures share: one figure per data set, code length and direction, one line per method."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the report shows of one data set: tables, figures with a caption each, and what queries return."""
+"""The report's section on one data set: tables, figures with captions, and the results of queries."""
 
 from __future__ import annotations
 

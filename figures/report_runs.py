@@ -1,4 +1,4 @@
-"""What the report says of the runs themselves: which there are, what is wrong with some, and how each was configured."""
+"""The report's sections on the runs: which there are, problems, and configurations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Every run folder under one, as tables and figures group them. What is wrong with a folder is kept as a `Problem`."""
+"""Reads all run folders below a folder and groups them for tables and figures. A folder with a problem is kept as a
+`Problem`."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table to read and, next to it, the same numbers one record per line for programs.
+    """A table to read, and the same numbers as records for programs.
 
     columns: the headings after the two first (name, numbers). records: one dict for each line of the CSV, all with the same keys.
     notes: what a reader must know, printed under the table.

@@ -1,4 +1,4 @@
-"""For a dozen queries, the ten nearest images of each method: from thumbnails.npz, image files, or ids alone."""
+"""The ten nearest images of each method for a dozen queries: from thumbnails.npz, image files, or ids alone."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The web application: the page, its two files, and the JSON API.
 
-Uploads are the body of a request, not a form: a page of another site can make a browser send a form, but an image only
-with this server's consent, which it never gives (no CORS).
+Uploads are the body of a request, not a form: a page of another site can make a browser send a form, but it can send an
+image only with this server's consent, which it never gives (no CORS).
 """
 
 from __future__ import annotations

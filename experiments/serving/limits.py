@@ -1,4 +1,4 @@
-"""What a request may cost: bytes, pixels, seconds, and how many images are encoded at a time."""
+"""The limits of a request: bytes, pixels, seconds, and the number of images encoded at the same time."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Limits:
 
 
 class Gate:
-    """Bounds how many queries are in memory and how many of them are encoded at a time."""
+    """Limits how many queries are in memory, and how many of them are encoded at the same time."""
 
     def __init__(self, limits: Limits) -> None:
         self._seconds = limits.seconds
@@ -76,8 +76,8 @@ class Gate:
     def run(self, act: Callable[[], Value]) -> Value:
         """The result of `act`. Raises Refused where it takes too long.
 
-        A thread cannot be ended: one that takes too long keeps its turn until it is done, so that no more than `encodes`
-        ever run. It is a daemon, so that the server can still stop.
+        A thread cannot be stopped: if it takes too long, it keeps its slot until it is done, so that no more than
+        `encodes` ever run. It is a daemon thread, so that the server can still stop.
         """
         if not self._encodes.acquire(timeout=self._seconds):
             raise Refused(503, f"busy: found no free slot to encode within {self._seconds:g} seconds; try again later")

@@ -1,4 +1,4 @@
-"""The pictures of an index's items: where they are read from, and thumbnails of them in a bounded cache."""
+"""The pictures of the items of an index: their source, and thumbnails of them in a bounded cache."""
 
 from __future__ import annotations
 

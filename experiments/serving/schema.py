@@ -1,4 +1,4 @@
-"""What the API returns; OpenAPI's description is made of it."""
+"""The responses of the API; the OpenAPI description is generated from them."""
 
 from __future__ import annotations
 

@@ -27,8 +27,8 @@ _SAME_IMAGES = ("dataset", "images")
 class Served:
     """An index that is searched by many threads.
 
-    A file that changes is opened again: what is answered is what the file holds. Where it is gone or damaged, a search is
-    refused with 503 until it is back.
+    If the file changes, it is opened again, so that answers match its content. If it is missing or damaged, searches
+    are refused with 503 until it is back.
 
     Args:
         number: Its place among the indexes that are served.

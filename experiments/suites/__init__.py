@@ -1,4 +1,4 @@
-"""The suites: one short file per table, each with a `SUITE` that lists its runs. No TensorFlow here.
+"""The suites: one short file per table, each with a `SUITE` that lists its runs. Does not import TensorFlow.
 
 A suite's docstring gives its source, the scores to expect, the time and the exact command.
 """

@@ -1,4 +1,5 @@
-"""Asymmetric methods, whose database codes are learned, beside symmetric ones: Top-5K precision and MAP, 12 to 48 bits.
+"""Asymmetric methods, whose database codes are learned, compared with symmetric ones: Top-5K precision and MAP, 12 to
+48 bits.
 
 Source: the poster Deep Semantic Asymmetric Hashing, Table 1: precision of the 5,000 nearest on CIFAR-10, all database rows
 training (ADSH's protocol). It reports, at 12, 24, 36 and 48 bits,

@@ -1,4 +1,4 @@
-"""MAP on image lists with one label of 100 classes per image: today's rivals, those of the paper, and DSEH.
+"""MAP on image lists with one label of 100 classes per image: recent baselines, those of the paper, and DSEH.
 
 Source: none; this is our comparison. LISTS holds train.txt (10,000 rows), database.txt (15,000, the training rows
 included) and test.txt (2,000). FEATURES is what `experiments.extract_features` wrote with EfficientNet-Lite0 at 96 pixels.
