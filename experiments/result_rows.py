@@ -19,7 +19,7 @@ UNKNOWN = "unknown"
 KEY = ("data", "method", "preset", "settings", "bits", "seed")
 # What it measured; empty if a run has no such number.
 MEASURES = ("map", "map_stable_order", "map_unseen", "map_encoded_database", "map_labels", "n_h")
-# When and where; and the data, which is the same in total rows of one `data`.
+# When and where; and the data, which is the same in all rows of one `data`.
 PROVENANCE = ("train_seconds", "commit", "hardware", "date", "lists", "backbone")
 FIELDS = (*KEY, *MEASURES, *PROVENANCE)
 

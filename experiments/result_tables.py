@@ -168,7 +168,7 @@ def table(layout: Layout, rows: Sequence[ResultRow]) -> str:
 
 
 def _values(rows: Sequence[ResultRow], column: Column, suite: Suite, row: Row) -> list[float]:
-    """The measure of the column in total rows of the suite's row: one number per seed."""
+    """The measure of the column in all rows of the suite's row: one number per seed."""
     options = suite.options_of(row)
     wanted = {"data": column.data, "method": row.method, "settings": options.text(), "bits": str(column.bits)}
     found = [each for each in rows if all(each[name] == value for name, value in wanted.items())]

@@ -28,7 +28,6 @@ _PARTS = ("train", "query", "database")
 class RetrievalDataset:
     """Methods are fitted on `train`; `query` rows search `database`. No query is in another split.
 
-
     Attributes:
         name: Name of the data set.
         train: Training rows.

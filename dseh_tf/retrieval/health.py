@@ -45,7 +45,7 @@ class CodeHealth:
             smallest one; the mean over label vectors of the distance to the nearest other one; the mean over all pairs.
         compared_vectors: number of label vectors that `least_distance` and `nearest_distance` cover, evenly spaced;
             each is compared with all others.
-        constant_bits: number of bits with one value in total rows.
+        constant_bits: number of bits with one value in all rows.
         nearly_constant_bits: number of bits with one value in at least 99 % of the rows, constant ones included.
         mean_balance, worst_balance: mean and maximum over bits of |mean of the bit as ±1|; 0 is balanced, 1 is constant.
         mean_correlation: mean |correlation| of two different bits, constant bits left out; None if fewer than two remain.

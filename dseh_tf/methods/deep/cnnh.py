@@ -33,8 +33,9 @@ class CNNHSettings(DeepSettings):
 class CNNH(DeepMethod):
     """First solves codes from the similarities alone, and then trains a network to regress tanh(z) on them.
 
-    Not repeated from swuxyj/DeepHash-pytorch:CNNH.py: S of 0 and 1 if the paper's is of -1 and 1 (products of unlike
-    rows would tend to 0 instead of -K), |u - h| for (u - h)^2, unbounded outputs, n x n matrices in memory.
+    Not repeated from swuxyj/DeepHash-pytorch:CNNH.py: S in {0, 1} instead of the paper's {-1, 1} (products of
+    dissimilar rows would tend to 0 instead of -K), |u - h| instead of (u - h)^2, unbounded outputs, n x n matrices in
+    memory.
     """
 
     name = "cnnh"

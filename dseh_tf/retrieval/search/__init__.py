@@ -44,7 +44,6 @@ def new_index(
 ) -> Index:
     """Makes an empty index.
 
-
     Args:
         engine: One of `ENGINES`.
         bits: The length of the codes, 8 to 1,024.
