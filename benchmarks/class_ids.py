@@ -1,13 +1,15 @@
-"""`evaluate` with 1,000 class ids beside 10: CPU seconds and peak memory, 100 queries against 10 million codes of 64 bits.
+"""`evaluate` with 1,000 class ids compared with 10: CPU seconds and peak memory, 100 queries and 10 million 64-bit
+codes.
 
     python -m benchmarks.class_ids [--items=10000000] [--queries=100] [--classes=10,1000] [--repeats=3]
                                    [--of=ids] [--call=evaluate]
 
-Random codes and labels. Each measurement is a process of its own, one thread, the numbers of classes in turns; the kernels
-are compiled before the clock starts. Seconds: CPU time of the call with its MAP; the second column has `map_stable_order`.
-Memory: the peak of the process, and that peak above what the process had with all its input made. The last lines have the
-ratio of the most classes to the least, of the medians. --of=multi_hot has a column for each class, one of them set
-in a row (mind the memory: items x classes bytes). --call=evaluate_unseen has half of the rows trained on.
+Codes and labels are random. Each measurement is a separate process with one thread; the numbers of classes take turns,
+and the kernels are compiled before the clock starts. Seconds: CPU time of the call including MAP; the second column
+includes `map_stable_order`. Memory: the peak of the process, and that peak above the memory that the process had after
+making its input. The last lines have the ratio of the medians for the largest and the smallest number of classes.
+--of=multi_hot uses a column for each class, one of which is set in each row (this takes items x classes bytes of
+memory). --call=evaluate_unseen marks half of the rows as trained on.
 """
 
 from __future__ import annotations
@@ -70,7 +72,7 @@ def main() -> None:
     parser.add_argument("--of", choices=["ids", "multi_hot"], default="ids")
     parser.add_argument("--call", choices=["evaluate", "evaluate_unseen"], default="evaluate")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--child", action="store_true", help="used within: one measurement in a process of its own")
+    parser.add_argument("--child", action="store_true", help="for internal use: one measurement in a separate process")
     flags = parser.parse_args()
     if flags.child:
         print(json.dumps(measure(flags, flags.classes[0])))

@@ -1,13 +1,13 @@
-"""A training step of each deep method beside a bare pass of the same network, on CNN-F and on frozen features.
+"""A training step of each deep method compared with a bare pass of the same network, on CNN-F and on frozen features.
 
     python -m benchmarks.deep_methods [--methods=cnnh,...] [--trunks=cnn_f,features] [--batch=32] [--rows=4000] [--repeats=5]
 
-CNN-F has random weights and reads 224 x 224 pixels; features are 1,280 wide with the ReLU layer of 2,048 above. Ours is
-timed inside `Trainer.run`: drawing the batch, loss, bank, optimiser, traces. Behind each block of steps the bare pass of
-the same network takes its turn on a batch that lies ready: forward, backward from a plain sum of the outputs, once
-alone and once with the same optimiser's update. What loss, bank and bookkeeping cost is the difference to the latter, as a
-share of the bare pass. Of DSEH it is ImgNet's step (benchmarks/labnet_step.py has LabNet's), with banks of random features
-and codes.
+CNN-F has random weights and reads 224 x 224 pixels; features are 1,280 wide, followed by a ReLU layer of 2,048 units.
+Ours is timed inside `Trainer.run`: drawing the batch, loss, bank, optimiser, traces. After each block of steps, the
+bare pass of the same network is timed on a batch in memory: forward, and backward from a plain sum of the outputs, once
+alone and once with the update of the same optimiser. The cost of loss, bank and bookkeeping is the difference to the
+latter, as a fraction of the bare pass. For DSEH it is ImgNet's step (benchmarks/labnet_step.py has LabNet's), with
+banks of random features and codes.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _RATE = 1e-9  # the bare passes' updates, on a loss of no meaning, must not blow
 
 @dataclass
 class Subject:
-    """What is timed of a method: its network, the groups of its variables, its trainer and phase, its inputs."""
+    """What is timed for a method: its network, variable groups, trainer, phase and inputs."""
 
     network: keras.Model
     groups: list[VariableGroup]
@@ -99,7 +99,7 @@ class Bare:
 
 @dataclass
 class Turns:
-    """Times ours from `learning_rate` to `on_epoch` of a block, then each rival."""
+    """Times ours from `learning_rate` to `on_epoch` of a block, and then each alternative."""
 
     rivals: dict[str, Bare]
     block: int
@@ -119,7 +119,7 @@ class Turns:
 
 
 def synthetic(trunk: str, rows: int) -> RetrievalDataset:
-    """Noise of the trunk's input shape, two or three labels a row of 21."""
+    """Noise of the trunk's input shape, two or three labels per row of 21."""
     rng = np.random.default_rng(0)
     labels = (rng.random((rows, 21)) < 0.12).astype(np.uint8)
     labels[np.arange(rows), rng.integers(21, size=rows)] = 1
@@ -131,7 +131,7 @@ def synthetic(trunk: str, rows: int) -> RetrievalDataset:
 
 
 def measure(name: str, trunk: str, dataset: RetrievalDataset, batch: int, repeats: int) -> dict[str, np.ndarray]:
-    """Milliseconds a step by way, one number a turn."""
+    """Milliseconds per step by variant, one number per turn."""
     where = Trunk("cnn_f", 224, train=True, weights="random") if trunk == "cnn_f" else Trunk("features.keras")
     of = subject(name, where, batch, dataset)
     block = BLOCK[trunk]

@@ -1,10 +1,11 @@
-"""One training run on 1, 2 and 4 devices: how long the losses agree, and by how much MAP moves, over seeds.
+"""One training run on 1, 2 and 4 devices: for how many steps the losses agree, and how much MAP changes, over seeds.
 
     python -m benchmarks.devices [--data_dir=data] [--methods=dpsh,dseh] [--seeds=3]
 
-On a part of multi_digits: 500 training rows, 150 queries, 1,000 database rows at 32 pixels; the default network, 32 bits, 8
-epochs of 64 rows (DSEH: LabNet 10 epochs, one round). Devices are logical CPUs. A line a run: MAP, the share of the
-database's bits that are those of one device, and by phase the number of first steps whose losses agree to 1e-6 and 1e-4.
+Uses a part of multi_digits: 500 training rows, 150 queries, 1,000 database rows at 32 pixels; the default network, 32
+bits, 8 epochs of batches of 64 rows (DSEH: LabNet 10 epochs, one round). Devices are logical CPUs. Prints a line per
+run: MAP, the fraction of the database's bits that equal those on one device, and for each phase the number of initial
+steps whose losses agree to 1e-6 and 1e-4.
 """
 
 from __future__ import annotations

@@ -1,18 +1,18 @@
-"""Encoding a folder of images beside its two halves: decoding alone and forward passes alone.
+"""Encoding a folder of images compared with its two halves: decoding alone and forward passes alone.
 
     python -m benchmarks.encode_folder --images=PHOTOGRAPHS --model=runs/x [--model=exports/y] [--count=2048] [--repeats=5]
 
-The four ways take turns; seconds are medians, ratios are medians of the ratios within a turn, and `slower` is the slower of
-decoding alone and forward passes alone.
+The four variants take turns. Seconds are medians, ratios are medians of the ratios within a turn, and `slower` is the
+slower of decoding alone and forward passes alone.
 
 - decode: the images of the folder are decoded and resized, by the threads of `encode_folder`.
 - forward: the model on the same batches, decoded before.
 - encode: `encode_folder`, from the image files to the last Parquet file.
 - own device: `encode_folder` with each forward pass replaced by waiting for as long as it took alone, as a GPU would.
 
-On a CPU, decoding and the model want the same cores, so that no way of encoding is faster than the CPU seconds of both
-divided by the number of cores: `floor` is the larger of that and `slower`. `CPU` is the CPU time of encode divided by that of
-decode and forward, which holds on a busy machine, too.
+On a CPU, decoding and the model compete for the same cores, so encoding cannot be faster than the CPU seconds of both
+divided by the number of cores: `floor` is the larger of that and `slower`. `CPU` is the CPU time of encode divided by
+that of decode and forward together, which is also meaningful on a busy machine.
 """
 
 from __future__ import annotations
@@ -98,9 +98,9 @@ def compare(model: Model, images: ImageFiles, repeats: int) -> dict[str, float]:
 def main() -> None:
     parser = program.ArgumentParser(__doc__)
     parser.add_argument("--images", type=program.path, required=True, help="a folder of images, or a list")
-    parser.add_argument("--images_root", type=program.path, help="where the paths of a list start")
+    parser.add_argument("--images_root", type=program.path, help="the folder that the paths of a list are relative to")
     parser.add_argument("--model", type=program.path, action="append", required=True, help="a run folder or an export")
-    parser.add_argument("--count", type=int, default=2048, help="the first images of the folder")
+    parser.add_argument("--count", type=int, default=2048, help="number of images to use, the first of the folder")
     parser.add_argument("--repeats", type=int, default=5)
     flags = parser.parse_args()
     images = image_files(flags.images, flags.images_root)

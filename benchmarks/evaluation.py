@@ -2,8 +2,9 @@
 
     python -m benchmarks.evaluation [--full] [--threads=2] [--queries=5000] [--items=117218]
 
-Random codes of 64 bits and 80 labels, 2.9 labels a row as in MS-COCO. Every way gets its data laid out as it likes best, and
-its counts are compared with ours. The argsort loop is timed on a sample of the queries and scaled, unless --full is given.
+Random 64-bit codes and 80 labels, 2.9 labels per row as in MS-COCO. Each variant gets its data in its preferred layout,
+and its counts are compared with ours. The argsort loop is timed on a sample of the queries and scaled, unless --full is
+given.
 """
 
 from __future__ import annotations
@@ -109,7 +110,7 @@ def seconds(function: Callable[[], object]) -> float:
 def main() -> None:
     parser = program.ArgumentParser(__doc__)
     parser.add_argument("--full", action="store_true", help="time the argsort loop on all queries (about a minute)")
-    parser.add_argument("--sample", type=int, default=100, help="queries of the argsort loop otherwise")
+    parser.add_argument("--sample", type=int, default=100, help="number of queries for the argsort loop otherwise")
     parser.add_argument("--queries", type=int, default=5000)
     parser.add_argument("--items", type=int, default=117218)
     parser.add_argument("--threads", type=int, default=default_threads())

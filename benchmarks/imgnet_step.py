@@ -1,11 +1,11 @@
-"""ImgNet's training step on frozen features beside the bare network.
+"""ImgNet's training step on frozen features compared with the bare network.
 
     python -m benchmarks.imgnet_step [--lists=FOLDER] [--rows=10000] [--distinct=3845] [--classes=80] [--labnet_epochs=3]
         [--repeats=15]
 
 Features are 1,280 wide, with a ReLU layer of 2,048 units, dropout of .3, semantic features of 512, 32 bits, batches of 128.
 Labels are those of `train.txt` in FOLDER or, without it, random ones with `distinct` different label vectors, of 1 to 4
-labels each; then those of 100 classes, one label a row. Targets are random features without a zero ("dense"), or LabNet's
+labels each; then those of 100 classes, one label per row. Targets are random features without a zero ("dense"), or LabNet's
 after `labnet_epochs` epochs ("LabNet"), of whose units ImgNet's step leaves out those that are 0 for every vector.
 
 Ours is timed inside `Trainer.run`: batches, loss, Adam and traces, a block of 40 steps at a time. After each block the others
@@ -120,13 +120,15 @@ def measure(name: str, labels: np.ndarray, labnet_epochs: int, repeats: int) -> 
 
 def main() -> None:
     parser = program.ArgumentParser(__doc__)
-    parser.add_argument("--lists", type=program.path, help="folder with train.txt, a line `path 0 1 0 ...` an image")
+    parser.add_argument("--lists", type=program.path, help="folder with train.txt, one line `path 0 1 0 ...` per image")
     parser.add_argument("--rows", type=int, default=10000)
     parser.add_argument("--distinct", type=int, default=3845)
     parser.add_argument("--classes", type=int, default=80)
-    parser.add_argument("--labnet_epochs", type=int, default=3, help="0 for dense targets alone")
+    parser.add_argument("--labnet_epochs", type=int, default=3, help="0 for dense targets only")
     parser.add_argument("--repeats", type=int, default=15)
-    parser.add_argument("--nodeterministic", action="store_true", help="without op determinism, on by default in a run")
+    parser.add_argument(
+        "--nodeterministic", action="store_true", help="without deterministic operations, which runs use by default"
+    )
     flags = parser.parse_args()
     tf.keras.utils.set_random_seed(0)
     if not flags.nodeterministic:

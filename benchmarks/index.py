@@ -1,4 +1,5 @@
-"""The search engines beside faiss's IndexBinaryFlat over all rows, one thread each, and how soon a search answers.
+"""The search engines compared with faiss's IndexBinaryFlat over all rows, one thread each, and the start-up time of a
+search.
 
     python -m benchmarks.index [--queries=600] [--repeats=7] [--uniform=1000000] [--database=postgresql://...]
 
@@ -44,7 +45,7 @@ def flipped(rng: np.random.Generator, codes: np.ndarray, share: float) -> np.nda
 
 
 def each(index: Any, queries: list[np.ndarray]) -> None:
-    """One search a query; the answers are not kept, so that no memory is asked for."""
+    """One search per query; the answers are not kept, so that no memory is asked for."""
     for query in queries:
         index.search(query, K)
 
@@ -136,7 +137,7 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=600, help="single queries over the learned codes")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--uniform", type=int, default=1_000_000, help="random codes")
-    parser.add_argument("--database", help="the address of an index that is replaced: postgresql://...?index=name")
+    parser.add_argument("--database", help="address of an index, which is replaced: postgresql://...?index=name")
     flags = parser.parse_args()
     faiss.omp_set_num_threads(1)
     if hasattr(os, "sched_setaffinity"):

@@ -1,4 +1,5 @@
-"""NUS-WIDE's label side at its real size, from label files in the official formats to n_h and map_l. No image is needed.
+"""LabNet on labels of NUS-WIDE's full size, from label files in the official formats to n_h and map_l. No image is
+needed.
 
     python -m benchmarks.label_scale [--epochs=2]
 

@@ -1,10 +1,11 @@
-"""Label codes of DSEH's presets on labels of many kinds, without images: do they collapse, and how far apart are they?
+"""Label codes of DSEH's presets on many kinds of labels, without images: whether they collapse, and how far apart they
+are.
 
     python -m benchmarks.label_structures [--presets=release,modern] [--rows=2000] [--structures=...]
 
 Every structure is drawn here: `rows` training rows, a tenth of them as queries and half as database. For each preset, as
 it is on data without published settings, the table has n_h (distinct codes of the distinct training label vectors), the
-least Hamming distance between codes of different label vectors, and map_l (label queries, label database, expected
+minimum Hamming distance between codes of different label vectors, and map_l (label queries, label database, expected
 over tied orders).
 """
 
@@ -27,7 +28,7 @@ Draw = Callable[[np.random.Generator, int], np.ndarray]  # multi-hot labels of t
 
 
 def one_label(classes: int, tail: float = 1.0) -> Draw:
-    """One label a row; class j is `tail` ** (j / (classes - 1)) times as frequent as class 0."""
+    """One label per row; class j is `tail` ** (j / (classes - 1)) times as frequent as class 0."""
     shares = tail ** (np.arange(classes) / max(classes - 1, 1))
 
     def draw(rng: np.random.Generator, rows: int) -> np.ndarray:
@@ -39,7 +40,7 @@ def one_label(classes: int, tail: float = 1.0) -> Draw:
 
 
 def several_labels(classes: int, mean: float) -> Draw:
-    """At least one label a row, `mean` on average, of classes with frequencies that fall as 1 / rank."""
+    """At least one label per row, `mean` on average, of classes with frequencies that fall as 1 / rank."""
     shares = 1.0 / np.arange(1, classes + 1)
     shares = np.minimum(shares / shares.sum() * mean, 0.9)
 

@@ -1,4 +1,4 @@
-"""LabNet's training step: this project, the release's way, the bare matrix products.
+"""LabNet's training step: this project, the formulation of the release, and the bare matrix products.
 
     python -m benchmarks.labnet_step [--rows=10500] [--classes=21] [--bits=32] [--repeats=15] [--nodeterministic]
 
@@ -155,7 +155,9 @@ def main() -> None:
     parser.add_argument("--classes", type=int, default=21)
     parser.add_argument("--bits", type=int, default=32)
     parser.add_argument("--repeats", type=int, default=15)
-    parser.add_argument("--nodeterministic", action="store_true", help="without op determinism, on by default in a run")
+    parser.add_argument(
+        "--nodeterministic", action="store_true", help="without deterministic operations, which runs use by default"
+    )
     parser.add_argument("--jit_compile", action="store_true", help="XLA for our step")
     flags = parser.parse_args()
     if not flags.nodeterministic:
@@ -163,7 +165,7 @@ def main() -> None:
         tf.config.experimental.enable_op_determinism()
 
     rng = np.random.default_rng(0)
-    # Two or three labels a row of 21, and similar pairs as often as in NUS-WIDE (.40).
+    # Two or three labels per row of 21, and similar pairs as often as in NUS-WIDE (.40).
     labels = (rng.random((flags.rows, flags.classes)) < 0.15).astype(np.float32)
     dataset = RetrievalDataset.from_arrays((None, labels), (None, labels[:100]))
     turns = Turns({

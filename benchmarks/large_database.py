@@ -1,9 +1,10 @@
-"""Evaluation of 100 million codes of 64 bits against 100 queries, in memory and in shards on disk, beside a plain C loop.
+"""Evaluation of 100 million 64-bit codes with 100 queries, in memory and in shards on disk, compared with a plain C
+loop.
 
     python -m benchmarks.large_database [--items=100000000] [--queries=100] [--folder=FOLDER] [--repeats=3]
 
 Random codes, each row of one of 1,000 classes, given as class ids. At a tenth, three tenths and all of the items, each way
-is a process of its own, in turns:
+is a separate process, in turns:
 
 - in memory: `evaluate` of arrays that are there;
 - sharded: `evaluate_shards` of a folder of memory maps in shards of 2^20 rows, made beforehand;
@@ -139,11 +140,13 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=100_000_000)
     parser.add_argument("--queries", type=int, default=100)
     parser.add_argument(
-        "--folder", default=None, help="for the sharded form, 12 bytes an item; a temporary one by default"
+        "--folder",
+        default=None,
+        help="folder for the sharded form, which takes 12 bytes per item; by default a temporary folder",
     )
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=default_threads())
-    parser.add_argument("--way", default=None, help="used within: one measurement in a process of its own")
+    parser.add_argument("--way", default=None, help="for internal use: one measurement in a separate process")
     flags = parser.parse_args()
     if flags.way is not None:
         print(json.dumps(measure(flags)))

@@ -1,10 +1,10 @@
-"""An outer round of ADSH on frozen features beside its network steps.
+"""An outer round of ADSH on frozen features compared with its network steps.
 
     python -m benchmarks.outer_round [--rows=50000] [--sampled=1000] [--classes=10] [--bits=48] [--rounds=12] [--lists=FOLDER]
 
 A round is the draw of the sample, the network's steps and the V-step, as `Trainer.run` walks them. The network's steps are
 the time inside the compiled loop: batches, forward, backward and Adam. Features are 1,280 wide, and the settings are those
-for frozen features. Labels are random classes, one a row, or those of database.txt in FOLDER. The first two rounds, which
+for frozen features. Labels are random classes, one per row, or those of database.txt in FOLDER. The first two rounds, which
 trace, do not count. Times are wall-clock times, ratios are those of the sums over rounds.
 """
 

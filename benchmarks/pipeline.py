@@ -1,4 +1,5 @@
-"""Is the input pipeline a bottleneck? Training from it beside constant tensors; encoding beside its two halves.
+"""Is the input pipeline a bottleneck? Compares training from it with constant tensors, and encoding with its two
+halves.
 
     python -m benchmarks.pipeline [--images=PHOTOGRAPHS] [--count=1024] [--repeats=7] [--steps=8] [--batch=16]
 
@@ -100,7 +101,7 @@ def training(name: str, rows: int, batch: int, steps: int, repeats: int) -> None
 
 
 def encoding(name: str, files: tuple[Path, ...], batch: int, repeats: int) -> None:
-    """Prints images a second of encoding, of decoding alone and of forward passes alone."""
+    """Prints images per second of encoding, of decoding alone and of forward passes alone."""
     trunk = TRUNKS[name]
     backbone = trunk.build(0)
     network = build_imgnet(32, DSEH(32, trunk=trunk).settings, 0, backbone)
@@ -186,8 +187,8 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=1024, help="files encoded")
     parser.add_argument("--encode_batch", type=int, default=128)
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--steps", type=int, default=8, help="steps a block")
-    parser.add_argument("--batch", type=int, default=16, help="CNN-F's training batch; compact trains in 32")
+    parser.add_argument("--steps", type=int, default=8, help="steps per block")
+    parser.add_argument("--batch", type=int, default=16, help="batch size for CNN-F; compact uses 32")
     arguments = parser.parse_args()
     training("cnn_f", 512, arguments.batch, arguments.steps, arguments.repeats)
     training("compact", 2000, 32, 4 * arguments.steps, arguments.repeats)

@@ -1,12 +1,12 @@
-"""Loss traces, codes and features of a small run of every method, to compare two states of the code.
+"""Loss traces, codes and features of a small run of every method, to compare two versions of the code.
 
     python -m benchmarks.recorded_numbers --out=before.npz
     python -m benchmarks.recorded_numbers --out=after.npz --compare=before.npz
 
-Every registered method trains on one device with deterministic operations: on random features with several labels a row
+Every registered method trains on one device with deterministic operations: on random features with several labels per row
 and words, and, where it trains a network, on random images with the default network. `--compare` prints, for each method and data
 set, "equal" where all arrays agree bit for bit, else the largest difference of a loss relative to its size and the
-share of bits that differ. Exit code 1 where a difference is above 1e-6, an array is missing, or a bit differs.
+share of bits that differ. Exit code 1 if a difference is above 1e-6, an array is missing, or a bit differs.
 """
 
 from __future__ import annotations

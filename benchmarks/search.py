@@ -1,4 +1,5 @@
-"""Exact search of one query among 10 million codes: HammingIndex beside faiss's IndexBinaryFlat, one thread each.
+"""Exact search of one query among 10 million codes: HammingIndex compared with faiss's IndexBinaryFlat, one thread
+each.
 
     python -m benchmarks.search [--items=10000000] [--bits=32,64,128] [--k=1,10,100,1000] [--queries=1] [--repeats=9]
 

@@ -1,11 +1,11 @@
-"""Fit times of ITQ, SDH and KSH beside a rival, in one run, each pair in turns.
+"""Fit times of ITQ, SDH and KSH compared with alternatives, in one run, each pair in turns.
 
     python -m benchmarks.shallow_methods [--rows=10000] [--columns=4096] [--bits=32] [--pair_rows=2000] [--repeats=3]
 
-ITQ against faiss's ITQTransform (extra `search`), both from raw features to a rotation in 50 iterations. For SDH and KSH no
-package of the registries has one that installs: they are set against plain naive versions, written here straight
-from the published algorithms with dense matrices, on the same data with the same settings. Features are synthetic, with
-class structure. Times are seconds, the least of the repeats; the last column is the rival's time over ours.
+ITQ is compared with faiss's ITQTransform (extra `search`), both from raw features to a rotation in 50 iterations. For
+SDH and KSH no installable package exists; they are compared with plain naive versions, written here from the published
+algorithms with dense matrices, on the same data with the same settings. Features are synthetic, with class structure.
+Times are seconds, the minimum of the repeats; the last column is the time of the alternative divided by ours.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ CLASSES = 21
 
 
 def synthetic(rows: int, columns: int, seed: int = 0) -> RetrievalDataset:
-    """Non-negative features around sums of class centres; two or three labels a row, as in multi-label photographs."""
+    """Non-negative features around sums of class centres; two or three labels per row, as in multi-label photographs."""
     rng = random_stream(seed)
     labels = (rng.random((rows, CLASSES)) < 0.08).astype(np.uint8)
     labels[np.arange(rows), rng.integers(CLASSES, size=rows)] = 1
@@ -73,7 +73,7 @@ def naive_sdh(features: np.ndarray, labels: np.ndarray, bits: int, settings) -> 
 
 
 def naive_ksh(features: np.ndarray, labels: np.ndarray, bits: int, settings) -> None:
-    """As published: the residual as a dense n x n matrix, updated and projected anew for each bit."""
+    """As published: the residual as a dense n x n matrix, updated and projected again for each bit."""
     x = unit_rows(features)
     anchors = choose_anchors(x, settings.anchors, random_stream(0))
     distances = squared_distances(x, anchors)
@@ -120,7 +120,7 @@ def main() -> None:
     parser.add_argument("--bits", type=int, default=32)
     parser.add_argument("--pair_rows", type=int, default=2000, help="rows for KSH, whose naive version is quadratic")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=2, help="of faiss; numpy's follow OPENBLAS_NUM_THREADS")
+    parser.add_argument("--threads", type=int, default=2, help="threads of faiss; for numpy, set OPENBLAS_NUM_THREADS")
     flags = parser.parse_args()
 
     data = synthetic(flags.rows, flags.columns)

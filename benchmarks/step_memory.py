@@ -26,7 +26,7 @@ from dseh_tf.models.labnet import build_labnet
 from experiments import program
 
 FLOAT, MIB = 4, 2**20
-# Training rows, classes, distinct label vectors among the rows (of NUS-WIDE the bound: one a row), and the preset's row.
+# Training rows, classes, distinct label vectors among the rows (of NUS-WIDE the bound: one per row), and the preset's row.
 SIZES = {
     "NUS-WIDE": (10_500, 21, 10_500, "nus_wide"),
     "ImageNet-100": (10_000, 100, 100, "imagenet"),

@@ -1,12 +1,12 @@
-"""The V-step of ADSH beside the plain matrix form, in time and memory.
+"""The V-step of ADSH compared with the plain matrix form, in time and memory.
 
     python -m benchmarks.v_step [--rows=50000] [--sampled=2000] [--bits=48] [--classes=10] [--repeats=3] [--lists=FOLDER]
 
 The plain form holds the similarity of sampled x database rows as a matrix, as in jiangqy/ADSH-AAAI2018:ADSH_pytorch, here
 in numpy with the release's types: similarities in float32, outputs and codes in float64. Both ways start from labels,
-outputs and the same codes, and must give the same codes. Times are taken in turns in this process, the least of the repeats;
+outputs and the same codes, and must give the same codes. Times are taken in turns in this process, the minimum of the repeats;
 memory is the peak of each way's own arrays, by tracemalloc. With `--lists`, a folder of image lists, our way also runs on
-the labels of database.txt in a process of its own, whose peak memory is that of the whole process.
+the labels of database.txt in a separate process, whose peak memory is that of the whole process.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""dseh_tf: learning to hash with DSEH (IJCAI 2018) and the methods it is measured against.
+"""dseh_tf: learning to hash with DSEH (IJCAI 2018) and the methods it is compared with.
 
 Importing this package loads no TensorFlow; `dseh_tf.methods`, `dseh_tf.models` and `dseh_tf.training` do.
 """

@@ -1,12 +1,12 @@
-"""The forms in which arrays, codes and labels are accepted, and one clear error for every other form.
+"""The accepted forms of arrays, codes and labels, and a clear error for every other form.
 
-Every public function that takes codes or labels reads them with the functions here, so that a form means the same
-everywhere:
+All public functions that take codes or labels read them with the functions in this module, so that each form means the
+same everywhere:
 
 - Codes: uint8 means packed, [n, ceil(bits / 8)]. A signed or floating type means ±1, [n, bits]; so do lists.
 - Labels: one dimension means class ids, [n]. A matrix of 0 and 1 means multi-hot, [n, classes]. One column of whole
-  numbers, [n, 1], means class ids too: keras.datasets and scikit-learn's LabelBinarizer return them so, and a multi-hot
-  matrix of one class would make every labelled pair similar.
+  numbers, [n, 1], also means class ids: keras.datasets and scikit-learn's LabelBinarizer return them in this form, and
+  with a multi-hot matrix of one class every labelled pair would be similar.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def shown(array: np.ndarray) -> str:
 def as_array(values: Any, field: str) -> np.ndarray:
     """A plain array of anything that numpy can read.
 
-    Raises InputError, naming `field`, on rows of several lengths, on masked values and on sparse matrices: numpy would
-    ignore the mask of the one, and make an object of the other.
+    Raises InputError, naming `field`, on rows of different lengths, on masked values and on sparse matrices: numpy
+    would ignore the mask, and turn a sparse matrix into an object array.
     """
     if type(values) is np.ndarray:  # at once: a search takes microseconds
         return values
@@ -45,7 +45,7 @@ def as_array(values: Any, field: str) -> np.ndarray:
         return np.asarray(values)
     except (ValueError, TypeError, OverflowError, RuntimeError):
         if isinstance(values, (list, tuple)):
-            raise InputError(f"{field}: found lists that make no array, expected rows of one length") from None
+            raise InputError(f"{field}: found lists that do not form an array, expected rows of equal length") from None
         raise InputError(f"{field}: found {type(values).__name__}, expected an array") from None
 
 
@@ -64,9 +64,9 @@ def as_real(values: Any, field: str) -> np.ndarray:
 
 
 def as_texts(values: Any, field: str) -> np.ndarray:
-    """`as_array`, where an object array of strings (as pandas makes) becomes a string array.
+    """Like `as_array`, but an object array of strings (as pandas makes) becomes a string array.
 
-    Raises InputError on strings mixed with anything else, which numpy would turn into strings without a word.
+    Raises InputError on strings mixed with anything else, which numpy would silently turn into strings.
     """
     array = as_array(values, field)
     if array.dtype.kind == "T" or (array.dtype.kind == "O" and array.ndim):
@@ -84,7 +84,7 @@ def as_texts(values: Any, field: str) -> np.ndarray:
 def as_packed(codes: Any, bits: int | None, field: str) -> tuple[np.ndarray, int]:
     """(packed uint8 [n, ceil(K / 8)], K) from ±1 codes [n, K], or from packed ones with `bits` = K.
 
-    Raises InputError, naming `field`, on another type or shape, a value that is not ±1, or a bit set beyond the last.
+    Raises InputError, naming `field`, on a different type or shape, a value that is not ±1, or a padding bit that is set.
     """
     codes = as_array(codes, field)
     packed = codes.dtype == np.uint8
@@ -104,9 +104,9 @@ def as_packed(codes: Any, bits: int | None, field: str) -> tuple[np.ndarray, int
     if bits is None:
         raise InputError(f"{field}: found packed codes (uint8) without their number of bits, expected bits=K")
     if codes.shape[1] != -(-bits // 8):
-        raise InputError(f"{field}: found {codes.shape[1]} bytes a code, expected {-(-bits // 8)} for {bits} bits")
+        raise InputError(f"{field}: found {codes.shape[1]} bytes per code, expected {-(-bits // 8)} for {bits} bits")
     if bits % 8 and (codes[:, -1] >> (bits % 8)).any():
-        raise InputError(f"{field}: found a bit set beyond the last one, expected zeros after bit {bits - 1}")
+        raise InputError(f"{field}: found a padding bit that is set, expected zeros after bit {bits - 1}")
     return codes, bits
 
 

@@ -1,4 +1,4 @@
-"""The exception for input that a user can put right, checks of numbers, and the disk's refusals as one line."""
+"""The exception for bad input, checks of numbers, and one-line messages for errors of the file system."""
 
 import errno
 import operator
@@ -27,7 +27,7 @@ _FULL = re.compile(r"\d+ requested and \d+ written|Not enough disk space")
 
 
 class InputError(ValueError):
-    """Bad input, told in one line: which file, which field, what was found, what was expected.
+    """Bad input, described in one line: which file, which field, what was found, what was expected.
 
     Programs in `experiments/` and `figures/` print the line to standard error and exit with a non-zero code.
     """
@@ -42,7 +42,7 @@ def brief(value: Any) -> str:
 def whole(value: Any, name: str, least: int | None = None, most: int | None = None) -> int:
     """The value as an int. Raises InputError, naming it, unless it is a whole number from `least` to `most`.
 
-    Python's and numpy's integers are whole numbers; floats, strings and booleans are not.
+    Python's and numpy's integers are accepted; floats, strings and booleans are not.
     """
     try:
         number = operator.index(value)
@@ -65,15 +65,16 @@ def positive(value: Any, name: str) -> int:
 
 
 def disk_errno(error: BaseException) -> int | None:
-    """Which refusal of the disk an error is, by its number; None for any other error.
+    """The errno of a file-system error; None for any other error.
 
-    Also of the errors of TensorFlow, of those it was raised from, and of those that libraries raise without a number.
+    Also recognises errors of TensorFlow, errors that `error` was raised from, and errors that libraries raise without
+    an errno.
     """
     return _refused(error)[0]
 
 
 def refusal(error: BaseException) -> str | None:
-    """One line on a file or folder that cannot be used as asked; None for an error that is ours."""
+    """One line about a file or folder that cannot be used; None if the error is not one of the file system."""
     number, path = _refused(error)
     if number is None:
         return None

@@ -1,4 +1,4 @@
-"""Named random streams: the one place that makes randomness from a seed.
+"""Named random streams. Only this module turns a seed into random numbers.
 
 A stream is a pure function of its seed and its name. It draws the same numbers on every machine and in every process,
 whatever was drawn before. `generator` is for numpy, `layer_seed` for the initial weights of a network, `stream_seed`
@@ -40,8 +40,9 @@ def stream_seed(seed: int, *names: object) -> int:
     """A 63-bit seed of a named stream.
 
     Args:
-        seed: Of the run.
-        *names: Name of the stream; their order and number count. Example: `stream_seed(0, "imgnet", round, "flip")`.
+        seed: Seed of the run.
+        *names: Name of the stream; order and number of the parts matter. Example: `stream_seed(0, "imgnet", round,
+            "flip")`.
 
     Returns:
         An integer from 0 to 2**63 - 1.
@@ -55,7 +56,7 @@ def stateless_seed(seed: int, name: str, index: int = 0) -> tuple[int, int]:
 
     Args:
         seed: From 0 to 2**64 - 1.
-        name: Of the stream.
+        name: Name of the stream.
         index: Number of one of several streams of that name.
 
     Returns:
@@ -83,11 +84,12 @@ def layer_seed(seed: int, layer: str) -> int:
     """The seed of a layer's initial weights.
 
     Args:
-        seed: Of the network.
+        seed: Seed of the network.
         layer: Name of the layer.
 
     Returns:
-        For layers of `_LAYERS` their number from before this module; otherwise a seed of 31 bits made from the names.
+        For layers in `_LAYERS`, the number used before this module existed; otherwise a 31-bit seed computed from the
+        names.
     """
     if layer in _LAYERS:
         factor, number = _LAYERS[layer]

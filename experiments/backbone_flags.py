@@ -1,4 +1,4 @@
-"""The flags that say which network stands below a method's own layers; shared by the programs that build one."""
+"""The flags that select the backbone; shared by the programs that build one."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ _WEIGHTS = program.DEFINE_path(
 _SCALING = flags.DEFINE_list(
     "backbone_scaling",
     None,
-    "mean,scale: pixels become (x - mean) * scale where the .keras model does not scale by itself.",
+    "mean,scale: pixels become (x - mean) * scale, for a .keras model that does not scale its input itself.",
 )
 _IMAGE_SIZE = flags.DEFINE_integer(
     "image_size",
     0,
-    "Images are resized to this square. Default: 48 for multi_digits (but cnn_f), else 224.",
+    "Images are resized to a square of this size. Default: 48 for multi_digits (except with cnn_f), else 224.",
     lower_bound=0,
 )
 TRAIN = flags.DEFINE_bool(
-    "train_backbone", False, "Fine-tune a pretrained backbone; else its features are extracted once."
+    "train_backbone", False, "Fine-tune a pretrained backbone; otherwise its features are extracted once."
 )
 _TRAIN_FROM = flags.DEFINE_string(
     "train_backbone_from",
     None,
-    "With --train_backbone: its first layer to be fine-tuned, by name; those before it stay frozen.",
+    "With --train_backbone: the first layer to fine-tune, by name; the layers before it stay frozen.",
 )
 
 _IMAGE_SIZES = {"multi_digits": 48}
@@ -78,7 +78,7 @@ def trunk() -> Trunk:
 
 
 def trunk_of_features(summary: Mapping[str, Any], folder: str) -> Trunk:
-    """The trunk that features were extracted with. Raises InputError where the summary has none, or a flag says another."""
+    """The trunk that features were extracted with. Raises InputError if the summary has none, or a flag says another."""
     from dseh_tf.methods.image_encoder import Trunk
 
     name, weights = summary.get("trunk", summary["backbone"]), summary.get("backbone_weights")

@@ -1,10 +1,10 @@
-"""Prints and proves a data set's split: sizes, labels, classes, relevant pairs, what overlaps what.
+"""Prints and verifies the split of a data set: sizes, labels, classes, relevant pairs and overlaps.
 
     python -m experiments.check_split --dataset=nus_wide_21 --data_dir=/data/nus_wide
 
-Exit code 2 and one line on standard error where the protocol is broken or the data is not as it should be. The images
-are not decoded; with `--images` the files must be there, and queries whose file stands in train or database under
-another id, byte for byte, are counted.
+If the split does not follow the protocol or the data is not as expected, the program prints one line to standard error
+and exits with 2. Images are not decoded. With `--images` the image files must exist, and queries are counted whose file
+also occurs, byte for byte, in train or database under a different id.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dseh_tf.data import catalog, image_checks
 from dseh_tf.data.check_split import check_split
 from experiments import data_flags, program
 
-_IMAGES = flags.DEFINE_bool("images", False, "Ask for the image files too, not only for labels.")
+_IMAGES = flags.DEFINE_bool("images", False, "Check the image files too, not only the labels.")
 
 
 def main(_: list[str]) -> None:
@@ -32,7 +32,7 @@ def main(_: list[str]) -> None:
     if _IMAGES.value:
         copies = image_checks.copies_of_queries(dataset)
         example = " ({} is {})".format(*copies[0]) if copies else ""
-        print(f"queries of which train or database holds a copy under another id: {len(copies)}{example}")
+        print(f"queries with a copy in train or database under a different id: {len(copies)}{example}")
     stated = "protocol" in dataset.notes
     print("split: as the protocol says" if stated else "split: no protocol stated; no query in train or database")
 

@@ -2,13 +2,14 @@
 
     python -m experiments.collect --suite=tiny100 --runs=runs/tiny100 --out=docs/results/tiny100.csv
 
-`--runs` may be repeated; run folders are looked for at any depth. A run belongs to the suite if its data set, method,
-settings and data options are those that the suite's row resolves to today, and its image lists are the suite's. Others
-are left out, with a line that says what differs; so are runs on held-out training rows. A row that the table has already
-is replaced, and other rows are kept. `experiments.result_tables` writes the tables of README.md and docs/ from these files.
+`--runs` may be repeated; run folders are found at any depth. A run belongs to the suite if its data set, method,
+settings and data options match a row of the current suite, and its image lists are those of the suite. Other runs are
+left out, and a line says what differs; runs on held-out training rows are left out too. A row that is already in the
+table is replaced, and other rows are kept. `experiments.result_tables` generates the tables in README.md and docs/ from
+these files.
 
-A run that was made before a setting existed lacks it. `--unrecorded=SETTING` takes such runs too; name only settings that
-change nothing in them.
+A run that was made before a setting existed does not record it. `--unrecorded=SETTING` accepts such runs; use it only
+for settings that do not affect them.
 """
 
 from __future__ import annotations
@@ -30,16 +31,16 @@ _SCALAR_TRUNK = {"backbone": "backbone", "image_size": "image_size", "weights": 
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Defined when the program is run, not when it is imported: other programs have flags of these names."""
-    flags.DEFINE_string("suite", None, "Suite whose runs are taken.", flag_values=values)
+    """Defines the flags. Called when the program is run and not on import, because other programs use the same names."""
+    flags.DEFINE_string("suite", None, "Suite whose runs are collected.", flag_values=values)
     program.DEFINE_multi_path("runs", None, "Folder of run folders, or one run folder; may be repeated.", values)
     flags.DEFINE_list(
         "unrecorded",
         [],
-        "Settings that did not exist when the runs were made and change nothing in them.",
+        "Settings that did not exist yet when the runs were made, and do not affect them.",
         flag_values=values,
     )
-    program.DEFINE_path("out", None, "Table to add the rows to. Default: docs/results/<suite>.csv.", values)
+    program.DEFINE_path("out", None, "CSV file to add the rows to. Default: docs/results/<suite>.csv.", values)
 
 
 def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:

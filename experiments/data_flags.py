@@ -1,4 +1,4 @@
-"""The flags that say which data set, where it is and how its split is drawn; shared by the programs that load one."""
+"""The flags that select the data set, its files and its split; shared by the programs that load one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dseh_tf.errors import InputError
 from experiments import program, run_data
 
 DATASET = flags.DEFINE_string("dataset", "multi_digits", "Data set, by its name in dseh_tf.data.catalog, or tfds:NAME.")
-DATA_DIR = program.DEFINE_path("data_dir", "data", "Where data sets are kept, or the official distribution itself.")
+DATA_DIR = program.DEFINE_path("data_dir", "data", "Folder of data sets, or the official distribution itself.")
 LISTS_DIR = program.DEFINE_path("lists_dir", None, "image_lists: folder of train.txt, test.txt and database.txt.")
 IMAGES_ROOT = program.DEFINE_path("images_root", None, "Where the images are. Default for image_lists: lists_dir.")
 SKIP_BAD = flags.DEFINE_bool("skip_bad_images", False, "Leave out images that cannot be read, and count them.")
@@ -31,18 +31,28 @@ _UNLABELLED = flags.DEFINE_enum(
 _SKIP_UNPAIRED = flags.DEFINE_bool(
     "skip_unpaired", False, "Leave out images without text and texts without image, and count them."
 )
-_SPLIT_SEED = flags.DEFINE_integer("split_seed", 0, "Seed of the draw, apart from the run's: seeds share one split.")
-_SPLIT = flags.DEFINE_enum("split", "sequential-class", SPLITS, "How images are drawn class by class.")
-_QUERIES = flags.DEFINE_integer("queries", None, "Another number of queries than the protocol's, counted as it counts.")
-_TRAIN = flags.DEFINE_integer("train_rows", None, "Another number of training images than the protocol's.")
+_SPLIT_SEED = flags.DEFINE_integer(
+    "split_seed", 0, "Seed of the split. It is separate from --seed, so that runs with different seeds share a split."
+)
+_SPLIT = flags.DEFINE_enum(
+    "split", "sequential-class", SPLITS, "How images with several labels are drawn for each class."
+)
+_QUERIES = flags.DEFINE_integer(
+    "queries", None, "Number of queries, per class or in total as in the protocol. Default: the protocol's."
+)
+_TRAIN = flags.DEFINE_integer(
+    "train_rows", None, "Number of training images, counted likewise. Default: the protocol's."
+)
 _NUS_POOL = flags.DEFINE_enum(
-    "nus_pool", "labelled", nus_wide.POOLS, "NUS-WIDE: images with a label, or with tags too."
+    "nus_pool", "labelled", nus_wide.POOLS, "NUS-WIDE: use images with a label, or only those that also have tags."
 )
-_COCO_DB = flags.DEFINE_enum("coco_db", "minus_query", ms_coco.DATABASES, "MS-COCO: what the database is.")
+_COCO_DB = flags.DEFINE_enum("coco_db", "minus_query", ms_coco.DATABASES, "MS-COCO: which images are the database.")
 _CLASSES = program.DEFINE_path(
-    "imagenet_classes", None, "imagenet_100: file of 100 classes. Default: drawn by the split's seed."
+    "imagenet_classes", None, "imagenet_100: file with 100 classes. Default: classes drawn with --split_seed."
 )
-_CIFAR10 = flags.DEFINE_enum("cifar10_train", "500_a_class", cifar10.TRAINING, "CIFAR-10: what trains.")
+_CIFAR10 = flags.DEFINE_enum(
+    "cifar10_train", "500_a_class", cifar10.TRAINING, "CIFAR-10: which images are used for training."
+)
 
 
 def options(labels_only: bool) -> catalog.DataOptions:
@@ -80,7 +90,7 @@ def options(labels_only: bool) -> catalog.DataOptions:
 def config() -> dict[str, Any]:
     """What of them decides the rows, for config.json; where the data lies does not.
 
-    `unlabelled` and `skip_unpaired` are recorded where they are given: runs from before these flags resume, and refused
+    `unlabelled` and `skip_unpaired` are recorded if they are given: runs from before these flags resume, and refused
     such lines.
     """
     places = ("data_dir", "lists_dir", "images_root", "labels_only")

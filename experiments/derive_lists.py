@@ -1,13 +1,13 @@
-"""Writes image lists with another label structure: fewer classes, or a long tail of class frequencies.
+"""Writes image lists with a different label structure: fewer classes, or a long-tailed class distribution.
 
     python -m experiments.derive_lists --lists_dir=LISTS --classes=20 --out=LISTS_20
     python -m experiments.derive_lists --lists_dir=LISTS --long_tail=0.05 --out=LISTS_TAIL
 
-The paths stay what they are, so `--images_root` and folders of `extract_features` serve the new lists too. No image is
-read. Rows without one of the kept classes are left out of all lists. Lines without any label are an error, unless
-`--unlabelled=leave_out` leaves them out too, or `--unlabelled=distractors` keeps them in every list. With
-`--long_tail=T` the training list keeps T ** (j / (classes - 1)) of the rows of class j, in the order of the list; the
-rows it loses stay in the database.
+The paths do not change, so `--images_root` and feature folders of `extract_features` also work with the new lists. No
+image is read. Rows without any of the kept classes are left out of all lists. Lines without any label are an error,
+unless `--unlabelled=leave_out` leaves them out too, or `--unlabelled=distractors` keeps them in every list. With
+`--long_tail=T`, the training list keeps the first T ** (j / (classes - 1)) of the rows of class j, in the order of the
+list; the removed rows stay in the database.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ _NAMES = ("words.txt", "classes.txt")
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Defines the flags when the program is run, not when it is imported: other programs have flags of these names."""
+    """Defines the flags. Called when the program is run and not on import, because other programs use the same names."""
     own: dict[str, Any] = {"flag_values": values}
     program.DEFINE_path("lists_dir", None, "Folder with train.txt, test.txt and database.txt.", **own)
-    program.DEFINE_path("out", None, "Folder to write the new lists into.", **own)
+    program.DEFINE_path("out", None, "Folder to write the new lists to.", **own)
     flags.DEFINE_integer("classes", None, "Keep this many classes, the first ones.", lower_bound=2, **own)
     flags.DEFINE_enum("unlabelled", "refuse", UNLABELLED, "Lines without a label: see above.", **own)
-    flags.DEFINE_float("long_tail", 1.0, "Share of training rows that the last class keeps.", 0.0, 1.0, **own)
+    flags.DEFINE_float("long_tail", 1.0, "Fraction of the training rows that the last class keeps.", 0.0, 1.0, **own)
 
 
 def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
     if given.lists_dir is None or given.out is None:
         raise InputError("lists_dir, out: found none, expected two folders")
     if given.long_tail == 0:
-        raise InputError("long_tail: found 0.0, expected a positive share")
+        raise InputError("long_tail: found 0.0, expected a positive fraction")
     source, out = expanded(given.lists_dir), expanded(given.out)
     if out.exists() and any(out.iterdir()):
         raise InputError(f"{out}: found a folder that is not empty, expected a new one")

@@ -1,4 +1,4 @@
-"""Retrieval between modalities: images search texts, and so on. No TensorFlow here."""
+"""Retrieval between modalities, such as images that search texts. Does not import TensorFlow."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def chance(query_labels: np.ndarray, database_labels: np.ndarray | Iterable[np.n
 
 
 def warning(codes: Codes, numbers: Mapping[str, Mapping[str, Any]]) -> str | None:
-    """One line where both directions between images and texts have one and the same MAP, which is a sign of collapse.
+    """A warning if both directions between images and texts have exactly the same MAP, which is a sign of collapse.
 
     If the codes of one modality are all equal, every ranking is one large tie, and both directions have the MAP of a
     random ranking.

@@ -4,9 +4,9 @@
     python -m experiments.encode --model=runs/x --images=list.txt --images_root=PHOTOGRAPHS --out=CODES
     python -m experiments.encode --model=exports/x --images=PHOTOGRAPHS --out=CODES --runner=FnApiRunner -- --direct_num_workers=2
 
-`--images` is a folder, whose images are encoded at any depth, or a text file with one path per line. The folder of codes has
-one Parquet file for each `--chunk` images, with the columns `id` (the path) and `code`. A process that was stopped goes on
-where it was when it is started again. Images that cannot be read are listed in bad_images.csv. experiments.index makes an
+`--images` is a folder, in which all images at any depth are encoded, or a text file with one path per line. The folder
+of codes has one Parquet file for every `--chunk` images, with the columns `id` (the path) and `code`. If the program is
+stopped, the same command continues. Images that cannot be read are listed in bad_images.csv. experiments.index makes an
 index of the codes.
 """
 
@@ -33,20 +33,22 @@ _TAKES = "after `--`, options of Apache Beam for --runner"
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Defined when the program is run, not when it is imported: other programs have flags of these names."""
+    """Defines the flags. Called when the program is run and not on import, because other programs use the same names."""
     own: dict[str, Any] = {"flag_values": values}
-    program.DEFINE_path("model", None, "Run folder, or export, that encodes the images.", required=True, **own)
+    program.DEFINE_path("model", None, "Run folder or export that encodes the images.", required=True, **own)
     program.DEFINE_path("images", None, "A folder of images, or a list: one path per line.", required=True, **own)
-    program.DEFINE_path("images_root", None, "Where the paths of a list start. Default: the list's folder.", **own)
-    program.DEFINE_path("out", None, "The folder of codes: a new one, or one to go on with.", required=True, **own)
+    program.DEFINE_path(
+        "images_root", None, "Folder that the paths of a list are relative to. Default: the folder of the list.", **own
+    )
+    program.DEFINE_path("out", None, "The folder of codes: a new one, or one to continue.", required=True, **own)
     runner = (
         "The runner of Apache Beam that does the work: FnApiRunner, FlinkRunner, SparkRunner, DataflowRunner or another"
     )
     flags.DEFINE_string("runner", None, f"{runner}. Default: this process, without Beam.", **own)
-    flags.DEFINE_integer("chunk", CHUNK, "Images of one file of codes.", lower_bound=1, **own)
-    where = "The run's frozen backbone, or its weights, as a file. Default: where the run had it."
+    flags.DEFINE_integer("chunk", CHUNK, "Number of images per file of codes.", lower_bound=1, **own)
+    where = "File of the run's frozen backbone or its weights, if it has moved."
     program.DEFINE_path("backbone", None, where, **own)
-    flags.DEFINE_bool("progress", True, "Progress bars.", **own)
+    flags.DEFINE_bool("progress", True, "Show progress bars.", **own)
 
 
 def main(arguments: list[str], given: Any = flags.FLAGS) -> None:
@@ -82,11 +84,11 @@ def encode_by_runner(images: ImageFiles, out: Path, given: Any, options: Sequenc
         if error.name != "apache_beam":
             raise
         raise InputError(
-            "--runner: found no package apache_beam, expected it: pip install 'dseh_tf[beam]' in an environment of its own"
+            "--runner: found no package apache_beam, which --runner needs: pip install 'dseh_tf[beam]' in a separate environment"
         ) from None
     folder = Path(given.model).absolute()
     if not is_export(folder):  # a run may need files that a worker does not have
-        raise InputError(f"--model: found {folder}, expected with --runner an export: experiments.export makes one")
+        raise InputError(f"--model: found {folder}, expected an export (experiments.export), which --runner needs")
     python_logging.getLogger("apache_beam").setLevel(python_logging.WARNING)
     open_on_worker = partial(open_model, folder)
     plan = Plan.of(open_on_worker(), images, given.chunk, digest(folder))

@@ -1,9 +1,9 @@
-"""Reads a run folder's codes again and prints its numbers: every one from the codes alone, no network, no TensorFlow.
+"""Recomputes the metrics of a run from its codes and prints them, without a network and without TensorFlow.
 
     python -m experiments.evaluate --workdir=runs/x
 
-A finished run's numbers are compared with its result.json. Where they differ, the files are of different runs: one line says
-so after the table, and the exit code is 2.
+The metrics of a finished run are compared with its result.json. If they differ, the files are from different runs: an
+error line follows the table, and the exit code is 2.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _WORKDIR = program.DEFINE_path("workdir", None, "Run folder with config.json and
 _SHARD_ROWS = flags.DEFINE_integer(
     "shard_rows",
     None,
-    "Database rows that are evaluated at a time; the numbers are the same. Default: the shards of codes/, all rows of codes.npz.",
+    "Database rows to evaluate at a time; the numbers stay the same. Default: the shards of codes/, or all rows of codes.npz.",
     lower_bound=1,
 )
 

@@ -1,4 +1,5 @@
-"""The numbers of a run folder read off its codes again, and compared with its result.json. No TensorFlow here."""
+"""Recomputes the numbers of a run folder from its codes, and compares them with result.json. Does not import
+TensorFlow."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from experiments.results import difference, metrics, reports_in_pieces, summary
 def print_report(workdir: Path, shard_rows: int | None = None) -> None:
     """Prints the numbers of a run folder, with the database in pieces of `shard_rows` rows (as `CodesFile.pieces`).
 
-    Raises InputError where a file is damaged, or two files are of different runs.
+    Raises InputError if a file is damaged, or two files are of different runs.
     """
     run = open_run(workdir, ("dataset", "method", "seed"), (*schema.KEYS, "map"))
     config, before = run.config, run.result
@@ -43,5 +44,5 @@ def print_report(workdir: Path, shard_rows: int | None = None) -> None:
     told = difference(before, {**known, "bits": codes.bits, **sizes, **numbers})
     if told:
         raise InputError(
-            f"{workdir / 'result.json'}: {told} as in {codes_path(workdir).name} and config.json; the files are of different runs"
+            f"{workdir / 'result.json'}: {told} as in {codes_path(workdir).name} and config.json; the files are from different runs"
         )

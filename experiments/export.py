@@ -1,12 +1,12 @@
-"""Exports the encoder of a finished run as one model that takes images and returns codes.
+"""Exports the encoder of a finished run as a single model that takes images and returns codes.
 
     python -m experiments.export --workdir=runs/x --out=exports/x
     python -m experiments.export --workdir=runs/x --out=exports/phone --format=litert_int8
     python -m experiments.export --out=exports/x --verify
 
-The folder holds the model (saved_model/, model.onnx or model.tflite), model.json and a few check images. Every export is loaded
-in its own runtime and compared with the run's encoder on images of the run's data; one that differs is not kept. --verify runs
-the check images of an existing export again. docs/export.md has the formats and what each costs.
+The folder contains the model (saved_model/, model.onnx or model.tflite), model.json and a few check images. Every
+export is loaded in its own runtime and compared with the run's encoder on images of the run's data; an export that
+differs is deleted. --verify encodes the check images of an existing export again. docs/export.md compares the formats.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from experiments import own_layers, program, run_data
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Defined when the program is run, not when it is imported: other programs have flags of these names."""
+    """Defines the flags. Called when the program is run and not on import, because other programs use the same names."""
     own: dict[str, Any] = {"flag_values": values}
     program.DEFINE_path("workdir", None, "Run folder of a finished run.", **own)
     program.DEFINE_path(
-        "out", None, "The folder of the export: new or empty, or with --verify an export.", required=True, **own
+        "out", None, "Folder of the export: new or empty, or an existing export with --verify.", required=True, **own
     )
-    flags.DEFINE_enum("format", "saved_model", list(MODELS), "Of the model.", **own)
+    flags.DEFINE_enum("format", "saved_model", list(MODELS), "Format of the model.", **own)
     flags.DEFINE_bool("verify", False, "Check the export in --out instead of writing one.", **own)
-    where = "The run's frozen backbone, or its weights, as a file. Default: where the run had it."
+    where = "File of the run's frozen backbone or its weights, if it has moved."
     program.DEFINE_path("backbone", None, where, **own)
     run_data.define_places(values)
 

@@ -1,11 +1,11 @@
-"""Extracts a frozen backbone's features of a data set once, into a folder that every method trains on.
+"""Extracts the features of a frozen backbone once, into a folder that all methods can be trained on.
 
     python -m experiments.extract_features --dataset=nus_wide_21 --data_dir=/data/nus_wide --backbone=cnn_f \\
         --backbone_weights=imagenet-vgg-f.mat --out=features/nus_wide_21
     python -m experiments.run --dataset=nus_wide_21 --data_dir=/data/nus_wide --features=features/nus_wide_21 --method=itq
 
-The folder holds memory-mappable arrays, the ids of their rows, and features.json (see dseh_tf.encoding.features). Stopped, the
-same command goes on with the splits that were not finished; a finished folder is left as it is.
+The folder contains memory-mappable arrays, the ids of their rows, and features.json (see dseh_tf.encoding.features). If
+the program is stopped, the same command continues with the unfinished splits; a finished folder is not changed.
 """
 
 from __future__ import annotations
@@ -20,12 +20,17 @@ from experiments import backbone_flags, data_flags, program
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Defined when the program is run, not when it is imported: other programs have flags of these names."""
+    """Defines the flags. Called when the program is run and not on import, because other programs use the same names."""
     own: dict[str, Any] = {"flag_values": values}
     program.DEFINE_path("out", None, "The folder to write.", **own)
-    flags.DEFINE_bool("mirrored", None, "Of mirrored training images too. Default: yes, but for multi_digits.", **own)
-    flags.DEFINE_integer("seed", 0, "Of weights that are drawn (--backbone_weights=random).", **own)
-    flags.DEFINE_bool("progress", True, "Progress bars.", **own)
+    flags.DEFINE_bool(
+        "mirrored",
+        None,
+        "Also extract features of mirrored training images. Default: yes, except for multi_digits.",
+        **own,
+    )
+    flags.DEFINE_integer("seed", 0, "Seed of random weights (--backbone_weights=random).", **own)
+    flags.DEFINE_bool("progress", True, "Show progress bars.", **own)
 
 
 def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
@@ -58,7 +63,7 @@ def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
     mirrored = trunk.mirror if given.mirrored is None else given.mirrored
     folder = expanded(given.out)
     if write_features(dataset, backbone, folder, facts, mirrored, strategy, given.progress):
-        print(f"{folder}: these features are finished")
+        print(f"{folder}: these features were already extracted")
     rows = ", ".join(f"{len(getattr(dataset, part)):,} {part}" for part in ("train", "query", "database"))
     print(f"{folder}: {backbone.dim} features of {rows}; {trunk.backbone} at {trunk.image_size} pixels")
 

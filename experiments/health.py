@@ -1,4 +1,4 @@
-"""Code health as a run folder keeps it and as a person reads it. No TensorFlow here."""
+"""Code health, as stored in a run folder and as printed. Does not import TensorFlow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The text of `--help`: the program's docstring, then its flags in groups, a line or two each."""
+"""The text of `--help`: the program's docstring, followed by its flags in groups, one or two lines each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What TensorBoard's HParams page shows of the runs of a suite: the columns that differ between runs, and the scores.
+"""The data of TensorBoard's HParams page for the runs of a suite: the settings that differ between runs, and the
+scores.
 
     tensorboard --logdir runs/SUITE
 

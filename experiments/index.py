@@ -1,4 +1,4 @@
-"""Makes a search index of a run's database, or of a folder of codes.
+"""Makes a search index from a run's database or from folders of codes.
 
     python -m experiments.index --workdir=runs/x --out=photographs.index
     python -m experiments.index --workdir=runs/x --out=photographs.duckdb --engine=duckdb
@@ -6,9 +6,9 @@
     python -m experiments.index --codes=CODES --labels=folder --out=photographs.index
     python -m experiments.index --codes=CODES/0 --codes=CODES/1 --out=photographs.index
 
-The codes, ids and labels are read from the run folder, or from what experiments.encode wrote; no image is encoded.
-experiments.search searches the index. Labels of a run are the names of the classes, or the numbers of their columns where the
-names are not known. Codes of a folder have labels where `--labels` says so.
+Codes, ids and labels are read from the run folder, or from the folders that experiments.encode wrote; no image is
+encoded. experiments.search searches the index. The labels of a run are the names of its classes, or column numbers if
+the names are not known. Codes of a folder have labels only if `--labels` is given.
 """
 
 from __future__ import annotations
@@ -35,17 +35,19 @@ Part = tuple[np.ndarray, np.ndarray, list[list[str]]]  # packed codes, ids, labe
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Defined when the program is run, not when it is imported: other programs have flags of these names."""
+    """Defines the flags. Called when the program is run and not on import, because other programs use the same names."""
     own: dict[str, Any] = {"flag_values": values}
     program.DEFINE_path("workdir", None, "Run folder of a finished run.", **own)
-    codes = "Folder of codes that experiments.encode wrote. Several make one index, in their order."
+    codes = "Folder of codes that experiments.encode wrote. Repeat it to make one index of several folders."
     program.DEFINE_multi_path("codes", [], codes, **own)
     what = "Labels of --codes: folder (the first folder of each id), or an image list (`path 0 1 0 ...`)."
     flags.DEFINE_string("labels", None, what, **own)
     out = "The file of the index, or the address of a database (postgresql://...). An existing index is replaced."
     program.DEFINE_path("out", None, out, required=True, **own)
-    flags.DEFINE_enum("engine", "exact", list(ENGINES), "What searches the index.", **own)
-    hnsw = "Of pgvector: a graph of the distinct codes. Searches are faster for millions of codes, and no longer exact."
+    flags.DEFINE_enum("engine", "exact", list(ENGINES), "Search engine of the index.", **own)
+    hnsw = (
+        "pgvector only: build a graph of the distinct codes. Searches are faster for millions of codes, but not exact."
+    )
     flags.DEFINE_bool("hnsw", False, hnsw, **own)
 
 
@@ -65,12 +67,12 @@ def main(arguments: list[str], given: Any = flags.FLAGS) -> None:
 
 
 def check(given: Any) -> None:
-    """Raises InputError where there is not one source of codes, or --out is no place for an index of --engine."""
+    """Raises InputError if there is not one source of codes, or --out is no place for an index of --engine."""
     if (given.workdir is None) == (not given.codes):
         found = "both" if given.codes else "none"
         raise InputError(f"--workdir, --codes: found {found}, expected one of them")
     if given.labels is not None and not given.codes:
-        raise InputError(f"--labels: found {given.labels}, but --workdir has labels of its own, expected --codes")
+        raise InputError(f"--labels: found {given.labels}, but the run of --workdir has labels, expected --codes")
     if is_address(given.out) != (given.engine == "pgvector"):
         expected = "postgresql://user@host:port/database?index=name" if given.engine == "pgvector" else "a file"
         raise InputError(f"--out: found {shown(given.out)}, expected {expected} for --engine={given.engine}")
@@ -96,7 +98,7 @@ def of_run(workdir: Path) -> tuple[int, dict[str, Any], Iterator[Part]]:
 def of_codes(given: Any) -> tuple[int, dict[str, Any], Iterator[Part]]:
     """Bits, facts and parts of folders of codes. Parts are read as they are used.
 
-    Raises InputError where two folders have codes of two models, or images of two folders.
+    Raises InputError if two folders have codes of two models, or images of two folders.
     """
     first, *others = folders = [open_codes(folder) for folder in given.codes]
     facts = _facts(first)
@@ -120,7 +122,7 @@ def _facts(folder: CodesFolder) -> dict[str, Any]:
 def labeller(labels: str | None) -> Callable[[str], list[str]]:
     """The labels of an image by its id, as `--labels` says.
 
-    Raises InputError where `labels` is a list that cannot be read, and when an image is asked for that is not in it.
+    Raises InputError if `labels` is a list that cannot be read, and when an image is asked for that is not in it.
     """
     if labels is None:
         return lambda name: []

@@ -1,4 +1,4 @@
-"""One run of several processes: how its workers meet, what they agree on before training, and how all of them end."""
+"""A run of several processes: how its workers connect, what they agree on before training, and how all of them end."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Value = TypeVar("Value")
 
 
 def join(strategy: str, timeout: float, silence: float) -> Workers:
-    """The workers of the run: this process alone, or those of TF_CONFIG, of which all have come.
+    """The workers of the run: this process alone, or those of TF_CONFIG after all of them have connected.
 
     Args:
         strategy: The flag's value.
@@ -40,7 +40,7 @@ def join(strategy: str, timeout: float, silence: float) -> Workers:
         silence: Seconds without a sign of life after which a worker is lost.
 
     Raises:
-        InputError: A bad TF_CONFIG, or a worker that does not come.
+        InputError: TF_CONFIG is invalid, or a worker does not connect.
     """
     if strategy != "multi_worker":
         return ALONE
@@ -52,9 +52,9 @@ def join(strategy: str, timeout: float, silence: float) -> Workers:
 
 @contextmanager
 def together(workers: Workers) -> Iterator[None]:
-    """What happens inside happens on all workers: where one ends with an error, all do, with the same line.
+    """Errors inside the block end the run on all workers: if one fails, all end with the same line.
 
-    The process ends here then: TensorFlow would wait for the others as it is unloaded.
+    The process is then ended directly, because TensorFlow would wait for the other workers when it is unloaded.
     """
     if workers.count == 1:
         yield
@@ -91,7 +91,7 @@ def open_together(workers: Workers, workdir: Path, config: Mapping[str, Any]) ->
     """As `open_workdir`: worker 0 opens the folder, and the others check that it is theirs, too.
 
     Raises:
-        InputError: As `open_workdir`; this worker does not see worker 0's config.json, or has another configuration.
+        InputError: As `open_workdir`; this worker does not see worker 0's config.json, or has a different configuration.
     """
     path = workdir / "config.json"
     opened = None
@@ -128,7 +128,7 @@ def chief_first(workers: Workers, name: str, act: Callable[[], Value]) -> Value:
 
 
 def check_data(workers: Workers, dataset: RetrievalDataset) -> None:
-    """Checks that all workers have the same rows. Raises InputError where this one has others than worker 0."""
+    """Checks that all workers have the same rows. Raises InputError if this one has others than worker 0."""
     own = {}
     for part in ("train", "query", "database"):
         split = getattr(dataset, part)

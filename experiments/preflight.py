@@ -1,7 +1,7 @@
-"""Looks whether runs can start: flags, data, features, backbones and settings, before the first of them does.
+"""Checks whether runs can start: flags, data, features, backbones and settings, before the first run starts.
 
-For experiments.suite and experiments.tune, which ask it in a process of its own: it has the flags of experiments.run, and
-loads TensorFlow where the rest is in order. Nothing is downloaded, decoded or trained.
+Used by experiments.suite and experiments.tune in a separate process: it defines the flags of experiments.run, and loads
+TensorFlow only if everything else is in order. Nothing is downloaded, decoded or trained.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""How every program here starts and fails: flags, `--help`, paths, and bad input as one line with exit code 2.
+"""The start of every program and its errors: flags, `--help`, paths, and bad input as one line with exit code 2.
 
-The programs of figures/ and benchmarks/ use it too. No TensorFlow here.
+Also used by the programs in figures/ and benchmarks/. Does not import TensorFlow.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ def run(main: Callable[[list[str]], int | None], takes: str = "") -> None:
     """Parses the flags, calls `main` with the arguments, and ends the process; bad input is one line.
 
     TensorFlow's chatter is left out, but for what it writes while it is imported, before it reads its level: two lines on
-    CUDA where there is none.
+    CUDA if there is none.
 
     Args:
         main: Receives the program's name and its arguments without flags; returns the exit code, or None for 0.
-        takes: What the arguments are, for `--help`. Empty where the program takes flags only.
+        takes: What the arguments are, for `--help`. Empty if the program takes flags only.
     """
     # Its failures come as exceptions; level 2 still complains of the CUDA that is not there.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -125,7 +125,7 @@ def parsed(arguments: Sequence[str], values: flags.FlagValues = flags.FLAGS) -> 
         The program's name and the arguments that are not flags.
 
     Raises:
-        InputError: On a flag that does not exist, has no value, or a value of another kind.
+        InputError: On a flag that does not exist, has no value, or a value of a different kind.
     """
     values.set_gnu_getopt(True)
     try:

@@ -1,9 +1,9 @@
-"""What the signs cost a finished run: MAP of its codes beside MAP of its encoder's real-valued outputs.
+"""Compares the MAP of a finished run's codes with the MAP of its encoder's real-valued outputs.
 
     python -m experiments.quantization_gap --workdir=runs/x
 
-Encodes the run's data set again: image lists and folders from where they were, unless a flag says where they are now. A
-method with a wide gap learns to rank and loses it when its outputs become signs; where both are low, it does not learn.
+Encodes the run's data set again, from the paths in config.json unless flags give new ones. A large gap means that the
+outputs rank well, but that their signs do not. If both numbers are low, the network has not learned.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Defined when the program is run, not when it is imported: other programs have flags of these names."""
+    """Defines the flags. Called when the program is run and not on import, because other programs use the same names."""
     own: dict[str, Any] = {"flag_values": values}
     program.DEFINE_path("workdir", None, "Run folder of a finished run.", **own)
-    program.DEFINE_path("features", None, "The folder of extracted features that the run trained on.", **own)
+    program.DEFINE_path("features", None, "Folder of the extracted features that the run was trained on.", **own)
     run_data.define_places(values)
 
 
@@ -58,13 +58,13 @@ def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
     told = difference(before, {"bits": codes.bits, "map": report.map})
     if told:
         raise InputError(
-            f"{workdir / 'result.json'}: {told} as in {codes_path(workdir).name}; the files are of different runs"
+            f"{workdir / 'result.json'}: {told} as in {codes_path(workdir).name}; the files are from different runs"
         )
     outputs = cosine_average_precision(query, database, *labels).mean()
     distinct = len(np.unique(codes.database_codes, axis=0))
     print(f"{config['dataset']}  {config['method']}  {codes.bits} bits  seed {config['seed']}")
     print(f"  MAP of the codes    {report.map:.4f}  (expected over tied orders)")
-    print(f"  MAP of the outputs  {outputs:.4f}  (by cosine; equal ones in the database's order)")
+    print(f"  MAP of the outputs  {outputs:.4f}  (by cosine; ties in database order)")
     print(f"  mean of |output|    {np.abs(database).mean():.3f}")
     print(f"  distinct codes      {distinct:,} of {len(database):,} in the database")
 

@@ -1,17 +1,17 @@
-"""Searches new images in the database of a finished run.
+"""Searches the database of a finished run with new images.
 
     python -m experiments.query --workdir=runs/x photo.jpg holiday/*.png --top=10
     python -m experiments.query --workdir=runs/x --images=FOLDER --out=answers.json --out=answers.png
     python -m experiments.query --workdir=runs/x photo.jpg --add=NEW_FOLDER
     python -m experiments.query --workdir=runs/x --text="mountain sky"
 
-Prints the nearest database items of each image with their distance and, where they are known, their classes: nearest first,
-at one distance in the database's order; then how many items of the database have the last distance, some of which may be
-left out. `--model` names an export of the run, which encodes the images in its place. `--add` names images that came after
-training. They are searched too: with the encoder's codes, beside the codes of the run's database, which an asymmetric method
-has learned. `--text` searches with words, and `--search=text` searches the codes of the database's texts: for runs of
-cross-modal methods. `--out` also writes the answers as JSON, or as a picture. For runs of
-every method on images. The images are checked before the encoder is loaded.
+Works with runs of every method on images. Prints the nearest database items of each image with their distances and, if
+known, their classes: nearest first, ties in database order. A last line says how many items of the database have the
+last distance, because some of them may be left out. `--model` names an export of the run that encodes the images
+instead. `--add` names images that were added after training; they are encoded and searched together with the codes of
+the run's database, which an asymmetric method has learned. For runs of cross-modal methods, `--text` searches with
+words, and `--search=text` searches the codes of the database's texts. `--out` also writes the answers as JSON or as a
+picture. The images are checked before the encoder is loaded.
 """
 
 from __future__ import annotations
@@ -42,24 +42,26 @@ MOST_PIXELS = 64 * 10**6  # of an image, as experiments.serve accepts
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Defined when the program is run, not when it is imported: other programs have flags of these names."""
+    """Defines the flags. Called when the program is run and not on import, because other programs use the same names."""
     own: dict[str, Any] = {"flag_values": values}
     program.DEFINE_path("workdir", None, "Run folder of a finished run.", required=True, **own)
-    what = "An image, a folder (all images in it, at any depth), or several of them with commas."
+    what = "An image, a folder (all images in it, at any depth), or several of them separated by commas."
     program.DEFINE_multi_path("images", [], what, **own)
-    later = "Images to search besides the run's database: files or folders, as --images. They have no classes."
+    later = (
+        "Images to search in addition to the run's database: files or folders, as in --images. They have no classes."
+    )
     program.DEFINE_multi_path("add", [], later, **own)
-    words = "Words to search with, parted by blanks; may be repeated. For runs of cross-modal methods."
+    words = "Words to search with, separated by spaces; may be repeated. For runs of cross-modal methods."
     flags.DEFINE_multi_string("text", [], words, **own)
-    codes = "Which codes of the database are searched."
+    codes = "Which codes of the database to search."
     flags.DEFINE_enum("search", "image", ("image", "text"), codes, **own)
-    flags.DEFINE_integer("top", 10, "The number of answers to each image.", lower_bound=1, **own)
+    flags.DEFINE_integer("top", 10, "Number of answers per query.", lower_bound=1, **own)
     program.DEFINE_multi_path("out", [], f"A file to write: .json, or a picture ({', '.join(_PICTURES)}).", **own)
-    where = "The run's frozen backbone, or its weights, as a file. Default: where the run had it."
+    where = "File of the run's frozen backbone or its weights, if it has moved."
     program.DEFINE_path("backbone", None, where, **own)
-    model = "An export of the run that encodes the images. Default: the run's own encoder."
+    model = "Export of the run, used to encode the images. Default: the run's own encoder."
     program.DEFINE_path("model", None, model, **own)
-    mixed = "Search with an export of another precision than the run's codes, such as litert_int8."
+    mixed = "Allow an export whose precision differs from that of the run's codes, such as litert_int8."
     flags.DEFINE_bool("allow_mixed", False, mixed, **own)
     run_data.define_places(values)
 
@@ -172,19 +174,19 @@ def check_image(path: Path) -> None:
 
 
 def _in_folder(folder: Path, flag: str) -> list[Path]:
-    """The images below a folder by their suffix, in alphabetical order; hidden names are passed over."""
+    """The images below a folder by their suffix, in alphabetical order; hidden names are skipped."""
     suffixes = readable_suffixes()
     found = list_below(folder, lambda name: Path(name).suffix.lower() in suffixes)
     if not found.files:
         others = f" but {found.passed_over()}" if found.passed_over() else ""
         raise InputError(f"{flag}: {folder}: found no image{others}, expected some (.jpg, .png, ...)")
     if found.passed_over():
-        print(f"note: {folder}: passed over {found.passed_over()}", file=sys.stderr)
+        print(f"note: {folder}: skipped {found.passed_over()}", file=sys.stderr)
     return found.files
 
 
 def check_run(workdir: Path) -> tuple[dict[str, Any], list[str]]:
-    """config.json and the names of the classes (empty where they are not known) of a run that has an encoder.
+    """config.json and the names of the classes (empty if they are not known) of a run that has an encoder.
 
     Raises:
         InputError: Where there is no such run. No TensorFlow is loaded.
@@ -204,7 +206,7 @@ def _item(codes: CodesFile, names: Sequence[str], added: Sequence[Path], row: in
 
 
 def _classes(labels: np.ndarray, names: Sequence[str]) -> dict[str, list[str]]:
-    """{"classes": [...]} of a multi-hot row; empty where the names are not known."""
+    """{"classes": [...]} of a multi-hot row; empty if the names are not known."""
     return {"classes": [names[k] for k in np.flatnonzero(labels).tolist()]} if len(names) == len(labels) else {}
 
 

@@ -1,4 +1,4 @@
-"""The answers of experiments.query as a picture: a row an image, its nearest database items beside it."""
+"""The answers of experiments.query as a picture: one row per image, with its nearest database items next to it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from experiments import run_data
 ROWS, COLUMNS, SIZE = 25, 12, 160
 _LINE = 22  # letters a line below a picture
 
-# The picture of a database item by its id: uint8 [SIZE, SIZE, 3], or None where it cannot be read.
+# The picture of a database item by its id: uint8 [SIZE, SIZE, 3], or None if it cannot be read.
 Source = Callable[[str], "np.ndarray | None"]
 
 
@@ -30,7 +30,7 @@ def source(config: Mapping[str, Any], given: Any) -> Source:
 
 
 def reader(config: Mapping[str, Any], given: Any) -> Source | None:
-    """As `source`, with the images in their own sizes; None where there are no images."""
+    """As `source`, with the images in their own sizes; None if there are no images."""
     root = given.images_root or config.get("images", {}).get("root")
     if "images" in config and root:
         return lambda name: _read(lambda: decode_file(Path(root) / name))

@@ -17,7 +17,7 @@ from experiments.suite_options import Options
 UNKNOWN = "unknown"
 # What a row is of. Two rows never agree in all of these.
 KEY = ("data", "method", "preset", "settings", "bits", "seed")
-# What it measured; empty where a run has no such number.
+# What it measured; empty if a run has no such number.
 MEASURES = ("map", "map_stable_order", "map_unseen", "map_encoded_database", "map_labels", "n_h")
 # When and where; and the data, which is the same in all rows of one `data`.
 PROVENANCE = ("train_seconds", "commit", "hardware", "date", "lists", "backbone")
@@ -80,7 +80,7 @@ def read(path: Path) -> list[ResultRow]:
     """The rows of a file.
 
     Raises:
-        InputError: The file is missing, has other columns, a row of another length, a code length, seed or measure that
+        InputError: The file is missing, has other columns, a row of a different length, a code length, seed or measure that
             is not a number, or two rows of one key.
     """
     try:
@@ -116,7 +116,7 @@ def _check_numbers(where: str, row: ResultRow) -> None:
 
 
 def key(row: ResultRow) -> tuple[str, ...]:
-    """What tells the row apart from all others."""
+    """The values that identify a row."""
     return tuple(row[name] for name in KEY)
 
 

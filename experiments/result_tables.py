@@ -1,9 +1,9 @@
-"""Writes the tables of results in README.md and docs/ from the rows in docs/results/.
+"""Generates the tables of results in README.md and docs/ from the rows in docs/results/.
 
     python -m experiments.result_tables
 
-A document has a table between the lines `<!-- results: NAME -->` and `<!-- end of results -->`; `TABLES` says what is in
-the table of each name. Only what is between these lines is written.
+In a document, a table is between the lines `<!-- results: NAME -->` and `<!-- end of results -->`; `TABLES` defines the
+content of each NAME. Only the text between these lines is replaced.
 """
 
 from __future__ import annotations
@@ -105,8 +105,8 @@ TABLES = {
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Defined when the program is run, not when it is imported: other programs have flags of these names."""
-    program.DEFINE_path("checkout", ".", "The checkout whose documents are written.", values)
+    """Defines the flags. Called when the program is run and not on import, because other programs use the same names."""
+    program.DEFINE_path("checkout", ".", "Checkout whose documents are updated.", values)
 
 
 def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
@@ -124,7 +124,7 @@ def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
 
 
 def rendered(text: str, results: Path) -> str:
-    """A document with the tables between its marks made anew.
+    """A document with the tables between its marks made again.
 
     Args:
         text: The document.

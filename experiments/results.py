@@ -1,4 +1,5 @@
-"""What a fitted method leaves in its run folder: codes, counts, features, traces, pictures, result.json last."""
+"""Writes the results of a fitted method to its run folder: codes, counts, features, traces, pictures, and result.json
+last."""
 
 from __future__ import annotations
 
@@ -55,9 +56,10 @@ def write_results(
 ) -> dict[str, Any]:
     """Encodes, evaluates and writes the run folder's files; returns result.json's content.
 
-    result.json is written last: where it is, everything else is. A database of more than `shard_rows` rows is encoded and
-    evaluated in shards, one in memory at a time; the numbers are the same. The workers of a run divide encoding and evaluation,
-    in one piece, and worker 0 writes; the others return when their part is done, with an empty result.
+    result.json is written last, so that everything else is complete if it exists. A database of more than `shard_rows`
+    rows is encoded and evaluated in shards, one in memory at a time; the numbers are the same. The workers of a run
+    divide encoding and evaluation, without shards, and worker 0 writes; the others return when their part is done, with
+    an empty result.
     """
     result: dict[str, Any] = {
         name: config[name] for name in ("dataset", "method", "bits", "preset", "seed") if name in config
@@ -221,7 +223,7 @@ def reports(
 ) -> tuple[Report, Report | None]:
     """The report on the whole database, and that on the rows that were not trained on.
 
-    The second is None where `trained` (bool [n_database], or None if unknown) holds for every row or for none.
+    The second is None if `trained` (bool [n_database], or None if unknown) holds for every row or for none.
     """
     if trained is None or trained.all() or not trained.any():
         return evaluate(query_codes, database_codes, query_labels, database_labels, bits), None
@@ -243,7 +245,7 @@ def metrics(report: Report, database: int, unseen: Report | None = None) -> dict
 
 
 def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """The first number, code length or name that two records of one run do not share; empty where there is none.
+    """The first number, code length or name that two records of one run do not share; empty if there is none.
 
     Numbers that only one of them has are not compared, nor is code health.
     """

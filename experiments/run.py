@@ -1,9 +1,9 @@
-"""One run: a method on a data set, evaluated, into a run folder.
+"""Trains a method on a data set, evaluates it, and writes a run folder.
 
     python -m experiments.run --dataset=multi_digits --method=dseh --bits=32 --preset=release --seed=0 --workdir=runs/x
 
-With no flag at all it trains DSEH on the embedded data set. The same command on the same workdir resumes; a finished run
-says so. DSEH with `--phases=labnet` needs no image.
+Without flags, it trains DSEH on the embedded data set `multi_digits`. The same command with the same workdir resumes
+the run, or says that it is finished. DSEH with `--phases=labnet` needs no images.
 """
 
 from __future__ import annotations
@@ -61,11 +61,11 @@ _FEATURES = program.DEFINE_path(
 
 _PHASES = flags.DEFINE_string("phases", "all", "DSEH: all, or labnet for the label side of round 0 alone.")
 _ROUNDS = flags.DEFINE_integer("rounds", None, "DSEH: rounds of alternation.", lower_bound=1)
-_LABNET_EPOCHS = flags.DEFINE_integer("labnet_epochs", None, "DSEH: LabNet epochs, for every round.", lower_bound=0)
-_IMGNET_EPOCHS = flags.DEFINE_integer("imgnet_epochs", None, "DSEH: ImgNet epochs, for every round.", lower_bound=0)
+_LABNET_EPOCHS = flags.DEFINE_integer("labnet_epochs", None, "DSEH: LabNet epochs per round.", lower_bound=0)
+_IMGNET_EPOCHS = flags.DEFINE_integer("imgnet_epochs", None, "DSEH: ImgNet epochs per round.", lower_bound=0)
 _OPTIMIZER = flags.DEFINE_string("optimizer", None, "adam or sgd.")
-_LEARNING_RATE = flags.DEFINE_float("learning_rate", None, "Of the image network's new layers, at the start.")
-_SET = flags.DEFINE_multi_string("set", [], "name=value of any other setting of the method; may be repeated.")
+_LEARNING_RATE = flags.DEFINE_float("learning_rate", None, "Initial learning rate of the image network's new layers.")
+_SET = flags.DEFINE_multi_string("set", [], "Any other setting of the method, as name=value.")
 
 _STRATEGY = flags.DEFINE_string("strategy", "default", "default, mirrored, or multi_worker (docs/multi-worker.md).")
 _WORKER_TIMEOUT = flags.DEFINE_float(
@@ -75,23 +75,23 @@ _WORKER_SILENCE = flags.DEFINE_float(
     "worker_silence", SILENCE, "multi_worker: seconds without a sign of life; then a worker is lost.", lower_bound=1.0
 )
 _REPLICAS = flags.DEFINE_integer(
-    "replicas", 0, "Devices; logical CPUs where there are fewer GPUs. 0: every GPU, or one CPU.", lower_bound=0
+    "replicas", 0, "Number of devices; logical CPUs if there are fewer GPUs. 0: all GPUs, or one CPU.", lower_bound=0
 )
-_DETERMINISTIC = flags.DEFINE_bool("deterministic", True, "The same numbers in every run of the same command.")
+_DETERMINISTIC = flags.DEFINE_bool("deterministic", True, "Give the same numbers every time the same command is run.")
 _CHECKPOINT_STEPS = flags.DEFINE_integer(
-    "checkpoint_steps", 1000, "Steps between two checkpoints of a phase.", lower_bound=1
+    "checkpoint_steps", 1000, "Number of steps between checkpoints within a phase.", lower_bound=1
 )
 _LABEL_REPORT = flags.DEFINE_integer(
-    "label_report_epochs", 0, "LabNet epochs between two reports of n_h and map_l; 0: one, at its end."
+    "label_report_epochs", 0, "LabNet epochs between reports of n_h and map_l; 0: only one report, at the end."
 )
-_EVALUATE_ROUNDS = flags.DEFINE_bool("evaluate_rounds", True, "Evaluate after every round, not only at the end.")
-_JIT = flags.DEFINE_bool("jit_compile", False, "Compile the training steps with XLA: for one GPU (docs/gpus.md).")
-_BFLOAT16 = flags.DEFINE_bool("bfloat16", False, "Trunks compute in bfloat16, the rest in float32 (docs/gpus.md).")
-_TF32 = flags.DEFINE_bool("tf32", False, "GPUs round float32 products to TensorFloat-32: faster, less exact.")
+_EVALUATE_ROUNDS = flags.DEFINE_bool("evaluate_rounds", True, "Evaluate DSEH after every round, not only at the end.")
+_JIT = flags.DEFINE_bool("jit_compile", False, "Compile the training steps with XLA, on one device (docs/gpus.md).")
+_BFLOAT16 = flags.DEFINE_bool("bfloat16", False, "Compute backbones in bfloat16, the rest in float32 (docs/gpus.md).")
+_TF32 = flags.DEFINE_bool("tf32", False, "Use TensorFloat-32 for float32 products on GPUs: faster, less exact.")
 _SHARD_ROWS = flags.DEFINE_integer(
-    "shard_rows", None, "Database rows that are encoded and evaluated at a time. Default: 1,048,576.", lower_bound=1
+    "shard_rows", None, "Number of database rows to encode and evaluate at a time. Default: 1,048,576.", lower_bound=1
 )
-_PROGRESS = flags.DEFINE_bool("progress", True, "Progress bars.")
+_PROGRESS = flags.DEFINE_bool("progress", True, "Show progress bars.")
 
 # The types of settings that a value of --set is checked against.
 _CHECKED = (str, int, float, bool, tuple)
@@ -118,7 +118,7 @@ def main(_: list[str]) -> None:
 
 
 def _run(workdir: Path, method: Any, config: dict[str, Any], started: float, workers: Workers) -> None:
-    """Trains, encodes and evaluates, and leaves the run folder's files."""
+    """Trains, encodes and evaluates, and writes the files of the run folder."""
     import tensorflow as tf
 
     from dseh_tf.devices.replicas import make_strategy
@@ -235,7 +235,7 @@ def _parsed(name: str, text: str, kind: Any) -> Any:
 
 
 def _also_flags() -> set[str]:
-    """Settings that --rounds, --labnet_epochs and --imgnet_epochs decide where they are given."""
+    """Settings that --rounds, --labnet_epochs and --imgnet_epochs decide if they are given."""
     names = {"labnet_epochs": _LABNET_EPOCHS, "imgnet_epochs": _IMGNET_EPOCHS}
     return {name for name, flag in names.items() if flag.value is not None or _ROUNDS.value is not None}
 

@@ -1,4 +1,4 @@
-"""The data set of a run, with the features its network stands on: when the run is made, and when it is read again."""
+"""The data set of a run, with the features that its network uses: when the run is made, and when it is read again."""
 
 from __future__ import annotations
 
@@ -63,11 +63,9 @@ def load(
 
 def define_places(values: flags.FlagValues) -> None:
     """The flags that say where the data of a finished run is now."""
-    program.DEFINE_path("data_dir", None, "Where the data is now. Default: where the run had it.", values)
-    program.DEFINE_path(
-        "lists_dir", None, "image_lists: where the lists are now. Default: where the run had them.", values
-    )
-    program.DEFINE_path("images_root", None, "Where the images are now. Default: where the run had them.", values)
+    program.DEFINE_path("data_dir", None, "Folder of the data, if it has moved since the run.", values)
+    program.DEFINE_path("lists_dir", None, "image_lists: folder of the lists, if it has moved since the run.", values)
+    program.DEFINE_path("images_root", None, "Folder of the images, if it has moved since the run.", values)
 
 
 def options_of(config: Mapping[str, Any], given: Any) -> catalog.DataOptions:

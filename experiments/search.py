@@ -4,10 +4,10 @@
     python -m experiments.search --index=photographs.index --code=1f00c3a9 --radius=4 --label=dog --out=answers.json
     python -m experiments.search --index='postgresql://me@host/photos?index=photographs' --code=1f00c3a9
 
-Prints the nearest items of each query with their distance and labels: nearest first, at one distance in the order in which
-they were added. `--out` also writes the answers as JSON, as a page (.html) or as a picture. `--model` is the run folder whose
-codes the index holds, or an export of it (experiments.export). A code is in hexadecimal digits, byte by byte as in codes.npz;
-TensorFlow is not loaded for it.
+Prints the nearest items of each query with their distances and labels, nearest first; items at the same distance are in
+the order in which they were added. `--out` also writes the answers as JSON, as a web page (.html) or as a picture.
+`--model` is the run folder that made the codes in the index, or an export of it (experiments.export). A code is given
+in hexadecimal digits, byte by byte as in codes.npz; TensorFlow is then not loaded.
 """
 
 from __future__ import annotations
@@ -33,24 +33,26 @@ _SUFFIXES = (".json", ".html", *_PICTURES)
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Defined when the program is run, not when it is imported: other programs have flags of these names."""
+    """Defines the flags. Called when the program is run and not on import, because other programs use the same names."""
     own: dict[str, Any] = {"flag_values": values}
     program.DEFINE_path(
         "index", None, "The file that experiments.index wrote, or the address of a database.", required=True, **own
     )
-    program.DEFINE_path("model", None, "Run folder, or an export, whose encoder turns the images into codes.", **own)
+    program.DEFINE_path("model", None, "Run folder or export that encodes the images of --query.", **own)
     what = "An image, or a folder (all images in it, at any depth)."
     program.DEFINE_multi_path("query", [], what, **own)
-    flags.DEFINE_multi_string("code", [], "A code in hexadecimal digits, in place of an image.", **own)
-    top = "The number of answers to each query. Default: 20, or all within --radius."
+    flags.DEFINE_multi_string("code", [], "A code in hexadecimal digits, instead of an image.", **own)
+    top = "Number of answers per query. Default: 20, or all within --radius."
     flags.DEFINE_integer("top", None, top, lower_bound=1, **own)
-    flags.DEFINE_integer("radius", None, "The largest distance of an answer.", lower_bound=0, **own)
-    flags.DEFINE_string("label", None, "Answers must have this label.", **own)
+    flags.DEFINE_integer("radius", None, "Maximum distance of an answer.", lower_bound=0, **own)
+    flags.DEFINE_string("label", None, "Return only answers with this label.", **own)
     program.DEFINE_multi_path("out", [], f"A file to write: {', '.join(_SUFFIXES)}.", **own)
-    program.DEFINE_path("images_root", None, "Where the index's images are. Default: where the run had them.", **own)
-    where = "The run's frozen backbone, or its weights, as a file. Default: where the run had it."
+    program.DEFINE_path(
+        "images_root", None, "Folder of the images in the index. Default: the one that the run used.", **own
+    )
+    where = "File of the run's frozen backbone or its weights, if it has moved."
     program.DEFINE_path("backbone", None, where, **own)
-    mixed = "Search with an encoder of another precision than the index's codes, such as litert_int8."
+    mixed = "Allow an encoder whose precision differs from that of the index's codes, such as litert_int8."
     flags.DEFINE_bool("allow_mixed", False, mixed, **own)
 
 
@@ -150,7 +152,7 @@ def codes_of(model: Path, paths: Sequence[Path], backbone: str | None) -> np.nda
 
 
 def check_model(index: Index, model: Path, allow_mixed: bool = False) -> None:
-    """Raises InputError where the index holds the codes of another encoder than the model's: distances would mean nothing."""
+    """Raises InputError if the index holds the codes of another encoder than the model's: distances would mean nothing."""
     from dseh_tf.export import check_same
 
     note = check_same(model, {**index.about, "bits": index.bits}, "the index", allow_mixed)

@@ -1,4 +1,4 @@
-"""The answers of experiments.search as a page or a picture: each query with its nearest items beside it."""
+"""The answers of experiments.search as a web page or a picture: each query with its nearest items."""
 
 from __future__ import annotations
 

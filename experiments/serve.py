@@ -1,12 +1,12 @@
-"""Serves an index as a page and a JSON API: search by images, words or items, in a browser.
+"""Serves an index as a web page and a JSON API, to search by images, words or items.
 
     python -m experiments.serve --index=photographs.index --model=runs/x
     python -m experiments.serve --index=a.index --model=runs/a --index=b.index --model=runs/b --port=8080
 
-Drop, paste or choose an image to see the nearest items with their distance and labels; click one to search on. `--model` is
-the run folder, or an export of it, whose codes the index holds; without it, searches start from an item or a code. Two indexes
-are shown side by side. The server is reached from this machine only, unless `--host` says otherwise. It needs
-`pip install 'dseh_tf[serve]'`.
+Drop, paste or choose an image to see the nearest items with their distances and labels; click an item to search with
+it. `--model` is the run folder that made the codes in the index, or an export of it; without it, searches start from an
+item or a code. Two indexes are shown side by side. By default, only this machine can reach the server; see `--host`. It
+needs `pip install 'dseh_tf[serve]'`.
 """
 
 from __future__ import annotations
@@ -34,29 +34,29 @@ MOST_INDEXES = 2
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Defined when the program is run, not when it is imported: other programs have flags of these names."""
+    """Defines the flags. Called when the program is run and not on import, because other programs use the same names."""
     own: dict[str, Any] = {"flag_values": values}
     what = "The file that experiments.index wrote, or the address of a database. Give it twice to compare two."
     program.DEFINE_multi_path("index", [], what, **own)
-    encoder = (
-        "Run folder, or an export, whose encoder turns images into codes: one for each index, in their order, or none."
-    )
+    encoder = "Run folder or export that encodes query images: one for each index, in the same order, or none."
     program.DEFINE_multi_path("model", [], encoder, **own)
-    where = "Where the index's images are: one for all, or one for each index. Default: where the run had them."
+    where = "Folder of the images: one for all indexes, or one for each. Default: the one that the run used."
     program.DEFINE_multi_path("images_root", [], where, **own)
-    network = "The run's frozen backbone, or its weights, as a file: one for all, or one for each model."
+    network = "File of a run's frozen backbone or its weights, if it has moved: one for all models, or one for each."
     program.DEFINE_multi_path("backbone", [], network, **own)
-    mixed = "Serve a model of another precision than the index's codes, such as litert_int8."
+    mixed = "Allow a model whose precision differs from that of the index's codes, such as litert_int8."
     flags.DEFINE_bool("allow_mixed", False, mixed, **own)
-    flags.DEFINE_integer("port", 8000, "The port; 0 takes a free one.", lower_bound=0, upper_bound=65535, **own)
-    host = "The address to listen at. 0.0.0.0 lets other machines search the index and see its images; no password."
+    flags.DEFINE_integer("port", 8000, "Port; 0 chooses a free one.", lower_bound=0, upper_bound=65535, **own)
+    host = "Address to listen on. 0.0.0.0 lets other machines search the index and see its images, without a password."
     flags.DEFINE_string("host", "127.0.0.1", host, **own)
     names = "A name by which the server may be addressed, besides localhost and IP addresses."
     flags.DEFINE_multi_string("allowed_host", [], names, **own)
-    flags.DEFINE_float("max_megabytes", 20, "The largest file that is accepted.", lower_bound=0.001, **own)
-    flags.DEFINE_float("max_megapixels", 64, "The largest image that is decoded.", lower_bound=0.001, **own)
-    flags.DEFINE_float("time_limit", 30, "Seconds to upload a query, and again to encode it.", lower_bound=0.1, **own)
-    flags.DEFINE_integer("encodes", 1, "Queries that are encoded at a time.", lower_bound=1, **own)
+    flags.DEFINE_float("max_megabytes", 20, "Size limit of an uploaded file.", lower_bound=0.001, **own)
+    flags.DEFINE_float("max_megapixels", 64, "Size limit of an image.", lower_bound=0.001, **own)
+    flags.DEFINE_float(
+        "time_limit", 30, "Time limit in seconds for uploading a query, and for encoding it.", lower_bound=0.1, **own
+    )
+    flags.DEFINE_integer("encodes", 1, "Number of queries to encode at the same time.", lower_bound=1, **own)
 
 
 def main(arguments: list[str], given: Any = flags.FLAGS) -> int:
@@ -85,7 +85,7 @@ def main(arguments: list[str], given: Any = flags.FLAGS) -> int:
 
 
 def check(given: Any) -> None:
-    """Raises InputError where flags do not fit together, or an index does not fit its model. No TensorFlow is loaded."""
+    """Raises InputError if flags do not fit together, or an index does not fit its model. No TensorFlow is loaded."""
     if not 1 <= len(given.index) <= MOST_INDEXES:
         raise InputError(f"--index: found {len(given.index) or 'none'}, expected one, or {MOST_INDEXES} to compare")
     if given.model and len(given.model) != len(given.index):
@@ -123,7 +123,7 @@ def opened(given: Any, limits: Any) -> list[Served]:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens. Raises InputError where the port is taken or the address is not this machine's.
+    """A socket that listens. Raises InputError if the port is taken or the address is not this machine's.
 
     It listens before models are loaded: a port in use is found at once, and a browser that comes early waits.
     """
@@ -143,7 +143,7 @@ def listen(host: str, port: int) -> socket.socket:
         if error.errno == errno.EADDRINUSE:
             raise InputError(f"--port: found {port}, which is in use, expected a free one (0 takes any)") from None
         if error.errno == errno.EACCES:
-            raise InputError(f"--port: found {port}, which this user may not take, expected 1024 or more") from None
+            raise InputError(f"--port: found {port}, which needs more privileges, expected 1024 or more") from None
         raise InputError(f"--host: found {host!r}, expected an address of this machine ({error.strerror})") from None
     return found
 
@@ -173,7 +173,9 @@ def _uvicorn() -> Any:
         import fastapi  # noqa: F401
         import uvicorn
     except ModuleNotFoundError as error:
-        raise InputError(f"found no package {error.name}, expected it: pip install 'dseh_tf[serve]'") from None
+        raise InputError(
+            f"found no package {error.name}, which experiments.serve needs: pip install 'dseh_tf[serve]'"
+        ) from None
     return uvicorn
 
 

@@ -1,14 +1,14 @@
-"""Runs what a table needs: every run of a suite, each by experiments.run in a folder of its own.
+"""Makes all runs of a suite, as needed for a table; each is a run of experiments.run in a separate folder.
 
     python -m experiments.suite --suite=quick --runs=runs/quick
     python -m experiments.suite --suite=table1 --datasets=image_lists --methods=itq,dseh --bits=16,32 --seeds=0,1,2 \\
         --runs=runs/mine --jobs=2 --run_flag=--lists_dir=LISTS --run_flag=dseh:--learning_rate=1e-4
 
-`--chosen=runs/tuning/chosen.json` gives each method the settings that experiments.tune found for it on held-out training
-rows. The suite's settings, then data, features and backbones, are checked before the first run starts. The same command
-continues after a stop: finished runs are skipped, others resumed. What a run prints is in `<run folder>.log`. The first
-run of a data set goes before its others, which then find the data prepared and the features extracted. Exit code 1 if a
-run failed, 2 for bad input, 130 if stopped.
+`--chosen=runs/tuning/chosen.json` gives each method the settings that experiments.tune found for it on held-out
+training rows. The suite's settings, and then data, features and backbones, are checked before the first run starts. The
+same command continues after a stop: finished runs are skipped, others are resumed. The output of a run is in `<run
+folder>.log`. The first run on a data set is made before the others, so that they find the data prepared and the
+features extracted. Exit code 1 if a run failed, 2 for bad input, 130 if stopped.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _OWN = ("dataset", "method", "bits", "seed", "workdir", "flagfile")
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Defined when the program is run, not when it is imported: other programs have flags of these names."""
+    """Defines the flags. Called when the program is run and not on import, because other programs use the same names."""
     own: dict[str, Any] = {"flag_values": values}
     flags.DEFINE_string("suite", "quick", "Suite, by the name of its file in experiments/suites.", **own)
     flags.DEFINE_list("datasets", [], "Data sets. Default: the suite's.", **own)
@@ -48,9 +48,9 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     flags.DEFINE_list("bits", [], "Code lengths. Default: the suite's.", **own)
     flags.DEFINE_list("seeds", [], "Seeds. Default: the suite's.", **own)
     program.DEFINE_path("runs", None, "Folder of the run folders. Default: runs/<suite>.", **own)
-    flags.DEFINE_integer("jobs", 1, "Number of runs at the same time.", **own)
+    flags.DEFINE_integer("jobs", 1, "Number of runs to make at the same time.", **own)
     program.DEFINE_path(
-        "chosen", None, "chosen.json of experiments.tune: the settings it found for each method.", **own
+        "chosen", None, "chosen.json of experiments.tune, with the best settings of each method.", **own
     )
     every = "A flag of experiments.run for all runs (--NAME=VALUE) or a method's (METHOD:--NAME=VALUE)."
     flags.DEFINE_multi_string("run_flag", [], every, **own)
@@ -72,7 +72,7 @@ def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
     if chosen:
         tuned_on = read_json(Path(given.chosen)).get("dataset")
         for dataset in dict.fromkeys(run.dataset for run in runs if run.dataset != tuned_on):
-            print(f"{given.chosen}: its settings were chosen on {tuned_on}; {dataset} is given them too")
+            print(f"{given.chosen}: its settings were chosen on {tuned_on}; they are also used for {dataset}")
     for row in rows if chosen else ():
         if row.method.startswith(suites.ABLATION_PREFIX) and ":" not in row.method:  # not tuned by itself
             chosen.setdefault(row.label, chosen.get("dseh", []))
@@ -96,7 +96,7 @@ def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
 def execute(arguments: Mapping[SuiteRun, Sequence[str]], folder: Path, jobs: int) -> dict[SuiteRun, str]:
     """Makes all the runs, with their table on standard output; what failed is told and returned with its reason.
 
-    Ends the program with STOPPED where it is interrupted. Raises InputError where data, features, a backbone or a setting
+    Ends the program with STOPPED where it is interrupted. Raises InputError if data, features, a backbone or a setting
     of a run that is not finished is not as it should be; other problems of this kind are printed before.
     """
     signal.signal(signal.SIGTERM, _interrupt)
@@ -108,11 +108,13 @@ def execute(arguments: Mapping[SuiteRun, Sequence[str]], folder: Path, jobs: int
         raise InputError(last)
     table = Table(list(arguments), sys.stdout)
     if jobs > 1:
-        print("The first run of each data set goes before its others: it prepares the data and extracts the features.")
+        print(
+            "The first run on each data set is made before the others: it prepares the data and extracts the features."
+        )
     try:
         failures = Runner(arguments, folder, jobs, table, resolved).run()
     except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
+        print("stopped; run the same command again to continue", file=sys.stderr)
         sys.exit(STOPPED)
     table.close()
     hparams.write_experiment(folder)
@@ -147,7 +149,7 @@ def whole_numbers(flag: str, texts: Sequence[str], least: int) -> list[int]:
     """A list flag's numbers, each once. Raises InputError on anything but whole numbers of at least `least`."""
     for text in texts:
         if not (text.isascii() and text.isdigit() and int(text) >= least):
-            raise InputError(f"--{flag}: found {text!r}, expected whole numbers from {least} up, parted by commas")
+            raise InputError(f"--{flag}: found {text!r}, expected whole numbers from {least} up, separated by commas")
     return list(dict.fromkeys(map(int, texts)))
 
 
@@ -222,7 +224,7 @@ def resolved(runs: Sequence[Sequence[str]]) -> list[dict[str, Any] | str]:
 
 
 def asked_of_preflight(function: str, runs: Sequence[Sequence[str]]) -> list:
-    """What a function of `experiments.preflight` prints of these runs, in a process of its own."""
+    """What a function of `experiments.preflight` prints of these runs, in a separate process."""
     asked = _asked(
         f"from experiments import preflight; preflight.{function}()", given=json.dumps(list(map(list, runs)))
     )
@@ -230,7 +232,7 @@ def asked_of_preflight(function: str, runs: Sequence[Sequence[str]]) -> list:
 
 
 def _asked(code: str, *arguments: str, given: str = "") -> str:
-    """What a process of its own prints, which may load TensorFlow. Raises InputError with the last line of its failure."""
+    """What a separate process prints, which may load TensorFlow. Raises InputError with the last line of its failure."""
     command = [sys.executable, "-c", code, *arguments]
     asked = subprocess.run(command, input=given, capture_output=True, text=True, check=False)
     if asked.returncode:

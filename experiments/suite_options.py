@@ -1,4 +1,4 @@
-"""What a run of a suite is given, as typed fields that are checked before any run starts. No TensorFlow here."""
+"""The options of a suite's runs, as typed fields that are checked before any run starts. Does not import TensorFlow."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SKIPPED_IN_TEXT = ("preset", "phases", "lists_dir", "features", "validation", "
 
 @dataclass(frozen=True)
 class Options:
-    """What `experiments.run` is given besides data set, method, bits and seed. None stands for its default.
+    """Options of `experiments.run` other than data set, method, bits and seed. None stands for the default.
 
     Attributes:
         preset: DSEH's or SSAH's preset, one of `PRESETS`.
@@ -29,7 +29,7 @@ class Options:
         imgnet_epochs: ImgNet's epochs in every round.
         lists_dir: Folder of image lists. The suites of this repository leave it to `--run_flag`.
         features: Folder that `experiments.extract_features` wrote; as `lists_dir`.
-        validation: Share of the training rows that serve as queries.
+        validation: Fraction of the training rows that serve as queries.
         whole_database: Whether all database rows are training rows.
         settings: Values of the method's `Settings` by name, in their own types.
     """
@@ -56,7 +56,7 @@ class Options:
         return (*given, *setting_flags(setting_texts(self.settings)))
 
     def text(self) -> str:
-        """What changes the numbers, as `name=value` parted by blanks; preset, phases and places are told elsewhere."""
+        """What changes the numbers, as `name=value` separated by blanks; preset, phases and places are told elsewhere."""
         told = [f"{name}={value}" for name, value in self._given().items() if name not in _SKIPPED_IN_TEXT]
         return " ".join([*told, *(item.replace(" ", "") for item in setting_texts(self.settings))])
 
@@ -72,7 +72,7 @@ class Options:
             types: The types of the method's settings by name (see `types_of`).
 
         Raises:
-            InputError: On an unknown setting, or a value of another type than its field's.
+            InputError: On an unknown setting, or a value of a different type than its field's.
         """
         for name, expected in _FIELDS.items():
             value = getattr(self, name)

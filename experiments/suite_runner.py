@@ -1,4 +1,4 @@
-"""Starts a suite's runs as child processes, so many at a time, and keeps the table of them."""
+"""Runs the runs of a suite as child processes, several at a time, and updates their table."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Runner:
     def _start(self, run: SuiteRun) -> None:
         command = [*PROGRAM, *self.arguments[run], "--noprogress", f"--workdir={self.folder / run.name}"]
         with self._log(run).open("ab") as log:
-            # The child inherits the lock with the file: nobody begins the same run beside it, even where this process
+            # The child inherits the lock with the file: nobody begins the same run next to it, even where this process
             # was killed and the child has not yet noticed.
             try:
                 locks.lock(log.fileno())
@@ -115,7 +115,7 @@ class Runner:
                 self._fail(run, _reason(self._log(run), begins, code))
 
     def _take_finished(self, runs: Sequence[SuiteRun], note: str) -> None:
-        """Counts runs that are finished, unless another configuration made them."""
+        """Counts runs that are finished, unless a different configuration made them."""
         for run, config in zip(runs, self.resolve([self.arguments[run] for run in runs]) if runs else [], strict=True):
             if isinstance(config, str):
                 self._fail(run, config)

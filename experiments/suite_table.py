@@ -1,4 +1,4 @@
-"""The suite's live table: redrawn in place on a terminal, a line per change of state elsewhere."""
+"""The live table of a suite: redrawn in place on a terminal; elsewhere, one line per change of state."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Table:
         print(" ".join(part for part in parts if part), file=self._stream, flush=True)
 
     def close(self) -> None:
-        """The table as it is in the end, where it does not stand on the terminal already."""
+        """The table as it is in the end, where it does not occur on the terminal already."""
         if not self._drawn:
             print(self.text(), file=self._stream, flush=True)
 

@@ -1,11 +1,11 @@
 """The settings that `experiments.tune` tries for each method: the same number for all, the method's defaults first.
 
-A trial is what a run is given besides: settings by name, in their own types. LSH and SH have fewer settings than trials.
-What is tried of a method is what its source leaves open or what the scale of its features decides. The trials are made for
-frozen features. Above a trunk that is trained, some trials of the deep methods have no effect (`feature_layer`) or repeat
-a default (`dropout` on CNN-F, `normalize_outputs` on `compact`), and fewer are left. A method of your own is tuned with the
-others once it is named here, or by package.module:Class. Its trials are then the class attribute `trials`, a tuple like
-those below; without one, its defaults alone.
+A trial is a set of settings by name, in their own types. LSH and SH have fewer settings than trials. The trials of a
+method vary what its source leaves open, and what depends on the scale of its features. They are made for frozen
+features. With a trained backbone, some trials of the deep methods have no effect (`feature_layer`) or repeat a default
+(`dropout` on CNN-F, `normalize_outputs` on `compact`), and fewer distinct trials are left. Your own method is tuned
+with the others if it is added here, or if it is named as package.module:Class. Its trials are then the class attribute
+`trials`, a tuple like those below; without this attribute, only its defaults are run.
 """
 
 from __future__ import annotations

@@ -3,11 +3,12 @@
     python -m experiments.tune --dataset=image_lists --methods=itq,dseh --runs=runs/tuning --run_flag=--lists_dir=LISTS
     python -m experiments.suite --chosen=runs/tuning/chosen.json ...
 
-A share of the training rows serves as queries (`--validation`), and leaves train and database; the test queries are not
-seen. The trials are those of experiments/trials.py; each is a run in a folder of its own, kept. `chosen.json` holds for
-every method the settings with the highest MAP (expected over tied orders), its trials and their MAP; of methods of images
-and texts, which only run where --methods names them, it is the mean MAP of image->text and text->image. The same command
-takes up where it was stopped. Exit code 1 where a trial failed, 2 on bad input, 130 when stopped.
+A fraction of the training rows is held out as queries (`--validation`) and removed from train and database; the test
+queries are not read. The trials are listed in experiments/trials.py. Each is a run in a separate folder, which is kept.
+For each method, `chosen.json` has the settings with the highest MAP (expected over tied orders), and all trials with
+their MAP. Methods of images and texts run only if --methods names them; their trials are compared by the mean MAP of
+image->text and text->image. The same command continues after a stop. Exit code 1 if a trial failed, 2 for bad input,
+130 if stopped.
 """
 
 from __future__ import annotations
@@ -43,17 +44,17 @@ _FREE = (
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Defined when the program is run, not when it is imported: other programs have flags of these names."""
+    """Defines the flags. Called when the program is run and not on import, because other programs use the same names."""
     own: dict[str, Any] = {"flag_values": values}
     flags.DEFINE_string("dataset", "multi_digits", "Data set.", **own)
     flags.DEFINE_list(
         "methods", [], "Methods, or package.module:Class. Default: all image methods that have trials.", **own
     )
     flags.DEFINE_integer("bits", 32, "Code length.", lower_bound=1, **own)
-    flags.DEFINE_integer("seed", 0, "Of the rows held out and of every trial.", lower_bound=0, **own)
-    flags.DEFINE_float("validation", 0.1, "Share of the training rows to hold out as queries.", **own)
+    flags.DEFINE_integer("seed", 0, "Seed of the held-out rows and of every trial.", lower_bound=0, **own)
+    flags.DEFINE_float("validation", 0.1, "Fraction of the training rows to hold out as queries.", **own)
     program.DEFINE_path("runs", None, "Folder of the run folders and of chosen.json. Default: runs/tuning.", **own)
-    flags.DEFINE_integer("jobs", 1, "Number of trials that run at the same time.", lower_bound=1, **own)
+    flags.DEFINE_integer("jobs", 1, "Number of trials to run at the same time.", lower_bound=1, **own)
     every = "A flag of experiments.run for all trials (--NAME=VALUE) or a method's (METHOD:--NAME=VALUE)."
     flags.DEFINE_multi_string("run_flag", [], every, **own)
 
@@ -66,7 +67,7 @@ def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
                 f"--methods: found {name!r}, expected one of {', '.join(SETTINGS)}, or package.module:Class"
             )
     if not 0 < given.validation < 1:
-        raise InputError(f"--validation: found {given.validation}, expected a share between 0 and 1")
+        raise InputError(f"--validation: found {given.validation}, expected a fraction between 0 and 1")
     every = {**SETTINGS, **{name: trials or ({},) for name, trials in suite.outside_methods(methods).items()}}
     shared, by_method = suite.run_flags(given.run_flag, list(every))
     arguments = {}
@@ -145,7 +146,7 @@ def choose(folder: Path, runs: list[SuiteRun], every: Mapping[str, Sequence[Tria
 
 
 def score_of(folder: Path) -> float | None:
-    """The MAP that trials are compared by, of a run folder; None where images were not retrieved."""
+    """The MAP that trials are compared by, of a run folder; None if images were not retrieved."""
     if "directions" not in read_json(folder / "result.json"):
         return read_map(folder)
     directions = read_result(folder)["directions"]

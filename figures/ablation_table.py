@@ -37,7 +37,7 @@ MEASURE_NOTE = (
 
 
 def build(runs: Runs) -> list[tables.Table]:
-    """One table a data set and code length: 32 bits, as published, and those that a variant besides DSEH has runs at."""
+    """One table per data set and code length: 32 bits, as published, and those that a variant besides DSEH has runs at."""
     variants = runs.where(lambda run: run.method in VARIANTS)
     result = []
     for dataset in variants.datasets:

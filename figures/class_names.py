@@ -1,7 +1,7 @@
 """The names of a run's label columns, from the run or from its data set.
 
-A run records them in result.json. Runs that were written before that take them from another run on the same data, from
-`words.txt` or `classes.txt` beside unchanged image lists, or from the embedded data set.
+A run records them in result.json. Older runs take them from another run on the same data, from `words.txt` or
+`classes.txt` next to unchanged image lists, or from the embedded data set.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The command line that every module here shares: --runs, --out, and which of the runs to draw.
+"""The command line of all modules in figures/: --runs, --out, and the selection of runs.
 
-Exit codes: 0 everything drawn (a run that is not finished is passed over, with a line) · 2 nothing drawn (bad flags, no run
+Exit codes: 0 everything drawn (a run that is not finished is skipped, with a line) · 2 nothing drawn (bad flags, no run
 folder, none that could be read) · 3 drawn, but a damaged run folder was skipped.
 """
 
@@ -23,12 +23,12 @@ Draw = Callable[[Runs, Path], list[Path]]
 
 
 def define_flags() -> None:
-    """Defined when a module is run, not when it is imported: other programs have flags of these names."""
+    """Defines the flags. Called when a module is run and not on import, because other programs use the same names."""
     programs.DEFINE_path("runs", "runs", "A folder of run folders, or one run folder.")
-    programs.DEFINE_path("out", "figures_out", "Where the files are written; made where missing.")
-    flags.DEFINE_list("datasets", [], "Draw these data sets only (default: all that have runs).")
-    flags.DEFINE_list("methods", [], "Draw these methods only (default: all that have runs).")
-    flags.DEFINE_list("bits", [], "Draw these code lengths only (default: all that have runs).")
+    programs.DEFINE_path("out", "figures_out", "Folder for the output files; created if it does not exist.")
+    flags.DEFINE_list("datasets", [], "Draw only these data sets. Default: all that have runs.")
+    flags.DEFINE_list("methods", [], "Draw only these methods. Default: all that have runs.")
+    flags.DEFINE_list("bits", [], "Draw only these code lengths. Default: all that have runs.")
 
 
 def chosen(runs: Runs) -> Runs:

@@ -1,4 +1,4 @@
-"""How much the bits repeat each other: |correlation| of every two bits over the database codes, and their mean, mAC.
+"""The correlation of bits: |correlation| of all pairs of bits over the database codes, and their mean, mAC.
 
     python -m figures.code_correlation --runs=runs --out=out --bits=32
     # out/code_correlation_<dataset>_32.png, .pdf and out/code_correlation.md, .tex, .csv
@@ -33,17 +33,17 @@ def run_matrix(run_folder: Path, bits: int) -> np.ndarray:
 
 
 def build(runs: Runs) -> list[tables.Table]:
-    """mAC by method and code length, one table a data set."""
+    """mAC by method and code length, one table per data set."""
     ranked, result = runs.ranked(), []
     for dataset in ranked.datasets:
         here = ranked.of(dataset=dataset)
         notes = [
-            "mAC: mean |correlation| of two different bits over the database codes; 0 is independent, 1 is a copy."
+            "mAC: mean |correlation| of two different bits over the database codes; 0 for independent bits, 1 for copies."
         ]
         constant = [run for run in here if np.isnan(run_matrix(run.folder, run.bits)).any()]
         notes += [
             f"{style.method_style(run.method).title}, {run.bits} bits, seed {run.seed}: "
-            f"constant bits, which are left out: {int(np.isnan(np.diag(run_matrix(run.folder, run.bits))).sum())}."
+            f"constant bits left out: {int(np.isnan(np.diag(run_matrix(run.folder, run.bits))).sum())}."
             for run in constant
         ]
         columns = [_column(bits) for bits in here.bits]
@@ -63,7 +63,7 @@ def _column(bits: int) -> Column:
 
 
 def draw_matrices(runs: Runs, out: Path) -> list[Path]:
-    """One figure a data set and code length, a panel a method (the run of the lowest seed); on a page a figure a method."""
+    """One figure per data set and code length, a panel a method (the run of the lowest seed); on a page a figure a method."""
     paths, ranked = [], runs.ranked()
     for dataset in ranked.datasets:
         for bits in ranked.of(dataset=dataset).bits:

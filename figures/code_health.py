@@ -1,4 +1,4 @@
-"""The report's section on code health: one row a run, from `code_health` of result.json; collapsed runs are marked."""
+"""The report's section on code health: one row per run, from `code_health` of result.json; collapsed runs are marked."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Health:
     Attributes:
         summary: One line on all runs.
         warnings: For each run with a warning, the name of its folder and the warning.
-        grid: The numbers, one row a run.
+        grid: The numbers, one row per run.
     """
 
     summary: str
@@ -43,7 +43,7 @@ class Health:
 
 
 def section(runs: Runs) -> Health | None:
-    """The section; None where no run has measured its codes."""
+    """The section; None if no run has measured its codes."""
     known = [run for run in runs.ordered if health(run)]
     if not known:
         return None

@@ -1,4 +1,4 @@
-"""Builds the tables that set our numbers beside published ones: ours, published, difference, a row each."""
+"""Builds tables that compare our numbers with published ones: ours, published, and the difference, one row each."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from figures.style import method_order
 from figures.tables import NO_RUN, NOT_PUBLISHED, Cell, Row, Table, number, signed
 
 OURS, PUBLISHED, DIFFERENCE = "ours", "published", "difference"
-CELL_NOTE = "Ours: mean ± sample deviation over seeds (number of seeds)."
-NO_RUN_NOTE = f"“{NO_RUN}”: no such run, and nothing is put in its place."
+CELL_NOTE = "Ours: mean ± sample standard deviation over seeds (number of seeds)."
+NO_RUN_NOTE = f"“{NO_RUN}”: there is no such run."
 TIE_NOTE = (
-    "MAP over the full ranking, the expectation over all orders of items at the same Hamming distance. "
+    "MAP over the full ranking, in expectation over all orders of items at the same Hamming distance. "
     "The published numbers do not state their tie rule; file order alone moves MAP by 0.6 to 2.5 points."
 )
 BEST_NOTE = "Bold: the best of our means in a column."
@@ -23,7 +23,7 @@ BEST_NOTE = "Bold: the best of our means in a column."
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its heading, which runs it takes, their value (None where a run has none), and the published number.
+    """A column: its heading, which runs it takes, their value (None if a run has none), and the published number.
 
     digits: decimals printed. highest_is_best: whether the best mean of ours is set bold.
     key: the record's fields that tell the column apart in the CSV.
@@ -48,8 +48,7 @@ def compare(
 ) -> Table:
     """One table. Rows: every method that has a run here or a published number, published ones never taken for ours.
 
-    What was noted of the runs when they were read stands below the given notes.
-    records: per method, preset and column: mean, deviation, seeds, published, difference.
+    Notes from reading the runs follow the given notes.
     """
     variants = runs.variants
     absent = [(method, None) for method in published_methods if method not in {m for m, _ in variants}]

@@ -1,4 +1,4 @@
-"""What the two curve figures share: a figure for each data set, code length and direction, a line for each method."""
+"""What the two curve figures share: one figure per data set, code length and direction, one line per method."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dseh_tf.runs import Run
 from figures import style
 from figures.runs import Runs
 
-# The points of a line: x and y, NaN where there is none; None where the counts do not reach that far.
+# The points of a line: x and y, NaN if there is none; None if the counts do not reach that far.
 Points = Callable[[Report], tuple[np.ndarray, np.ndarray] | None]
 
 

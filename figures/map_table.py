@@ -15,14 +15,14 @@ from figures.comparison import TIE_NOTE, Column, compare
 from figures.runs import Runs
 
 UNSEEN_NOTE = (
-    "The same queries against the rest of the database: a published MAP mixes rows that were trained on, which "
-    "supervised methods usually rank better, with rows that were not. The expectation over all orders of items at the same "
+    "The same queries against the database rows that were not trained on. A published MAP mixes them with rows that were "
+    "trained on, which supervised methods usually rank better. In expectation over all orders of items at the same "
     "Hamming distance; a query without a relevant item there counts 0."
 )
 
 
 def build(runs: Runs) -> list[tables.Table]:
-    """One table a data set: rows methods, columns code lengths (ours and the published ones)."""
+    """One table per data set: rows methods, columns code lengths (ours and the published ones)."""
     ranked, result = runs.ranked(), []
     for dataset in ranked.datasets:
         here = ranked.of(dataset=dataset)

@@ -1,4 +1,4 @@
-"""The papers' numbers that the tables print beside ours. Facts only: nothing here ever fills a cell of ours.
+"""Published numbers that the tables print next to ours. They never fill a cell of our own results.
 
 Data sets and methods go by the names of the catalog and of `dseh_tf.methods.METHODS`.
 """

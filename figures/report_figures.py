@@ -1,4 +1,4 @@
-"""What the report shows of one data set: tables, figures with a caption each, and what queries return."""
+"""The report's section on one data set: tables, figures with captions, and the results of queries."""
 
 from __future__ import annotations
 
@@ -52,33 +52,33 @@ KINDS = (
     Kind(
         "Precision and recall",
         pr_curve.draw,
-        "Precision over recall of all items within a Hamming radius: one point a radius, small radii at the left; queries and "
-        "seeds pooled. Higher is better. A radius takes all items at its distance, so ties need no rule.",
+        "Precision over recall of all items within a Hamming radius: one point per radius, small radii on the left; queries and "
+        "seeds are pooled. Higher is better. A radius includes all items at its distance, so ties need no rule.",
     ),
     Kind(
         "Precision at N",
         precision_at_n.draw,
-        "Share of relevant items among the first N returned, mean over queries and seeds. Higher is better. The expectation "
-        "over all orders of items at the same Hamming distance.",
+        "Fraction of relevant items among the first N returned, averaged over queries and seeds, in expectation over all "
+        "orders of items at the same Hamming distance. Higher is better.",
     ),
     Kind(
         "Code correlation",
         code_correlation.draw_matrices,
         "One cell for each pair of bits: their |correlation| over the database codes, first seed, from 0 (pale yellow) to 1 "
-        "(black); blue-grey: a constant bit. Pale off the diagonal is good: no bit repeats another. mAC: the mean there.",
+        "(black); blue-grey: a constant bit. Pale off-diagonal cells are good: no bit repeats another. mAC is their mean.",
         small=True,
     ),
     Kind(
         "Semantic features",
         semantic_features.draw,
-        "One line for each of 100 training rows, one column for each principal component (PCA of all training rows, of each "
-        "network on its own). Neighbouring lines of equal labels should look alike.",
+        "One line for each of 100 training rows, one column for each principal component (PCA of all training rows, computed "
+        "separately for each network). Neighbouring lines with equal labels should look alike.",
     ),
     Kind(
         "Training",
         training_curves.draw,
         "The loss terms at each step (faint) and their running mean (strong), first seed. A line should fall and then level "
-        "off; one that rises or never moves deserves a look.",
+        "off; a line that rises or never changes may indicate a problem.",
     ),
 )
 

@@ -1,4 +1,4 @@
-"""What the report says of the runs themselves: which there are, what is wrong with some, and how each was configured."""
+"""The report's sections on the runs: which there are, problems, and configurations."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from figures import style
 from figures.grid import ABSENT, Grid, GridRow, count, duration
 from figures.runs import Runs
 
-TIE_NOTE = "MAP: over the full ranking, the expectation over all orders of items at the same Hamming distance."
+TIE_NOTE = "MAP: over the full ranking, in expectation over all orders of items at the same Hamming distance."
 RUN_HEADINGS = ["Run", "Method", "Bits", "Seed", "MAP", "Training", "Preset", "Data set", "Train / query / database"]
 DATA_HEADINGS = ["Data set", "Best mean MAP", "Runs", "Methods", "Bits", "Train / query / database"]
 # Fields of config.json that say where something is on the machine that ran it.

@@ -1,4 +1,5 @@
-"""Every run folder under one, as tables and figures group them. What is wrong with a folder is kept as a `Problem`."""
+"""Reads all run folders below a folder and groups them for tables and figures. A folder with a problem is kept as a
+`Problem`."""
 
 from __future__ import annotations
 
@@ -88,7 +89,7 @@ def read_runs(root: Path, needs: tuple[str, ...] = ()) -> Runs:
     """Reads the run folder `root`, or every run folder under it.
 
     needs: array files (`counts`, `codes`, ...) that will be read; they are checked to the last byte, the others only for
-    the arrays they name. Raises InputError where there is no run folder at all.
+    the arrays they name. Raises InputError if there is no run folder at all.
     """
     if not root.is_dir():
         raise InputError(f"--runs: found no folder {root}, expected a folder of run folders")
@@ -119,11 +120,11 @@ def read_runs(root: Path, needs: tuple[str, ...] = ()) -> Runs:
 
 
 def _without_trials(runs: list[Run]) -> tuple[list[Run], list[str]]:
-    """The runs on test queries, with a note of what was left out; where there are none, the trials, which are told."""
+    """The runs on test queries, with a note of what was left out; if there are none, the trials, which are told."""
     trials = [run for run in runs if run.held_out]
     results = [run for run in runs if not run.held_out]
     if results:
-        told = f"runs on held-out training rows left out, being trials and no results: {len(trials)}"
+        told = f"left out runs on held-out training rows, which are trials and not results: {len(trials)}"
         return results, [told] if trials else []
     names = dict.fromkeys(run.dataset for run in trials)
     return trials, [f"{name}: the queries are held-out training rows, not the test queries" for name in names]
@@ -158,11 +159,11 @@ def differences(runs: list[Run]) -> list[str]:
     for dataset in dict.fromkeys(run.dataset for run in runs):
         trunks = {_trunk_name(run) for run in runs if run.dataset == dataset and run.has_ranking} - {""}
         if len(trunks) > 1:
-            notes.append(f"{dataset}: runs of different backbones stand side by side: {', '.join(sorted(trunks))}")
+            notes.append(f"{dataset}: runs with different backbones are shown together: {', '.join(sorted(trunks))}")
         sizes = {tuple(_sizes(run).items()) for run in runs if run.dataset == dataset and run.has_ranking}
         if len(sizes) > 1:
             told = "; ".join(sorted(", ".join(f"{name[2:]} {n}" for name, n in each) for each in sizes))
-            notes.append(f"{dataset}: runs of different sizes stand side by side: {told}")
+            notes.append(f"{dataset}: runs with different numbers of rows are shown together: {told}")
     return notes
 
 

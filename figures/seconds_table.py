@@ -18,7 +18,7 @@ NOTES = (
 
 
 def build(runs: Runs) -> list[tables.Table]:
-    """One table a data set: rows methods, columns code lengths; runs that did not measure are left out."""
+    """One table per data set: rows methods, columns code lengths; runs that did not measure are left out."""
     timed, result = runs.where(lambda run: "train_seconds" in run.result), []
     for dataset in timed.datasets:
         here = timed.of(dataset=dataset)

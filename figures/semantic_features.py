@@ -47,7 +47,7 @@ def sample_rows(n: int, labels: np.ndarray | None) -> np.ndarray:
 
 
 def training_labels(run: Run, train_ids: np.ndarray) -> np.ndarray | None:
-    """uint8 [n_train, c] looked up in the database by id; None where a training row is not in it."""
+    """uint8 [n_train, c] looked up in the database by id; None if a training row is not in it."""
     if not run.has("codes"):
         return None
     stored = run.arrays("codes", ("database_ids", "database_labels"))
@@ -60,7 +60,7 @@ def training_labels(run: Run, train_ids: np.ndarray) -> np.ndarray | None:
 
 
 def draw_run(run: Run, out: Path, title: str) -> list[Path]:
-    """Draws one run. Raises InputError where the features are not [n_train, d]."""
+    """Draws one run. Raises InputError if the features are not [n_train, d]."""
     stored = contents.semantic_features(run)
     ids, present = stored.get("train_ids"), {name: stored[name] for name in NETWORKS if name in stored}
     if ids is None or not present:

@@ -1,4 +1,5 @@
-"""One look for every figure: readable in print and by the colour-blind, the same colour and marker for a method everywhere.
+"""A common style for all figures: readable in print and by the colour-blind, with the same colour and marker for a
+method everywhere.
 
 Colours are those of Okabe and Ito (without yellow, which vanishes on white). Families differ by line and marker as
 well, so that a grey print keeps them apart: deep methods solid with filled markers, those that learn class by class with long

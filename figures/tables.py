@@ -36,9 +36,9 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table to read and, beside it, the same numbers one record a line for programs.
+    """A table to read, and the same numbers as records for programs.
 
-    columns: the headings after the two first (name, numbers). records: one dict a line of the CSV, all with the same keys.
+    columns: the headings after the two first (name, numbers). records: one dict for each line of the CSV, all with the same keys.
     notes: what a reader must know, printed under the table.
     """
 
@@ -127,7 +127,7 @@ def to_latex(table: Table) -> str:
 
 
 def to_csv(table: Table) -> str:
-    """One record a line, numbers in full; what there is not is empty."""
+    """One record per line, numbers in full; what there is not is empty."""
     stream = io.StringIO()
     if table.records:
         writer = csv.DictWriter(stream, fieldnames=list(table.records[0]), lineterminator="\n")

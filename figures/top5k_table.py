@@ -15,13 +15,13 @@ from figures.runs import Runs
 
 RETURNED = 5000
 MEASURE_NOTE = (
-    "Top-5K read as MAP within the first 5,000 returned, divided by the hits among them (0 where none), "
-    "expectation under ties."
+    "Top-5K: MAP within the first 5,000 returned, divided by the number of hits among them (0 if there are none), "
+    "in expectation over ties."
 )
 
 
 def build(runs: Runs) -> list[tables.Table]:
-    """One table a data set; on a database of at most 5,000 items the measure is MAP itself, and a note says so."""
+    """One table per data set; on a database of at most 5,000 items the measure is MAP itself, and a note says so."""
     ranked, result = runs.ranked(), []
     for dataset in ranked.datasets:
         here = ranked.of(dataset=dataset)
@@ -31,7 +31,7 @@ def build(runs: Runs) -> list[tables.Table]:
         notes = [MEASURE_NOTE]
         size = max(Report(run.counts).database_size for run in here)
         if size <= RETURNED:
-            notes.append(f"The database holds {size:,} items, no more than 5,000: here the measure equals MAP.")
+            notes.append(f"The database has {size:,} items, not more than 5,000, so this measure equals MAP.")
         notes += [f"Published: {published.DSAH_POSTER}."] if theirs else []
         result.append(compare(f"Top-5K on {style.dataset_title(dataset)}", here, columns, list(theirs), notes))
     return result

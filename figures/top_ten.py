@@ -1,4 +1,4 @@
-"""For a dozen queries, the ten nearest images of each method: from thumbnails.npz, image files, or ids alone."""
+"""The ten nearest images of each method for a dozen queries: from thumbnails.npz, image files, or ids alone."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ QUERIES, ANSWERS, SIZE = 12, 10, 96
 
 @dataclass(frozen=True)
 class Picture:
-    """An item: its id, the classes it has, and its image as a data URI, or empty where there is none.
+    """An item: its id, the classes it has, and its image as a data URI, or empty if there is none.
 
     classes: their names, or their numbers where nothing names them.
     """
@@ -142,7 +142,7 @@ def _pictures(run: Run) -> Callable[[str], str]:
 
 
 def _file_uri(path: Path) -> str:
-    """The picture in a file; empty where it is gone or no picture: the report then shows the id."""
+    """The picture in a file; empty if it is gone or no picture: the report then shows the id."""
     try:
         with Image.open(path) as image:
             return data_uri(image.convert("RGB"))

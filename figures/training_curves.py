@@ -1,8 +1,8 @@
-"""The loss terms of trained methods, step by step: a panel a phase, its rounds one after another.
+"""The loss terms of trained methods, step by step: one panel per phase, with its rounds one after another.
 
     python -m figures.training_curves --runs=runs --out=out --bits=32
 
-Faint: every step. Strong: the running mean over a fiftieth of the phase. Dashed lines part the rounds.
+Faint: every step. Strong: the running mean over a fiftieth of the phase. Dashed lines separate the rounds.
 """
 
 from __future__ import annotations

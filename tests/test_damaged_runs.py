@@ -143,8 +143,9 @@ def test_codes_of_another_run_are_not_drawn(whole, tmp_path):
     shutil.copy(whole / "run1" / "codes.npz", tmp_path / "run0")
     runs = read_runs(tmp_path, ("codes",))
     assert [run.folder.name for run in runs] == ["run1"]
-    assert "codes.npz: found codes or labels of another run, expected those that counts.npz was made of" in str(
-        runs.problems[0]
+    assert (
+        "codes.npz: found codes or labels of a different run, expected those that counts.npz was computed from"
+        in str(runs.problems[0])
     )
     assert len(read_runs(tmp_path)) == 2  # a table of result.json's numbers does not need them
 

@@ -115,10 +115,10 @@ DAMAGE = {
     "missing": (lambda p: (p / "names.npy").unlink(), "names.npy: found no such file"),
     "folder": (lambda p: ((p / "on.npy").unlink(), (p / "on.npy").mkdir()), "on.npy: found a folder, expected a .npy array"),
     "type": (lambda p: np.save(p / "on.npy", np.zeros(ROWS, np.int8)), r"on.npy: found int8 \[10\], expected \|b1 \[10\]"),
-    "objects": (lambda p: np.save(p / "on.npy", np.array([None] * ROWS)), "on.npy: found a file cut off or damaged"),
+    "objects": (lambda p: np.save(p / "on.npy", np.array([None] * ROWS)), "on.npy: found a truncated or damaged file"),
     "order": (lambda p: np.save(p / "codes.npy", np.asfortranarray(arrays()["codes"])), "codes.npy: found uint8"),
     "no manifest": (lambda p: (p / "manifest.json").unlink(), "manifest.json: found no such file"),
-    "no json": (lambda p: (p / "manifest.json").write_text("{"), "manifest.json: found no JSON"),
+    "no json": (lambda p: (p / "manifest.json").write_text("{"), "manifest.json: found invalid JSON"),
     "newer": (edit(lambda m: m.update(format=2)), "manifest.json: format: found 2, expected 1"),
     "rows": (edit(lambda m: m.update(shard_rows=0)), "manifest.json: shard_rows: found 0, expected a positive"),
     "no arrays": (edit(lambda m: m.update(arrays=[])), "manifest.json: arrays: found list, expected"),
@@ -154,5 +154,5 @@ def test_values_that_python_cannot_hold(tmp_path):
     writer = ShardWriter(tmp_path / "codes", {"on": KINDS["on"]}, ROWS, "a")
     writer.write({"on": np.full(ROWS, 2, np.uint8).view(bool)})
     writer.finish({}, {})
-    with pytest.raises(InputError, match=r"on.npy: found a file cut off or damaged \(a truth value that is neither"):
+    with pytest.raises(InputError, match=r"on.npy: found a truncated or damaged file \(a truth value that is neither"):
         list(open_shards(tmp_path / "codes").checked("on"))

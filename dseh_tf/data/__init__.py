@@ -1,4 +1,4 @@
-"""Data sets as training, query and database rows. Importing this room loads no TensorFlow."""
+"""Data sets as training, query and database rows. Importing this package loads no TensorFlow."""
 
 from dseh_tf.data.catalog import DATASETS, DataOptions, load, protocol_of
 from dseh_tf.data.images import ArrayImages, FileImages

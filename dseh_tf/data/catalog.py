@@ -1,4 +1,4 @@
-"""The data sets by name. TensorFlow is imported by the loaders that need it, when they run."""
+"""The registry of data sets. Loaders that need TensorFlow import it when they run."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ class DataOptions(
     Cifar10Options,
     WikipediaOptions,
 ):
-    """The options of all data sets in one, for programs that take the data set's name as a flag.
+    """The options of all data sets combined, for programs in which the data set is a flag.
 
-    `load` refuses an option that is not at its default and that the data set does not read.
+    `load` refuses an option that differs from its default and that the data set does not read.
     """
 
 
@@ -66,22 +66,22 @@ def load(name: str, options: Options | None = None, **given: Any) -> RetrievalDa
     """Loads a data set.
 
     Args:
-        name: In `DATASETS`, or `tfds:NAME` for a classification set of TFDS.
-        options: Of the data set's own class, or `DataOptions`. Default: all options at their defaults.
-        **given: Options by name, in place of those in `options`.
+        name: A name in `DATASETS`, or `tfds:NAME` for a classification data set of TFDS.
+        options: An instance of the data set's own options class, or `DataOptions`. Default: all options at their defaults.
+        **given: Options by name; they override those in `options`.
 
     Returns:
         The train, query and database rows.
 
     Raises:
-        InputError: An unknown name, an option that the data set does not have, and as the data set's loader says.
+        InputError: The name is unknown, the data set does not have an option, or its loader fails.
     """
     data_set = find(name)
     return data_set.load(_options(data_set, options, given))
 
 
 def protocol_of(name: str, options: Options | None = None) -> Protocol | None:
-    """The protocol that `load` draws by with these options; None where the files decide. Raises as `load`."""
+    """The protocol that `load` draws by with these options; None if the files decide. Raises as `load`."""
     data_set = find(name)
     return data_set.protocol(_options(data_set, options, {}))
 

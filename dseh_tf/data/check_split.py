@@ -1,4 +1,4 @@
-"""Measures a split and proves it: sizes, overlaps, classes, and whether it is as its protocol says."""
+"""Measures and verifies a split: sizes, overlaps, classes, and whether it follows its protocol."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from dseh_tf.errors import InputError
 
 @dataclass(frozen=True)
 class SplitReport:
-    """What `check_split` found; `str()` prints it.
+    """The result of `check_split`; `str()` formats it for printing.
 
     sizes, overlaps (images in both, for each pair), relevant_share (of query-database pairs), labels_per_image (mean
-    a split), class_counts {split: int64 [c]}, distinct_labels (label vectors a split), without_label (rows a split),
-    digest (of the ids of the three splits: equal digests are equal splits). Of texts, where there are any: words (columns),
-    words_per_image (distinct ones, mean a split), without_text (rows a split).
+    per split), class_counts {split: int64 [c]}, distinct_labels (label vectors per split), without_label (rows per
+    split),
+    digest (of the ids of the three splits: equal digests are equal splits). Of texts, if there are any: words (columns),
+    words_per_image (distinct ones, mean per split), without_text (rows per split).
     """
 
     name: str
@@ -64,10 +65,10 @@ class SplitReport:
 
 
 def check_split(dataset: RetrievalDataset, protocol: Protocol | None = None) -> SplitReport:
-    """Measures a split and proves it.
+    """Measures a split and verifies it.
 
-    Raises InputError where an id comes twice in a split, where a query is in another split (unless the protocol has
-    it so), and, given a protocol, where sizes, class counts or the place of the training rows are not as it says.
+    Raises InputError if an id occurs twice in a split, or a query is in another split (unless the protocol allows it).
+    With a protocol, also raises InputError if sizes, class counts or the place of the training rows differ from it.
     """
     parts = {part: getattr(dataset, part) for part in ("train", "query", "database")}
     ids = {part: split.ids.tolist() for part, split in parts.items()}
@@ -112,7 +113,7 @@ def check_split(dataset: RetrievalDataset, protocol: Protocol | None = None) -> 
 
 
 def relevant_share(query: np.ndarray, database: np.ndarray) -> float:
-    """Share of the pairs of rows of uint8 [q, c] and [n, c] that have a label in common.
+    """Fraction of the pairs of rows of uint8 [q, c] and [n, c] that have a label in common.
 
     Over distinct label vectors with their counts: there are far fewer of them than images.
     """

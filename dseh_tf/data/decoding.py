@@ -1,7 +1,7 @@
-"""Image files to uint8 RGB arrays with Pillow: every kind of image a collection holds, or one clear error.
+"""Decodes image files to uint8 RGB arrays with Pillow, or raises a clear error.
 
-The EXIF orientation is left as the file has it: pixels come as they are stored, which is what TensorFlow's and
-MatConvNet's readers give, so that features agree with theirs.
+The EXIF orientation is ignored: pixels are returned as they are stored, like TensorFlow's and MatConvNet's readers do,
+so that features agree with theirs.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def decode_file(path: Path, origin: str = "") -> np.ndarray:
 
     Grey, CMYK, 16-bit and palette images are converted; transparent parts lie on white.
     origin: where the file was named (list file and line), for the message.
-    Raises InputError on a file that is missing, not a regular file, no image, animated or cut off.
+    Raises InputError on a file that is missing, not a regular file, no image, animated or truncated.
     """
     with _opened(path, path, origin) as image:
         return _pixels(image, path, origin)
@@ -67,7 +67,7 @@ def decode_bytes(data: bytes, name: str, origin: str = "") -> np.ndarray:
 def check_header(path: Path, origin: str = "") -> tuple[int, int]:
     """The width and height of an image file.
 
-    Raises InputError where `decode_file` would by the file's header alone: missing, no image, animated.
+    Raises InputError if `decode_file` would by the file's header alone: missing, no image, animated.
     """
     with _opened(path, path, origin) as image:
         return image.size
@@ -76,8 +76,8 @@ def check_header(path: Path, origin: str = "") -> tuple[int, int]:
 def resize(image: np.ndarray, size: int) -> np.ndarray:
     """uint8 [size, size, 3]: bilinear with antialiasing, stretched to the square without cropping.
 
-    Stretched, because DSEH's release feeds whole images at 224 x 224 (lelan-li/DSEH:net_vggf.py). No JPEG draft mode:
-    its reduced decoding gives other pixels than decoding and shrinking.
+    The image is stretched because DSEH's release feeds whole images at 224 x 224 (lelan-li/DSEH:net_vggf.py). JPEG
+    draft mode is not used: its reduced decoding gives different pixels.
     """
     return resize_to(image, (size, size))
 
@@ -103,7 +103,7 @@ def _opened(file: Path | io.BytesIO, name: Path | str, origin: str) -> Image.Ima
     except InputError:
         raise
     except UnidentifiedImageError:
-        raise InputError(f"{name}: found no image Pillow can read, expected JPEG, PNG or the like{where}") from None
+        raise InputError(f"{name}: found no image that Pillow can read, expected JPEG, PNG or similar{where}") from None
     except (*_BROKEN, Image.DecompressionBombError) as error:
         raise InputError(f"{name}: cannot be read as an image: {error}{where}") from None
     if frames > 1:
@@ -117,7 +117,7 @@ def _pixels(image: Image.Image, name: Path | str, origin: str) -> np.ndarray:
     try:
         image.load()
     except (*_BROKEN, Image.DecompressionBombError) as error:
-        raise InputError(f"{name}: found an image cut off or damaged: {error}{where}") from None
+        raise InputError(f"{name}: found a truncated or damaged image: {error}{where}") from None
     if image.mode == "F":
         raise InputError(f"{name}: found floating-point pixels of unknown range, expected 8 or 16 bits{where}")
     return np.asarray(_to_rgb(image))

@@ -1,4 +1,4 @@
-"""Draws a split of a pool of images by a protocol."""
+"""Splits a pool of images by a protocol."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SPLITS = ("sequential-class", "greedy-image")
 
 @dataclass(frozen=True)
 class Draw:
-    """Rows of the pool, each int64 and sorted."""
+    """The rows of each split, int64 and sorted."""
 
     query: np.ndarray
     train: np.ndarray
@@ -31,20 +31,21 @@ def draw(
     query_pool: np.ndarray | None = None,
     no_query: np.ndarray | None = None,
 ) -> Draw:
-    """Draws a split of a pool, a pure function of its arguments.
+    """Draws the split of a pool of images, as a pure function of the arguments.
 
     Args:
         labels: uint8 [n, c].
         protocol: The numbers of queries and training images.
-        seed: Of the draw.
+        seed: Seed of the draw.
         split: How a number for every class is read where an image has several labels. "sequential-class": class by class,
             its unused images are permuted, the first are queries, the next train (zzs1994/DJSRH:datasets.py).
             "greedy-image": one permutation of all images, each goes to the first of its classes with room, training before
             queries (swuxyj/DeepHash-pytorch:data/nuswide_21/code.py).
-        class_names: Of the columns of `labels`, for messages.
-        query_pool: bool [n], the images that queries are drawn from (ImageNet's validation set); no other split has them.
-        no_query: bool [n], images that may train and be in the database but are no queries (NUS-WIDE's photographs that
-            the distribution holds under another id too).
+        class_names: Class names of the columns of `labels`, for messages.
+        query_pool: bool [n], the images that queries are drawn from (ImageNet's validation set); they are in no other
+            split.
+        no_query: bool [n], images that are never queries, but may be in the training set and the database (photographs
+            that NUS-WIDE contains under a second id).
 
     Raises:
         InputError: The pool or a class has too few images, or the pool is not the protocol's.

@@ -1,4 +1,4 @@
-"""How the readers open what they are given: `~` expanded, regular files only, names that systems leave behind skipped."""
+"""Opening files for readers: expands `~`, reads only regular files, and skips names that systems leave behind."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class Listing:
     links: int = 0
 
     def passed_over(self) -> str:
-        """What was passed over, for a message: `3 other files (.txt 2, .db 1), 1 hidden name`; empty for nothing."""
+        """What was skipped, for a message: `3 other files (.txt 2, .db 1), 1 hidden name`; empty for nothing."""
         parts = []
         if self.others:
             kinds = ", ".join(f"{suffix or 'no suffix'} {count:,}" for suffix, count in self.others.most_common(8))
@@ -116,7 +116,7 @@ class Listing:
 
 
 def entries(folder: Path) -> list[Path]:
-    """What is in the folder, sorted. Raises InputError where it cannot be listed."""
+    """What is in the folder, sorted. Raises InputError if it cannot be listed."""
     try:
         return sorted(folder.iterdir())
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Looks at the images of a data set before it is used: each once, over all splits."""
+"""Checks the images of a data set before it is used, each image once over all splits."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def check_images(dataset: RetrievalDataset) -> None:
 
 
 def without_bad_images(dataset: RetrievalDataset) -> RetrievalDataset:
-    """The data set without the images that cannot be decoded; `notes["bad_images"]` counts them a split.
+    """The data set without the images that cannot be decoded; `notes["bad_images"]` counts them for each split.
 
-    Every image is decoded once. Raises InputError where a split has none left.
+    Every image is decoded once. Raises InputError if a split has none left.
     """
 
     def look(split: Split, row: int) -> str | None:
@@ -64,7 +64,7 @@ def without_bad_images(dataset: RetrievalDataset) -> RetrievalDataset:
 def copies_of_queries(dataset: RetrievalDataset) -> list[tuple[str, str]]:
     """(query's id, id of an image in train or database whose file is the same byte for byte); for file-backed images.
 
-    Only files of a query's size are read. One copy a query.
+    Only files of a query's size are read. One copy per query.
     """
     files: dict[str, FileImages] = {}
     for part in PARTS:

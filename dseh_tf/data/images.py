@@ -1,4 +1,4 @@
-"""Images addressed by row, in memory or in files. Nothing is decoded before it is read. No TensorFlow here."""
+"""Images addressed by row, in memory or in files. They are decoded when they are read. Does not import TensorFlow."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ImageSource(Protocol):
         ...
 
     def fingerprint(self) -> str:
-        """A text that changes with the images and their order: names their pixels in a cache on disk."""
+        """A string that changes with the images and their order; it names their pixels in a cache on disk."""
         ...
 
 
@@ -83,7 +83,7 @@ class FileImages:
         return decode_file(self.paths[row], self.origins[row] if self.origins else "")
 
     def fingerprint(self) -> str:
-        """Of paths, sizes and times of change; a missing file raises InputError."""
+        """Computed from paths, sizes and modification times. Raises InputError if a file is missing."""
         digest = hashlib.sha256()
         for row, path in enumerate(self.paths):
             try:

@@ -1,4 +1,4 @@
-"""The distinct label vectors of a data set: what depends on labels alone is computed once for each of them."""
+"""The distinct label vectors of a data set: whatever depends only on labels is computed once for each of them."""
 
 from __future__ import annotations
 
@@ -82,15 +82,16 @@ def distinct_rows(labels: np.ndarray) -> DistinctRows:
 
 
 def check_similarities(rows: DistinctRows) -> None:
-    """Raises InputError where labels have no similarity to learn: every two training rows share a label, or no two do."""
+    """Raises InputError if labels have no similarity to learn: every two training rows share a label, or no two do."""
     count = len(rows.index)
     similar = rows.similar_pairs() - float(rows.counts[rows.vectors.any(axis=1)].sum())
     if similar >= count * (count - 1):
         raise InputError(
             f"train labels: found a common label in every two of the {count} rows, expected rows without one: "
-            "no similarity can be learnt"
+            "no similarity can be learned"
         )
     if similar <= 0:
         raise InputError(
-            f"train labels: found no two of the {count} rows with a common label, expected some: no similarity can be learnt"
+            f"train labels: found no two of the {count} rows with a common label, expected at least one such pair: "
+            "no similarity can be learned"
         )

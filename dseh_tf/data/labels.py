@@ -1,4 +1,4 @@
-"""The labels that anyone's arrays come with, as multi-hot rows: class ids, class names, or 0 and 1."""
+"""Converts class ids, class names or 0/1 matrices to multi-hot labels."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ def multi_hot_splits(
 
     Args:
         labels: The labels of each split by its name: multi-hot [n, c], class ids [n], or class names [n].
-        class_names: Of the columns; may be empty. Class names among the labels are then sorted.
+        class_names: Class names of the columns; may be empty. Class names among the labels are then sorted.
 
     Returns:
-        uint8 [n, c] of each split, and the names of the classes, empty where none are known.
+        uint8 [n, c] of each split, and the names of the classes, empty if none are known.
 
     Raises:
         InputError: Names in one split and numbers in another, a name that is not in `class_names`, or an id that is too
@@ -97,11 +97,11 @@ def _numbered(labels: dict[str, Any], class_names: tuple[str, ...]) -> tuple[dic
         if y.ndim == 2 and y.shape[1] == 1:
             found[part] = y = y[:, 0]
         if y.ndim != 1:
-            raise InputError(f"{part} labels: found {shown(y)}, expected one class name a row [n]")
+            raise InputError(f"{part} labels: found {shown(y)}, expected one class name per row [n]")
     if not class_names:
         class_names = tuple(np.unique(np.concatenate(list(found.values()))).tolist())
         shown_names = ", ".join(class_names[:_SHOWN]) + (", ..." if len(class_names) > _SHOWN else "")
-        log.warning("labels: found class names; their sorted order gives the ids: %s", shown_names)
+        log.warning("labels: found class names; ids are given by their sorted order: %s", shown_names)
     place = {name: i for i, name in enumerate(class_names)}
     for part, y in found.items():
         unknown = set(y.tolist()) - set(place)

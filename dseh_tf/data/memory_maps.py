@@ -1,4 +1,4 @@
-"""Arrays in memory-mapped `.npy` files: written whole or not at all, checked block by block."""
+"""Arrays in memory-mapped `.npy` files: written atomically, and checked block by block."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _RELEASED = 64  # blocks of a memory map that stay in memory
 def new_array(file: Path, shape: tuple[int, ...], dtype: np.dtype | type, what: str) -> Iterator[np.ndarray]:
     """An array to fill, mapped to a file that gets the name `file` when the block is left without an error.
 
-    Folders above are made. Raises InputError, naming `what` it is for, where the disk has no room.
+    Folders above are made. Raises InputError, naming `what` it is for, if the disk is full.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     needed, free = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize, shutil.disk_usage(file.parent).free

@@ -1,4 +1,4 @@
-"""Images decoded to one square size: all of a split, in memory or in a memory map on disk, or batch by batch."""
+"""Images decoded to a square size: a whole split, in memory or memory-mapped, or batch by batch."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def load_pixels(
 ) -> ArrayImages:
     """uint8 [n, size, size, 3] of a split's images, each decoded and resized once by a pool of threads.
 
-    Held in memory where they fit into `memory_limit` bytes (4 GiB: 28,500 images of 224 pixels); else in a memory-mapped
-    `.npy` file in `cache_dir` (default `data/pixels`), named after a fingerprint of the images and the size. A file that
-    is there is whole and is used again. ArrayImages of that size are returned as they are.
+    Kept in memory if they fit into `memory_limit` bytes (4 GiB: 28,500 images of 224 pixels), otherwise in a
+    memory-mapped `.npy` file in `cache_dir` (default `data/pixels`), named by a fingerprint of the images and the size.
+    An existing file is complete and is reused. ArrayImages of that size are returned as they are.
 
-    Raises InputError on an image that cannot be decoded (file, list and line), and where the disk has no room.
+    Raises InputError on an image that cannot be decoded (file, list and line), and if the disk is full.
     """
     source = images.images if isinstance(images, Split) else images
     if source is None:
@@ -83,7 +83,7 @@ def image_batches(
 ) -> Iterator[np.ndarray]:
     """uint8 [b, height, width, 3] in order, decoded by `threads`, two batches ahead of their use.
 
-    image_size: of a square, or (height, width). threads: default, one a core and at least four. Raises InputError on the
+    image_size: of a square, or (height, width). threads: default, one per core and at least four. Raises InputError on the
     first image that cannot be decoded.
     """
     shape = (image_size, image_size) if isinstance(image_size, int) else image_size

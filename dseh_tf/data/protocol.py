@@ -1,4 +1,7 @@
-"""Who is query, who trains and who is searched, as a paper states it. Each data set in `sets/` has its own protocol."""
+"""How a paper splits a data set into queries, training rows and database.
+
+Each data set in `sets/` has its own protocol.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,10 @@ class Quota:
     """A number of images.
 
     Attributes:
-        number: Of every class, or in all.
-        every_class: Which of the two.
-        first_class: Another number for the first class.
-        fill_to: The total, which is reached with images of any class where classes have too few.
+        number: Number per class, or in total.
+        every_class: Whether `number` is per class.
+        first_class: A different number for the first class.
+        fill_to: The total; if some classes have too few images, it is reached with images of any class.
     """
 
     number: int
@@ -48,17 +51,17 @@ def in_all(number: int) -> Quota:
 
 @dataclass(frozen=True)
 class Protocol:
-    """The split that a paper states.
+    """The split that a paper defines.
 
-    The database is every image but the queries, the training images included.
+    The database consists of all images except the queries; it includes the training images.
 
     Attributes:
         name: For messages.
         queries: How many images are queries.
-        train: How many train; None for the whole database.
-        images, classes: Of the whole data set; None for what is found.
-        queries_in_database: Whether queries are in the database, where each finds itself, and the training images are not.
-            HashNet's lists for COCO are such a split.
+        train: How many are training images; None for the whole database.
+        images, classes: Numbers of images and classes of the whole data set; None if they are not fixed.
+        queries_in_database: Whether the database contains the queries, so that each query finds itself, and not the
+            training images. HashNet's lists for COCO are such a split.
     """
 
     name: str

@@ -1,6 +1,6 @@
-"""What every method is given: training, query and database rows with ids, labels and images or features.
+"""The input of every method: training, query and database rows with ids, labels, and images or features.
 
-No TensorFlow here: a split is plain numpy, and its images are read only when someone asks for them.
+A split is plain numpy, without TensorFlow; its images are read only when they are needed.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ _PARTS = ("train", "query", "database")
 
 @dataclass(frozen=True)
 class RetrievalDataset:
-    """A method fits on `train`; `query` rows search `database`. No query row is in another split.
+    """Methods are fitted on `train`; `query` rows search `database`. No query is in another split.
 
     Attributes:
-        name: Of the data set.
-        train: Rows to learn from.
-        query: Rows that search.
-        database: Rows that are searched.
-        class_names: Of the label columns; empty where they are not known.
-        vocabulary: Of the text columns; empty where there are no texts, or their words are not known.
-        notes: Facts about the draw that are kept with a run (protocol, seed, counts).
+        name: Name of the data set.
+        train: Training rows.
+        query: Query rows.
+        database: Rows to search.
+        class_names: Class names of the label columns; empty if they are not known.
+        vocabulary: Words of the text columns; empty if there are no texts, or their words are not known.
+        notes: Facts about the split that are recorded with a run (protocol, seed, counts).
 
     Raises:
-        InputError: Splits with different numbers of classes, or a single class that some rows lack; texts in some splits
-            only, or of different widths; a vocabulary that does not fit them.
+        InputError: The splits have different numbers of classes, or a single class that some rows lack; only some
+            splits have texts, or their widths differ; or the vocabulary does not fit the texts.
     """
 
     name: str
@@ -91,16 +91,18 @@ class RetrievalDataset:
         return replace(self, **changes)
 
     def trained_on_database(self) -> RetrievalDataset:
-        """All database rows as training rows, which asymmetric methods need. Queries and database stay as they are."""
+        """The data set with all database rows as training rows, as asymmetric methods need it."""
         return self.replace(train=self.database, notes={**self.notes, "trained_on_database": True})
 
     def validation(self, fraction: float, seed: int = 0) -> RetrievalDataset:
-        """A share of the training rows as queries; they leave train and database. The test queries are not touched.
+        """Holds out a fraction of the training rows as queries.
 
-        Every setting without a source is chosen on this data set, never on the queries.
+        They are removed from train and database. The test queries are not read.
+
+        All settings without a published source are chosen on such a data set, never on the test queries.
         """
         if isinstance(fraction, bool) or not isinstance(fraction, Real) or not 0 < fraction < 1:
-            raise InputError(f"validation: found {brief(fraction)}, expected a share between 0 and 1")
+            raise InputError(f"validation: found {brief(fraction)}, expected a fraction between 0 and 1")
         seed = whole(seed, "seed", 0, 2**64 - 1)
         order = generator(seed, "validation").permutation(len(self.train))
         count = max(1, round(fraction * len(order)))
@@ -129,24 +131,24 @@ class RetrievalDataset:
         texts: Mapping[str, Any] | None = None,
         vocabulary: Sequence[str] = (),
     ) -> RetrievalDataset:
-        """Wraps anyone's arrays. Each split is (x, y).
+        """Makes a data set from arrays. Each split is a pair (x, y).
 
         Args:
             train: x is uint8 images [n, height, width, 3], or float features [n, d], or None for labels only.
                 y is multi-hot [n, c] of 0 and 1, or class ids [n], or class names [n]. Ids and names may be a column
                 [n, 1], as keras.datasets returns them.
-            query: as `train`.
-            database: None means the training rows themselves. A database row equal to no training row gets an id of
-                its own; pass `database` holding the training rows first, unchanged, and they are recognised as such.
-            name: of the data set.
-            class_names: of the columns; without them, class names among the labels are sorted, and kept as
-                `class_names` of the data set.
-            texts: the texts of each split given, by its name: real numbers [n, t], sparse or dense, one row a row of x.
+            query: like `train`.
+            database: like `train`; None for the training rows themselves. If the first rows of `database` are exactly
+                the training rows, they are recognised and keep their ids; all other rows get new ids.
+            name: name of the data set.
+            class_names: names of the label columns. Without them, class names among the labels are sorted, and become
+                the `class_names` of the data set.
+            texts: the texts of each split given, by its name: real numbers [n, t], sparse or dense, one for each row of x.
             vocabulary: the words of the text columns, if they are known.
 
         Raises:
-            InputError: other shapes or values, names in one split and numbers in another, or a name that is not one of
-                `class_names`.
+            InputError: a shape or value is not accepted, one split has class names and another has numbers, or a name
+                is not in `class_names`.
         """
         given = {"train": train, "query": query} | ({} if database is None else {"database": database})
         pairs = {part: _pair(value, part) for part, value in given.items()}
@@ -154,7 +156,7 @@ class RetrievalDataset:
         splits = {part: split_of_arrays(x, labels[part], part) for part, (x, _) in pairs.items()}
         train_split, database_split = splits["train"], splits.get("database", splits["train"])
         if names and len(names) != train_split.classes:
-            raise InputError(f"class_names: found {len(names)} names, expected {train_split.classes}, one a class")
+            raise InputError(f"class_names: found {len(names)} names, expected {train_split.classes}, one per class")
         n = len(train_split)
         if database is not None and len(database_split) >= n and _same_rows(train_split, database_split, n):
             ids = database_split.ids.astype(object)
@@ -164,7 +166,7 @@ class RetrievalDataset:
         return found if texts is None else found.with_texts(texts, vocabulary)
 
     def with_texts(self, texts: Mapping[str, Any], vocabulary: Sequence[str] = ()) -> RetrievalDataset:
-        """The same rows with texts.
+        """Returns the same rows with texts.
 
         Args:
             texts: By "train", "query" and "database", real numbers [n, t], sparse or dense. Without "database", the
@@ -184,7 +186,7 @@ class RetrievalDataset:
 
 
 def as_split(rows: Any, part: str = "encoded") -> Split:
-    """The split itself, or a split without labels of arrays: images [n, height, width, 3] or features [n, d].
+    """Returns a split as it is, or makes an unlabelled one of images [n, height, width, 3] or features [n, d].
 
     Raises InputError on anything else.
     """

@@ -1,4 +1,4 @@
-"""Some rows of a data set: ids and labels with images, features or texts. No TensorFlow here."""
+"""A split of a data set: rows with ids, labels, and images, features or texts. Does not import TensorFlow."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from dseh_tf.errors import InputError
 
 @dataclass(frozen=True)
 class Split:
-    """Some rows of a data set.
+    """Rows of a data set.
 
     Attributes:
         ids: Unicode [n], unique within the split and stable across runs.
         labels: uint8 multi-hot [n, c].
-        images: Their source, or None (labels only, or features only).
+        images: The source of the images, or None (labels only, or features only).
         features: float32 [n, d] from a frozen backbone, or None.
         flipped_features: float32 [n, d] of the mirrored images, or None.
         texts: Text rows, sparse float32 [n, t] (see `texts.text_rows`, which dense arrays go through), or None.
@@ -59,7 +59,7 @@ class Split:
             value = getattr(self, name)
             rows = n if value is None else value.shape[0] if name == "texts" else len(value)
             if rows != n:
-                raise InputError(f"{name}: found {rows} rows, expected {n}, one an id")
+                raise InputError(f"{name}: found {rows} rows, expected {n}, one per id")
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -73,7 +73,7 @@ class Split:
         return replace(self, features=features, flipped_features=flipped)
 
     def part(self, rows: slice) -> Split:
-        """Rows in a row. Features and labels are views: of a memory map, nothing is read yet."""
+        """Consecutive rows. Features and labels are views; nothing is read from a memory map yet."""
         images = None if self.images is None else self.images.take(np.arange(len(self))[rows])
         names = ("ids", "labels", "features", "flipped_features", "texts")
         part: dict[str, Any] = {
@@ -93,7 +93,7 @@ class Split:
 
 
 def split_of_arrays(x: Any, labels: np.ndarray, part: str) -> Split:
-    """The split of images or features, or of labels alone.
+    """Makes a split from images or features, or from labels alone.
 
     Args:
         x: uint8 images [n, height, width, 3], float features [n, d], or None.
@@ -112,7 +112,7 @@ def split_of_arrays(x: Any, labels: np.ndarray, part: str) -> Split:
         expected = "uint8 images [n, height, width, 3] or float features [n, d]"
         raise InputError(f"{part}: found {shown(x)}, expected {expected}")
     if len(x) != len(labels):
-        raise InputError(f"{part} labels: found {len(labels)} rows, expected {len(x)}, one a row of x")
+        raise InputError(f"{part} labels: found {len(labels)} rows, expected {len(x)}, one per row of x")
     if images:
         return Split(ids, labels, images=ArrayImages(x))
     with np.errstate(over="ignore"):

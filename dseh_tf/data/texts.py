@@ -1,7 +1,7 @@
 """The texts of a data set: sparse rows over a vocabulary, one row an image. No TensorFlow here.
 
-A row holds a number for each word: 0 or 1 of tags, counts of a bag of words, or weights (the topics of Wikipedia). Rows are
-kept as a `scipy.sparse.csr_array` of float32; their memory grows with the words that occur, not with the vocabulary.
+A row has a number for each word: 0 or 1 for tags, counts for a bag of words, or weights (the topics of Wikipedia). Rows
+are stored as a `scipy.sparse.csr_array` of float32, so memory grows with the words that occur, not with the vocabulary.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def text_rows(values: Any, field: str = "texts") -> sparse.csr_array:
 
 
 def rows_of_words(lines: Sequence[Iterable[str]], vocabulary: Sequence[str]) -> sparse.csr_array:
-    """Counts float32 [n, t] of the words of each line; words outside the vocabulary are passed over.
+    """Counts float32 [n, t] of the words of each line; words outside the vocabulary are skipped.
 
     Example: rows_of_words([["sky", "sea", "sky"], ["moon"]], ["sea", "sky"]) has the rows [1, 2] and [0, 0].
     """
@@ -57,7 +57,7 @@ def rows_of_words(lines: Sequence[Iterable[str]], vocabulary: Sequence[str]) -> 
 
 
 def query_row(words: str, vocabulary: Sequence[str]) -> sparse.csr_array:
-    """The text row [1, t] of words in one string, parted by white space.
+    """The text row [1, t] of words in one string, separated by white space.
 
     Raises:
         InputError: No word, or a word that is not in the vocabulary.
@@ -77,10 +77,10 @@ def query_row(words: str, vocabulary: Sequence[str]) -> sparse.csr_array:
 
 
 def as_vocabulary(words: Any, width: int) -> tuple[str, ...]:
-    """The words of the columns as a tuple; () where they are not known.
+    """The words of the columns as a tuple; () if they are not known.
 
     Raises:
-        InputError: Not strings, another number of words than columns, or a word twice.
+        InputError: Not strings, a different number of words than columns, or a word twice.
     """
     found = tuple(map(str, as_texts([] if isinstance(words, str) else list(words), "vocabulary").tolist()))
     if isinstance(words, str):
@@ -88,7 +88,7 @@ def as_vocabulary(words: Any, width: int) -> tuple[str, ...]:
     if not found:
         return ()
     if len(found) != width:
-        raise InputError(f"vocabulary: found {len(found):,} words, expected {width:,}, one a column of the texts")
+        raise InputError(f"vocabulary: found {len(found):,} words, expected {width:,}, one per column of the texts")
     if len(set(found)) < width:
         word, count = Counter(found).most_common(1)[0]
         raise InputError(f"vocabulary: found {word!r} {count} times, expected each word once")

@@ -1,4 +1,4 @@
-"""Small pictures of queries and of what they retrieve, and sheets of them. No TensorFlow here."""
+"""Thumbnails of queries and of their nearest items, and sheets of them. Does not import TensorFlow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The processes of a run on several machines, as the environment variable TF_CONFIG names them. No TensorFlow here."""
+"""The processes of a run on several machines, as given by the environment variable TF_CONFIG. Does not import
+TensorFlow."""
 
 from __future__ import annotations
 
@@ -20,18 +21,18 @@ class Cluster:
 
     Attributes:
         addresses: host:port of every worker. Worker 0 is the chief.
-        index: Of this process.
+        index: Index of this process.
     """
 
     addresses: tuple[str, ...]
     index: int
 
     def name(self, index: int) -> str:
-        """What messages call a worker."""
+        """The name of a worker in messages."""
         return f"worker {index} ({self.addresses[index]})"
 
     def text(self) -> str:
-        """TF_CONFIG of this process, with workers only."""
+        """The TF_CONFIG of this process, with workers only."""
         return json.dumps(
             {"cluster": {"worker": list(self.addresses)}, "task": {"type": "worker", "index": self.index}}
         )
@@ -43,7 +44,7 @@ def read_cluster(environment: Mapping[str, str] | None = None) -> Cluster:
     A "chief" in it becomes worker 0, and the numbers of the other workers rise by one, as in TensorFlow.
 
     Args:
-        environment: Where the variable is looked up; None for the process's environment.
+        environment: The mapping that contains the variable; None for the process's environment.
 
     Raises:
         InputError: The variable is missing, is not JSON, names no task, an index out of range, an address that is not
@@ -66,9 +67,7 @@ def read_cluster(environment: Mapping[str, str] | None = None) -> Cluster:
     addresses = chief + workers
     for address in addresses:
         if addresses.count(address) > 1:
-            raise InputError(
-                f"{VARIABLE}: cluster: found {address} twice, expected an address of its own for each worker"
-            )
+            raise InputError(f"{VARIABLE}: cluster: found {address} twice, expected a separate address for each worker")
     kind, index = task.get("type"), task.get("index")
     known = {"worker": len(workers), "chief": len(chief)}
     if not isinstance(kind, str) or not known.get(kind):
@@ -80,7 +79,7 @@ def read_cluster(environment: Mapping[str, str] | None = None) -> Cluster:
 
 
 def host_and_port(address: str) -> tuple[str, int]:
-    """The parts of host:port; the brackets of an IPv6 address go."""
+    """Splits host:port; the brackets of an IPv6 address are removed."""
     host, _, port = address.rpartition(":")
     return host.removeprefix("[").removesuffix("]"), int(port)
 

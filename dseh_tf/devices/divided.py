@@ -1,4 +1,5 @@
-"""Work on rows that the workers of a run divide: each does its part, and all get the whole. No TensorFlow here."""
+"""Divides work on rows between the workers of a run: each does a part, and all get the whole result. Does not import
+TensorFlow."""
 
 from __future__ import annotations
 
@@ -14,12 +15,13 @@ Outputs = dict[str, np.ndarray]
 
 
 def divided(workers: Workers, rows: int, unit: int, work: Callable[[slice], Outputs]) -> Outputs:
-    """The outputs for all rows, of which every worker computes a part.
+    """Computes the outputs for all rows, a part of them on each worker.
 
     Args:
-        workers: Of the run.
+        workers: The workers of the run.
         rows: Number of rows, at least one.
-        unit: Rows of a forward pass: parts are multiples of it, so that every pass has the rows that it has in one process.
+        unit: Rows of a forward pass. Parts are multiples of it, so that every pass has the same rows as in a single
+            process.
         work: From rows to arrays [n of these rows, ...] by name.
     """
     if workers.count == 1:
@@ -55,7 +57,7 @@ def evaluate_divided(
 ) -> Report:
     """As `evaluate`; every worker ranks the database for its part of the queries.
 
-    All workers have to read `map_stable_order`, or none.
+    Either all workers must read `map_stable_order`, or none.
     """
     report, _ = evaluate_unseen_divided(workers, query_codes, database_codes, query_labels, database_labels, None)
     return report
@@ -69,7 +71,7 @@ def evaluate_unseen_divided(
     database_labels: np.ndarray,
     trained: np.ndarray | None,
 ) -> tuple[Report, Report | None]:
-    """As `evaluate_unseen`, divided as in `evaluate_divided`; the second report is None where `trained` is."""
+    """As `evaluate_unseen`, divided as in `evaluate_divided`; the second report is None if `trained` is."""
     own = workers.share(len(query_codes))
     if own.start == own.stop:  # fewer queries than workers
         own = slice(0, 1)

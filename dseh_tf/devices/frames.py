@@ -1,4 +1,4 @@
-"""Messages between the workers of a run, over one TCP connection. No TensorFlow here, and nothing is unpickled."""
+"""Messages between the workers of a run, over one TCP connection. Does not import TensorFlow, and unpickles nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MOST_TEXT = 2**16
 
 
 def send(connection: socket.socket, kind: int, name: str = "", content: bytes = b"") -> None:
-    """Sends one frame. Raises OSError where the other side has gone or does not read."""
+    """Sends one frame. Raises OSError if the other side has closed the connection or does not read."""
     label = name.encode()
     connection.sendall(_HEADER.pack(kind, len(label), len(content)) + label)
     if content:
@@ -24,8 +24,8 @@ def receive(connection: socket.socket, most: int | None = None) -> tuple[int, st
     """Waits for the next frame: kind, name, content.
 
     Args:
-        connection: With the timeout after which a silence is an error.
-        most: Bytes of the content that are accepted; None for any number.
+        connection: A socket; its timeout limits the time without data.
+        most: Maximum size of the content in bytes; None for no limit.
 
     Raises:
         EOFError: The other side has closed the connection.
@@ -51,12 +51,12 @@ def _exactly(connection: socket.socket, size: int) -> bytes:
 
 
 def joined(parts: Sequence[bytes]) -> bytes:
-    """Several contents as one."""
+    """Joins several contents into one."""
     return b"".join(_LENGTH.pack(len(part)) + part for part in parts)
 
 
 def parted(content: bytes) -> list[bytes]:
-    """The contents that `joined` was given."""
+    """Splits a content into the parts that `joined` was given."""
     parts, start = [], 0
     while start < len(content):
         (size,) = _LENGTH.unpack_from(content, start)

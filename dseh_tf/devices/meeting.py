@@ -1,8 +1,8 @@
 """How the workers of a run find each other before TensorFlow starts. No TensorFlow here.
 
-TensorFlow waits for a worker that does not come without end, without a line, and without letting other Python threads or
-signal handlers run. So the workers meet first, over connections of their own to worker 0. They use its port of TF_CONFIG,
-which TensorFlow's server takes over afterwards; the connections stay.
+If a worker is missing, TensorFlow waits for it indefinitely, without a message and without letting other Python threads
+or signal handlers run. The workers therefore connect first, over their own connections to worker 0. They use its port
+in TF_CONFIG, which TensorFlow's server takes over afterwards; the connections stay open.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ def meet(cluster: Cluster, timeout: float) -> dict[int, socket.socket]:
         timeout: Seconds to wait.
 
     Returns:
-        Connections by worker: of worker 0 to all others, of the others to worker 0.
+        Connections by worker: from worker 0 to all others, and from the others to worker 0.
 
     Raises:
-        InputError: Workers did not come in time (named), have another TF_CONFIG, or a port is in use.
+        InputError: Workers did not connect in time (they are named), have a different TF_CONFIG, or a port is in use.
     """
     if len(cluster.addresses) == 1:
         return {}
@@ -72,7 +72,7 @@ def _welcome(server: socket.socket, cluster: Cluster, timeout: float) -> dict[in
     while len(found) + 1 < len(cluster.addresses):
         if time.monotonic() >= deadline:
             missing = [cluster.name(i) for i in range(1, len(cluster.addresses)) if i not in found]
-            raise _told(found, f"{', '.join(missing)} did not come within {timeout:g} s (--worker_timeout)")
+            raise _told(found, f"{', '.join(missing)} did not connect within {timeout:g} s (--worker_timeout)")
         try:
             connection, _ = server.accept()
         except TimeoutError:
@@ -105,7 +105,7 @@ def _welcome(server: socket.socket, cluster: Cluster, timeout: float) -> dict[in
 
 
 def _has_gone(connection: socket.socket) -> bool:
-    """Whether the other side has ended; it sends nothing at this time."""
+    """Whether the other side has closed the connection; it sends nothing at this time."""
     connection.setblocking(False)
     try:
         return not connection.recv(1, socket.MSG_PEEK)
@@ -118,7 +118,7 @@ def _has_gone(connection: socket.socket) -> bool:
 
 
 def _told(connections: Mapping[int, socket.socket], line: str) -> InputError:
-    """An error that the workers who are there get as well."""
+    """An error that is also sent to the workers that have connected."""
     for connection in connections.values():
         with contextlib.suppress(OSError):
             frames.send(connection, frames.FAULT, content=line.encode())
@@ -132,7 +132,7 @@ def _join(cluster: Cluster, timeout: float) -> socket.socket:
     while True:
         left = deadline - time.monotonic()
         if left <= 0:
-            raise InputError(f"{cluster.name(0)} did not come within {timeout:g} s (--worker_timeout; {why})")
+            raise InputError(f"{cluster.name(0)} did not connect within {timeout:g} s (--worker_timeout; {why})")
         try:
             connection = socket.create_connection((host, port), timeout=min(5.0, left))
         except OSError as error:

@@ -1,8 +1,8 @@
-"""Devices: the strategy, and what crosses between its replicas.
+"""Devices: the distribution strategy, and the exchange between its replicas.
 
-On any number of replicas a run computes the same loss on the same batches, and rounding alone differs: every loss is
-divided by counts of the *global* batch, gradients are summed over the replicas before they are clipped, masks and batches
-are slices of the global ones.
+On any number of replicas, a run computes the same loss on the same batches, and only rounding differs: every loss is
+divided by counts of the *global* batch, gradients are summed over the replicas before they are clipped, and masks and
+batches are slices of the global ones.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dseh_tf.errors import InputError
 
 
 def make_strategy(name: str = "default", replicas: int = 0) -> tf.distribute.Strategy:
-    """The strategy of a run.
+    """The distribution strategy of a run.
 
     name: "default" (one device; all GPUs where there are several), "mirrored" or "multi_worker" (TF_CONFIG).
     replicas: how many; 0 for every GPU, or one CPU. More than there are GPUs makes logical CPU devices, which only
@@ -46,7 +46,7 @@ def make_strategy(name: str = "default", replicas: int = 0) -> tf.distribute.Str
 
 
 def logical_cpus(count: int) -> list[tf.config.LogicalDevice]:
-    """At least `count` logical CPU devices. Raises InputError where TensorFlow already runs with fewer."""
+    """At least `count` logical CPU devices. Raises InputError if TensorFlow already runs with fewer."""
     cpu = tf.config.list_physical_devices("CPU")[0]
     try:
         if len(tf.config.get_logical_device_configuration(cpu) or ()) < count:
@@ -60,7 +60,7 @@ def logical_cpus(count: int) -> list[tf.config.LogicalDevice]:
 
 
 def local_devices(strategy: tf.distribute.Strategy) -> tuple[str, ...]:
-    """The devices of this process, one a replica."""
+    """The devices of this process, one per replica."""
     if strategy.num_replicas_in_sync == 1 and not isinstance(strategy, tf.distribute.MirroredStrategy):
         return ((tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU"))[0].name,)
     return tuple(strategy.extended.worker_devices)
@@ -93,8 +93,8 @@ def split_sum(part: tf.Tensor) -> tf.Tensor:
 def gather(x: tf.Tensor) -> tf.Tensor:
     """[b, ...] of every replica as [replicas * b, ...], in replica order, on each of them.
 
-    By a sum over zero tensors that hold one replica's rows each: `all_gather` fails inside tf.function under
-    MultiWorkerMirroredStrategy, and this has the right gradient.
+    Implemented as a sum of tensors that are zero except for the rows of one replica: `all_gather` fails inside
+    tf.function under MultiWorkerMirroredStrategy, and a sum has the right gradient.
     """
     count = replica_count()
     if count == 1:
@@ -112,7 +112,7 @@ def sum_gradients(gradients: Sequence[tf.Tensor]) -> list[tf.Tensor]:
 
 
 def write_rows(variable: tf.Variable, rows: tf.Tensor, values: tf.Tensor) -> None:
-    """Sets variable[rows] = values. No gradient flows through it. Of a row that is named twice the last values count.
+    """Sets variable[rows] = values, without a gradient. If a row occurs twice, its last values are used.
 
     With deterministic operations a scatter on a GPU copies the whole variable to the host and back (TensorFlow 2.21,
     core/kernels/scatter_nd_op.cc). There each row looks up its values among those of the batch instead.
@@ -141,7 +141,8 @@ def on_gpu(variable: tf.Variable) -> bool:
 class PerReplicaVariables:
     """One plain variable a replica with the same content, on that replica's device.
 
-    For large state that every replica updates by the same rows itself: no mirrored write, no copy between devices.
+    For large state that every replica updates at the same rows itself, which avoids mirrored writes and copies between
+    devices.
     """
 
     def __init__(
@@ -151,7 +152,7 @@ class PerReplicaVariables:
         name: str,
         shape: Sequence[int | None] | None = None,
     ) -> None:
-        """Creates a copy of `initial` for each local replica; `shape` has None where the size may change."""
+        """Creates a copy of `initial` for each local replica; `shape` has None if the size may change."""
         devices = local_devices(strategy)
         self._first = 0
         if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):

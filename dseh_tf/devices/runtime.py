@@ -1,4 +1,4 @@
-"""What a run gives a method besides data: devices, where to write, how often."""
+"""The surroundings of a training run: devices, output folders and intervals."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ from dseh_tf.devices.workers import ALONE, Workers
 
 @dataclass
 class Runtime:
-    """Surroundings of a training run. Only `jit_compile` and `bfloat16` change what is computed.
+    """The surroundings of a training run. Only `jit_compile` and `bfloat16` change what is computed.
 
     Attributes:
-        strategy: Devices.
-        workers: The processes of the run. With a strategy of several of them, worker 0 alone writes, all restore the same
-            checkpoint, and rows are encoded in parts.
+        strategy: The distribution strategy.
+        workers: The processes of the run. If there are several, only worker 0 writes, all restore the same checkpoint,
+            and each encodes a part of the rows.
         checkpoints, tensorboard: Folders, or None to write neither.
-        checkpoint_steps: Steps of a phase between two checkpoints; there is one at its end, too.
-        label_report_epochs: LabNet epochs between two reports of its codes and MAP; 0 for one report, at the phase's end.
+        checkpoint_steps: Number of steps between checkpoints within a phase; there is also one at its end.
+        label_report_epochs: LabNet epochs between reports of its codes and MAP; 0 for a single report at the end of the
+            phase.
         evaluate_rounds: Whether ImgNet is evaluated after every round, not only at the end.
-        progress: Whether bars are shown on standard error.
-        jit_compile: XLA for the training steps, where there is one replica. It draws other dropout masks.
+        progress: Whether to show progress bars on standard error.
+        jit_compile: XLA for the training steps, if there is one replica. It draws other dropout masks.
         bfloat16: Trunks compute in it, and their weights stay float32. LabNet, hash layers, losses and banks are float32
             throughout.
         encode_batch: Rows of a forward pass when encoding.

@@ -1,8 +1,8 @@
-"""What the workers of a run say to each other outside of training steps. No TensorFlow here.
+"""Communication between the workers of a run outside of training steps. Does not import TensorFlow.
 
-Worker 0, the chief, has a connection to each of the others. Over it they exchange what has to be agreed on and the rows
-that each of them has encoded or evaluated, and they show that they are alive. A worker that ends, or that is silent for
-too long, ends the run on all workers with one line: a collective operation of TensorFlow would wait for it.
+Worker 0, the chief, is connected to all others. Over these connections the workers agree on values, exchange the rows
+that each has encoded or evaluated, and show that they are alive. If a worker ends or is silent for too long, the run
+ends on all workers with a one-line error, because a collective operation of TensorFlow would wait for it forever.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _PAUSE = 0.5
 
 
 class Workers:
-    """This process among the workers of a run. All of them call the same methods in the same order.
+    """This process as one of the workers of a run. All workers must call the same methods in the same order.
 
     Attributes:
         cluster: Addresses, and the index of this process.
@@ -82,11 +82,11 @@ class Workers:
     # Together
 
     def gather(self, name: str, content: bytes) -> list[bytes]:
-        """What every worker has given, in their order. Waits for all of them.
+        """Collects a content from every worker, in worker order. Waits for all of them.
 
         Args:
-            name: Of the occasion; it has to be the same on all workers.
-            content: Of this worker.
+            name: Name of the occasion; it has to be the same on all workers.
+            content: Content of this worker.
 
         Raises:
             InputError: A worker was lost or ended with an error, or is at another occasion.
@@ -94,11 +94,11 @@ class Workers:
         return self._exchange(frames.DATA, name, content)
 
     def agree(self, name: str, value: Any) -> list[Any]:
-        """As `gather`, for values that JSON has."""
+        """Like `gather`, for JSON values."""
         return [json.loads(content) for content in self.gather(name, json.dumps(value).encode())]
 
     def rows(self, name: str, part: np.ndarray) -> np.ndarray:
-        """The rows of all workers, in their order, to the same bits.
+        """The rows of all workers, in worker order, bit for bit.
 
         Args:
             name: As in `gather`.
@@ -128,7 +128,7 @@ class Workers:
         return slice(min(first, rows), min(last, rows))
 
     def finish(self) -> None:
-        """Waits until every worker has come here. After it no worker misses another."""
+        """Waits until every worker has called this method. Afterwards no worker reports another one as lost."""
         if self._peers:
             self._exchange(frames.LAST, "the end", b"")
 
@@ -141,7 +141,7 @@ class Workers:
         """Waits as long as it takes to find that a worker is lost, after TensorFlow has missed one.
 
         Returns:
-            The line that `lost` gets; empty where all workers are there.
+            The line that `lost` gets; empty if all workers are there.
         """
         if self._peers:
             self._stopped.wait(self._silence + 2 * _PAUSE)

@@ -1,6 +1,6 @@
-"""Images or features to codes: encoders that are saved and loaded, a run folder's encoder, and folders of codes.
+"""Encoding of images and features: saving and loading encoders, the encoder of a run, and folders of codes.
 
-No TensorFlow until it is used.
+TensorFlow is imported when it is needed.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -1,8 +1,8 @@
-"""`encode_folder` by Apache Beam, for more than one machine: the same folder, the same chunks, the same bytes.
+"""`encode_folder` with Apache Beam, for several machines: the same folder, the same chunks, the same bytes.
 
-A step of the pipeline is a chunk: a worker reads and resizes its images, encodes them, and writes its file itself, under a
-temporary name first. A chunk that is encoded twice, because its first attempt failed, is replaced by the same bytes. All
-workers need the folders of the images, the model and the codes at the same paths.
+The unit of work is a chunk: a worker reads and resizes its images, encodes them, and writes the file itself, first
+under a temporary name. If a chunk is encoded twice because the first attempt failed, it is replaced by the same bytes.
+All workers must see the folders of images, model and codes at the same paths.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Place = tuple[int, int, int]  # of a chunk in it: its number, its first byte, it
 
 
 class _Held:
-    """The model of a process. Its threads take turns: not every runtime can be called by two at once."""
+    """The model of a process. Threads use it one at a time, because not all runtimes support concurrent calls."""
 
     def __init__(self, model: Model) -> None:
         self._model, self._lock = model, threading.Lock()
@@ -49,7 +49,7 @@ class EncodeChunk(beam.DoFn):
 
     Args:
         open_model: Opens the model; called once a process, by the first of its threads.
-        identity: Of the plan.
+        identity: Identity of the plan.
         root: The folder of the images.
         out: The folder of codes.
     """
@@ -74,7 +74,7 @@ class EncodeChunk(beam.DoFn):
 def encode_with_beam(
     plan: Plan, out: Path, open_model: Callable[[], Model], runner: str, options: Sequence[str] = ()
 ) -> Summary:
-    """Encodes images into a folder of codes with Beam. Chunks that are there are checked and kept.
+    """Encodes images into a folder of codes with Beam. Existing chunks are checked and kept.
 
     Args:
         plan: What is encoded.

@@ -1,6 +1,7 @@
-"""One file of codes: Parquet with the columns `id` (string) and `code` (fixed-size binary). No TensorFlow here.
+"""A file of codes: Parquet with the columns `id` (string) and `code` (fixed-size binary). Does not import TensorFlow.
 
-A file says in its metadata which encoding it belongs to, which part of it it is, and which images it lacks and why.
+The metadata of a file says which encoding and which part of it the file belongs to, and which images are missing and
+why.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ class Chunk:
     """Codes of consecutive images.
 
     Attributes:
-        identity: Of the encoding: its model, images and chunk size.
+        identity: Identity of the encoding: its model, images and chunk size.
         number: Which chunk it is, from 0.
-        ids: Of the images that have a code, in order.
+        ids: Ids of the images that have a code, in order.
         codes: Packed uint8 [n, ceil(bits / 8)].
         bad: (id, reason) of the images that could not be read, in order.
     """
@@ -48,7 +49,7 @@ def chunk_name(number: int) -> str:
 
 
 def write_chunk(path: Path, chunk: Chunk, mark: str | None = None) -> None:
-    """Writes a chunk, whole or not at all; the same chunk gives the same bytes.
+    """Writes a chunk atomically; the same chunk gives the same bytes.
 
     Args:
         path: The file.
@@ -70,7 +71,7 @@ def read_chunk(path: Path, bits: int) -> Chunk:
     """Reads what `write_chunk` wrote.
 
     Raises:
-        InputError: The file is missing, damaged, of another kind, or has codes of another width.
+        InputError: The file is missing, damaged, of a different kind, or has codes of a different width.
     """
     check_regular(path, _EXPECTED)
     width = -(-bits // 8)
@@ -85,7 +86,7 @@ def read_chunk(path: Path, bits: int) -> Chunk:
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     except Exception as error:  # of pyarrow, of many kinds
-        raise InputError(f"{path}: found a damaged or cut file ({reason(error)}), expected {_EXPECTED}") from None
+        raise InputError(f"{path}: found a damaged or truncated file ({reason(error)}), expected {_EXPECTED}") from None
     if table is None:
         found = ", ".join(f"{field.name} {field.type}{'' if field.nullable else ' not null'}" for field in schema)
         expected = ", ".join(f"{field.name} {field.type} not null" for field in _schema(width))
@@ -112,7 +113,7 @@ def _bytes(column: pa.ChunkedArray, width: int) -> np.ndarray:
 
 
 def _facts(metadata: dict[bytes, bytes] | None) -> dict[str, Any]:
-    """What a file says of itself. Raises InputError where it says nothing that makes sense."""
+    """What a file says of itself. Raises InputError if it says nothing that makes sense."""
     try:
         facts = json.loads((metadata or {})[_KEY])
         if not isinstance(facts["identity"], str) or type(facts["chunk"]) is not int:

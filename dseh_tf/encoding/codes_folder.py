@@ -1,4 +1,4 @@
-"""Reads a folder of codes that `encode_folder` wrote, chunk by chunk and without trust. No TensorFlow here."""
+"""Reads a folder of codes that `encode_folder` wrote, chunk by chunk, and checks it. Does not import TensorFlow."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ class CodesFolder:
         """Yields (ids str [n], packed codes uint8 [n, ceil(bits / 8)]) of each chunk, in the order of the images.
 
         Raises:
-            InputError: A chunk is missing, damaged, has codes of another width or is of another encoding; or the chunks do
+            InputError: A chunk is missing, damaged, has codes of a different width or is of another encoding; or the chunks do
                 not have as many rows as summary.json says.
         """
         rows = 0
         for number in range(-(-self.manifest["images"]["count"] // self.manifest["chunk"])):
             path = self.folder / chunk_name(number)
             if not path.exists():
-                raise InputError(f"{path}: found no such chunk, expected it: experiments.encode makes it again")
+                raise InputError(f"{path}: found no such chunk, expected it: run experiments.encode again")
             chunk = own_chunk(path, self.manifest, number)
             rows += len(chunk.ids)
             yield np.array(chunk.ids, dtype=str), chunk.codes
@@ -70,7 +70,7 @@ def open_codes(folder: Path | str) -> CodesFolder:
         folder: The folder.
 
     Raises:
-        InputError: It is not one, it is not finished, or its files do not belong together.
+        InputError: The folder is not a folder of codes, is not finished, or its files do not belong together.
 
     Example:
         >>> for ids, codes in open_codes("codes").chunks():

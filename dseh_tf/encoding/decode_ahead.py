@@ -1,4 +1,4 @@
-"""Image files decoded by threads ahead of their use, in batches; files that are no image are named, not raised."""
+"""Decodes image files in threads ahead of their use, in batches; files that are not images are reported, not raised."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Decoded(NamedTuple):
 
     Attributes:
         pixels: uint8 [n, height, width, 3] of those that could be read, in order.
-        bad: Why the others could not, by their place in the batch.
+        bad: The reasons why other files could not be read, by position in the batch.
     """
 
     pixels: np.ndarray

@@ -1,7 +1,7 @@
-"""A frozen backbone's features: extracted once, kept in memory-mapped files, shared by every method and run.
+"""Features of a frozen backbone: extracted once, stored in memory-mapped files, and shared by all methods and runs.
 
-`with_features` keeps them in a cache, by what they depend on; `write_features` and `read_features` in a folder that one
-names, copies and trains on without the images.
+`with_features` stores them in a cache, keyed by what they depend on; `write_features` and `read_features` use a folder
+that can be named, copied and trained on without the images.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def with_features(
     """The data set with float32 features [n, dim] in every split, and those of mirrored images in `train`.
 
     cache_dir: where they are kept as `.npy` memory maps, named by what they depend on: the backbone's weights, the image
-    size and the image files. Training rows that stand in the database are not extracted twice. Raises InputError on a
-    data set without images, an image that cannot be decoded, and a disk without room.
+    size and the image files. Training rows that are in the database are not extracted twice. Raises InputError on a
+    data set without images, an image that cannot be decoded, and a full disk.
     """
     weights, cache_dir = backbone.fingerprint(), expanded(cache_dir)
 
@@ -81,9 +81,9 @@ def write_features(
     """Writes `folder` with the features of all splits; returns whether it was written before.
 
     `train.npy`, `train_mirrored.npy` (with `mirrored`), `query.npy`, `database.npy`: float32 [n, dim], with
-    `allow_pickle=False` and memory-mappable; the same rows' ids beside them in `<part>_ids.npy`; `features.json` with
+    `allow_pickle=False` and memory-mappable; the same rows' ids next to them in `<part>_ids.npy`; `features.json` with
     `facts`, the backbone, its image size, dim and fingerprint, and the rows of each split. The folder has another name
-    until it is whole; what a stopped extraction finished there is used again. Raises InputError where `folder` holds
+    until it is whole; what a stopped extraction finished there is used again. Raises InputError if `folder` holds
     anything else, and as `with_features`.
     """
     folder = expanded(folder)
@@ -130,7 +130,7 @@ def write_features(
 
 
 def read_summary(folder: Path) -> dict[str, Any]:
-    """`features.json` of a folder that `write_features` made. Raises InputError where it is none."""
+    """`features.json` of a folder that `write_features` made. Raises InputError if it is none."""
     file = expanded(folder) / SUMMARY
     check_regular(file, "a folder that extract_features has finished")
     found = read_json(file, "a folder that extract_features has finished")
@@ -144,9 +144,9 @@ def read_summary(folder: Path) -> dict[str, Any]:
 def read_features(dataset: RetrievalDataset, folder: Path, missing_ok: bool = False) -> RetrievalDataset:
     """The data set with the features of a folder that `write_features` made; its images, if any, are not looked at.
 
-    The files stay on disk as memory maps, read through once for values that are not finite; rows in another order than
+    The files stay on disk as memory maps, read through once for values that are not finite; rows in a different order than
     the data set's are put into its order, in memory. Raises InputError with file, field, what was found and expected:
-    a file that is missing, cut off, of another shape, or with NaN or infinity; ids of the split that are not there, which
+    a file that is missing, truncated, of a different shape, or with NaN or infinity; ids of the split that are not there, which
     with `missing_ok` are left out and counted as bad images, unless no row of a part is left.
     """
     folder = expanded(folder)
@@ -185,13 +185,13 @@ def _feature_rows(file: Path, ids: np.ndarray, dim: int) -> np.ndarray:
 
 
 def _array(file: Path) -> np.ndarray:
-    """The array of a `.npy` file, mapped. Raises InputError where it is missing, cut off or none."""
+    """The array of a `.npy` file, mapped. Raises InputError if it is missing, truncated or none."""
     check_regular(file, "an array of extract_features")
     return mapped(file)
 
 
 def _rows_of(wanted: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """int64: the row of each wanted id among `ids`, -1 where it is not there."""
+    """int64: the row of each wanted id among `ids`, -1 if it is not there."""
     if np.array_equal(wanted, ids):
         return np.arange(len(ids))
     place = {name: row for row, name in enumerate(ids.tolist())}
@@ -220,7 +220,7 @@ def _extract_all(
 ) -> dict[str, Path]:
     """Extracts what is not there yet and returns the files, by name.
 
-    There is no file "train" where every training row stands in the database: its features are there.
+    There is no file "train" where every training row is in the database: its features are there.
     """
     _check_has_images(dataset)
     jobs = [("database", dataset.database, False), ("query", dataset.query, False)]

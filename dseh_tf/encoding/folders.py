@@ -1,4 +1,5 @@
-"""A folder of images to a folder of codes, in chunks: what is done is kept, so that a killed process goes on later.
+"""Encodes a folder of images into a folder of codes, in chunks. Finished chunks are kept, so that a killed process can
+be resumed.
 
     summary = encode_folder(model, image_files("photographs"), "codes")
     folder = open_codes("codes")
@@ -37,7 +38,7 @@ BATCH = 256  # images of one call of the model
 
 
 class Model(Protocol):
-    """What turns images into codes.
+    """The interface of an encoder of images.
 
     Attributes:
         bits: Code length K.
@@ -97,7 +98,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Summary:
-    """What became of the images. images = rows + bad."""
+    """The numbers of images, codes (rows) and bad images: images = rows + bad."""
 
     images: int
     rows: int
@@ -114,7 +115,7 @@ def encode_folder(
     threads: int | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> Summary:
-    """Encodes images into a folder of codes. Chunks that an earlier call left in it are checked and kept.
+    """Encodes images into a folder of codes. Chunks from an earlier call are checked and kept.
 
     Images are decoded while the model works; a few batches are in memory at a time.
 
@@ -122,17 +123,17 @@ def encode_folder(
         model: The encoder.
         images: The images.
         out: The folder of codes.
-        chunk: Images of a file.
-        digest: Of the model's files. Codes of another digest or `about` are another model's.
-        threads: That decode; default: one for each core and at least four.
+        chunk: Number of images per file.
+        digest: Digest of the model's files. Codes of another digest or `about` are another model's.
+        threads: Number of decoding threads. Default: one per core, and at least four.
         progress: Called with the number of images done since the last call.
 
     Returns:
         The numbers of images, codes and bad images.
 
     Raises:
-        InputError: The folder holds other codes or a damaged file; another process works in it; the images' folder is
-            gone; no image can be read; logits that are not finite.
+        InputError: The folder contains other codes or a damaged file; another process is using it; the folder of images
+            is missing; no image can be read; or logits are not finite.
     """
     plan, out = Plan.of(model, images, chunk, digest), expanded(out)
     with working(plan, out) as pending:
@@ -156,7 +157,7 @@ def encoded(
 
     Args:
         model: The encoder.
-        identity: Of the plan.
+        identity: Identity of the plan.
         root: The folder of the images.
         work: The number and the images of each chunk.
         threads: As of `encode_folder`.
@@ -170,7 +171,7 @@ def encoded(
         for batch in _batches(ids):
             pixels, faults = next(ahead)
             if faults and not root.is_dir():  # unmounted, perhaps: then its images are not bad
-                raise InputError(f"{root}: found no such folder any more, expected the images")
+                raise InputError(f"{root}: found that the folder no longer exists, expected the images")
             names = [name for row, name in enumerate(batch) if row not in faults]
             if names:
                 packed, logits = model.batch(pixels)
@@ -208,7 +209,7 @@ def working(plan: Plan, out: Path) -> Iterator[list[int]]:
             if name.startswith(PARTIAL):  # of a process that was killed
                 (out / name).unlink()
             elif name.startswith("chunk-") and name not in expected:
-                raise InputError(f"{out / name}: found another file of codes, expected {plan.chunks} of them")
+                raise InputError(f"{out / name}: found a further file of codes, expected {plan.chunks} of them")
         pending = [number for number in range(plan.chunks) if chunk_name(number) not in names]
         for number in sorted(set(range(plan.chunks)) - set(pending)):
             checked_chunk(plan, out, number)
@@ -216,7 +217,7 @@ def working(plan: Plan, out: Path) -> Iterator[list[int]]:
 
 
 def _check_same(path: Path, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
-    """Raises InputError, naming the first field that differs, where a folder holds other codes."""
+    """Raises InputError, naming the first field that differs, if a folder holds other codes."""
     for field in ("format", "bits", "model", "images", "chunk", "identity"):
         ours, theirs = expected[field], found.get(field)
         if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
@@ -231,7 +232,7 @@ def _check_same(path: Path, found: Mapping[str, Any], expected: Mapping[str, Any
 
 
 def checked_chunk(plan: Plan, out: Path, number: int) -> Chunk:
-    """A finished chunk. Raises InputError where it is damaged, or not that of the plan."""
+    """A finished chunk. Raises InputError if it is damaged, or not that of the plan."""
     path = out / chunk_name(number)
     chunk = own_chunk(path, plan.manifest, number)
     if not expected_ids(plan.ids(number), chunk):
@@ -240,7 +241,7 @@ def checked_chunk(plan: Plan, out: Path, number: int) -> Chunk:
 
 
 def own_chunk(path: Path, manifest: Mapping[str, Any], number: int) -> Chunk:
-    """A chunk of the folder that the manifest is of. Raises InputError where it is damaged, or another one."""
+    """A chunk of the folder that the manifest is of. Raises InputError if it is damaged, or another one."""
     chunk = read_chunk(path, manifest["bits"])
     if (chunk.identity, chunk.number) != (manifest["identity"], number):
         raise InputError(
@@ -253,7 +254,7 @@ def own_chunk(path: Path, manifest: Mapping[str, Any], number: int) -> Chunk:
 def finish(plan: Plan, out: Path) -> Summary:
     """Checks that every image has a code or a reason, and writes bad_images.csv and summary.json.
 
-    Raises InputError where a chunk is missing or damaged, or where no image could be read.
+    Raises InputError if a chunk is missing or damaged, or where no image could be read.
     """
     rows = 0
     bad: list[tuple[str, str]] = []
@@ -266,7 +267,7 @@ def finish(plan: Plan, out: Path) -> Summary:
     csv.writer(text, lineterminator="\n").writerows([("id", "reason"), *bad])
     write_text(out / BAD, text.getvalue())
     if rows + len(bad) != len(plan.images):
-        raise InputError(f"{out}: found {rows} codes and {len(bad)} bad images, expected {len(plan.images)} in sum")
+        raise InputError(f"{out}: found {rows} codes and {len(bad)} bad images, expected {len(plan.images)} in total")
     if not rows:
         raise InputError(f"{plan.images.root}: found no image that can be read of {len(bad)} ({out / BAD} says why)")
     write_json(out / SUMMARY, {**vars(summary), "bits": plan.manifest["bits"], "identity": plan.manifest["identity"]})

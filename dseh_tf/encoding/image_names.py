@@ -1,4 +1,4 @@
-"""Which images are encoded, in which order: those below a folder, or those that a list names. No TensorFlow here."""
+"""The images to encode and their order: those in a folder, or those that a list names. Does not import TensorFlow."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _LABELS = re.compile(r"(?:[ \t]+[01]){2,}$")
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """Image files in a fixed order. Whether each is an image is seen when it is decoded.
+    """Image files in a fixed order. They are not checked before they are decoded.
 
     Attributes:
-        root: The folder that ids start from, absolute.
-        ids: Paths of the images from `root` on, with forward slashes; each once.
+        root: The absolute path of the folder that ids are relative to.
+        ids: Paths of the images relative to `root`, with forward slashes; each once.
     """
 
     root: Path
@@ -34,7 +34,7 @@ class ImageFiles:
         return len(self.ids)
 
     def digest(self) -> str:
-        """Of the ids in their order. The images themselves are not read."""
+        """A digest of the ids in their order. The images themselves are not read."""
         return hashlib.sha256("\0".join(self.ids).encode()).hexdigest()[:16]
 
 
@@ -45,10 +45,12 @@ def image_files(images: Path | str, root: Path | str | None = None) -> ImageFile
         images: A folder: the images at any depth, in the order of their paths; an image is a file whose suffix is one of a
             format that Pillow decodes. Or a text file with one path per line, in its order; the labels of an image list
             (`path 0 1 0 ...`) are ignored.
-        root: Where the paths of a list start. Default: the folder of the list. None for a folder.
+        root: The folder that the paths of a list are relative to. Default: the folder of the list. Must be None for a
+            folder.
 
     Raises:
-        InputError: Neither a folder nor a list; no image in it; a name that is not UTF-8; a path that is listed twice.
+        InputError: `images` is neither a folder nor a list, or contains no image; a name is not UTF-8; or a path is
+            listed twice.
     """
     images = expanded(images)
     if is_folder(images):
@@ -57,7 +59,7 @@ def image_files(images: Path | str, root: Path | str | None = None) -> ImageFile
         return _in_folder(images.absolute())
     folder = expanded(root) if root is not None else images.parent
     if not is_folder(folder):
-        raise InputError(f"{folder}: no such folder, expected the one the images' paths start from")
+        raise InputError(f"{folder}: no such folder, expected the one that image paths are relative to")
     return ImageFiles(folder.absolute(), tuple(_listed(images)))
 
 
@@ -69,7 +71,7 @@ def _in_folder(root: Path) -> ImageFiles:
         others = f" but {passed}" if passed else ""
         raise InputError(f"{root}: found no image{others}, expected some (.jpg, .png, ...)")
     if passed:
-        logging.info("%s: found %d images; passed over %s", root, len(found.files), passed)
+        logging.info("%s: found %d images; skipped %s", root, len(found.files), passed)
     ids = tuple(path.relative_to(root).as_posix() for path in found.files)
     for name in ids:
         try:

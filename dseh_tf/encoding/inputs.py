@@ -1,4 +1,5 @@
-"""What encoders read: a split's rows as checked matrices, and images given as files and arrays. No TensorFlow here."""
+"""Inputs of encoders: the rows of a split as checked matrices, and images given as files and arrays. Does not import
+TensorFlow."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ from dseh_tf.errors import InputError, brief
 def check_features(
     features: np.ndarray, ids: np.ndarray, part: str, width: int | None = None, most: float | None = None
 ) -> None:
-    """Raises InputError where features [n, d] are of another width, or hold a value that is not finite.
+    """Raises InputError if features [n, d] are of a different width, or hold a value that is not finite.
 
     Args:
         features: The rows.
@@ -37,7 +38,7 @@ def check_features(
 def input_matrix(split: Split) -> np.ndarray:
     """float32 [n, d]: the split's features, or its images flattened and scaled to 0..1.
 
-    Raises InputError where the split has neither, or images of several sizes.
+    Raises InputError if the split has neither, or images of several sizes.
     """
     if split.features is not None:
         with np.errstate(over="ignore"):  # a number beyond float32's range is infinite then, which is checked
@@ -55,7 +56,7 @@ def input_matrix(split: Split) -> np.ndarray:
 
 
 def checked_rows(split: Split, part: str, width: int | None = None) -> np.ndarray:
-    """float32 [n, d] of a split; InputError on a value that is not finite (row and column named), another width or no row."""
+    """float32 [n, d] of a split; InputError on a value that is not finite (row and column named), a different width or no row."""
     if not len(split):
         raise InputError(f"{part} rows: found none, expected at least one")
     x = input_matrix(split)
@@ -151,7 +152,7 @@ def _image(row: int, item: Any) -> Path | np.ndarray:
 
 
 def image_shape(split: Split) -> tuple[int, int] | None:
-    """Height and width of the first image; None where the split's features are what is learnt from."""
+    """Height and width of the first image; None if the split's features are what is learned from."""
     if split.features is not None or split.images is None or not len(split):
         return None
     height, width = split.images.read(0).shape[:2]

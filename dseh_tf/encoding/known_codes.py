@@ -1,4 +1,4 @@
-"""Codes of database rows of two kinds: known ones by id, and those of an encoder for all other rows."""
+"""Codes of database rows: known codes by id, and those of an encoder for all other rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Encoders of the trained methods: an image network on pixels, or on a frozen backbone's features."""
+"""Encoders of trained methods: an image network on pixels, or on the features of a frozen backbone."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ class NetworkEncoder:
 
     Args:
         network: Gives {"logits": [b, K], ...}.
-        image_size: Of the square images that it reads; None where it reads features.
-        runtime: Devices, rows a forward pass, and whether there is a progress bar.
+        image_size: Size of the square images that it reads; None if it reads features.
+        runtime: Devices, rows per forward pass, and whether to show a progress bar.
     """
 
     def __init__(self, network: keras.Model, image_size: int | None, runtime: Runtime | None = None) -> None:
@@ -59,7 +59,7 @@ class NetworkEncoder:
 
     @cached_property
     def bits(self) -> int:
-        """Code length K; 0 where the network has no output "logits"."""
+        """Code length K; 0 if the network has no output "logits"."""
         outputs = self.network(keras.KerasTensor(self.network.input_shape))  # output_shape has no names
         return int(outputs["logits"].shape[-1]) if isinstance(outputs, dict) and "logits" in outputs else 0
 
@@ -79,7 +79,7 @@ class NetworkEncoder:
         return divided_codes(workers, len(split), self.runtime.encode_batch, encode)
 
     def values(self, split: Split) -> Iterator[np.ndarray]:
-        """Yields the real values before their signs, float32 [b, K]."""
+        """Yields the real-valued outputs before the sign, float32 [b, K]."""
         return (outputs["logits"] for outputs in self.batches(split))
 
     def outputs(self, split: Split) -> dict[str, np.ndarray]:
@@ -89,7 +89,7 @@ class NetworkEncoder:
     def batches(self, split: Split) -> Iterator[dict[str, np.ndarray]]:
         """Yields the network's outputs, batch by batch.
 
-        Raises InputError where the split has not what the network was trained on: features of its width, each finite
+        Raises InputError if the split has not what the network was trained on: features of its width, each finite
         (row and column named), or images that can be decoded; and where an output is not finite (row named).
         """
         split = as_split(split)
@@ -116,7 +116,7 @@ class NetworkEncoder:
         return self._forward(shown, size)
 
     def save(self, path: Path) -> None:
-        """Writes the network to a .keras file, under another name until it is whole."""
+        """Writes the network to a .keras file, under a temporary name until it is complete."""
         with replacing(path) as partial:
             self.network.save(partial)
 

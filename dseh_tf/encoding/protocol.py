@@ -1,4 +1,4 @@
-"""What the encoder of a run needs of a method's own part."""
+"""The interface of the part of an encoder that a method provides."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from dseh_tf.data import Split
 
 
 class Encoder(Protocol):
-    """What a method's own part is: `ShallowEncoder` or `NetworkEncoder`."""
+    """The encoder that a method provides: `ShallowEncoder` or `NetworkEncoder`."""
 
     @property
     def bits(self) -> int: ...
 
     def values(self, split: Split) -> Iterator[np.ndarray]:
-        """Yields the real values before their signs, [b, K]."""
+        """Yields the real-valued outputs before the sign, [b, K]."""
         ...
 
     def save(self, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The encoder of a finished run: any images to codes, through the trunk that config.json names.
+"""The encoder of a finished run: from images to codes, through the backbone that config.json names.
 
     from dseh_tf import load_run
     codes = load_run("runs/x").encode(["a.jpg", array])
@@ -47,7 +47,7 @@ class RunEncoder:
         bits: Code length K.
         trunk: The network below the method's own part.
         encoder: The method's own part.
-        held: The file of a frozen backbone in the run folder; None where config.json says where it is.
+        held: The file of a frozen backbone in the run folder; None if config.json says where it is.
         codes_file: The codes of the run's query and database.
         texts: The text encoder of a cross-modal method; None elsewhere.
     """
@@ -71,10 +71,10 @@ class RunEncoder:
         """int8 ±1 [n, K] of texts, by the text encoder of a cross-modal run.
 
         Args:
-            texts: A list of strings, each of words parted by white space; or text rows [n, t], sparse or dense; or a Split.
+            texts: A list of strings, each of words separated by white space; or text rows [n, t], sparse or dense; or a Split.
 
         Raises:
-            InputError: The run has no text encoder; a word outside its vocabulary; rows of another width.
+            InputError: The run has no text encoder; a word outside its vocabulary; rows of a different width.
         """
         if self.texts is None:
             raise InputError(f"text: found a run of {self.config.get('method')}, expected one of a cross-modal method")
@@ -82,15 +82,16 @@ class RunEncoder:
         return self.texts.encode_words(texts) if words else self.texts.encode(texts)
 
     def encode(self, items: Any) -> np.ndarray:
-        """int8 ±1 [n, K]; `dseh_tf.retrieval.pack` makes them uint8 [n, ceil(K / 8)]. No label is needed.
+        """Returns codes int8 ±1 [n, K]; `dseh_tf.retrieval.pack` packs them to uint8 [n, ceil(K / 8)]. No labels are
+        needed.
 
         Args:
             items: A list of paths and images uint8 [height, width, 3], RGB, mixed and of any sizes; or an array of images
                 uint8 [n, height, width, 3]; or features of the run's backbone, floating, [n, d]; or a Split, whose features
-                are taken where it has them. Images are resized as the run's were.
+                are taken if it has them. Images are resized as the run's were.
 
         Raises:
-            InputError: Anything else; a file that is no image; features of another width, or not finite; a backbone that
+            InputError: Anything else; a file that is no image; features of a different width, or not finite; a backbone that
                 is not where it was, or is another one.
         """
         return np.concatenate([sign(values) for values in self.blocks(items)])
@@ -122,7 +123,7 @@ class RunEncoder:
         return with_known_parts(split, known(), self.bits, self.encode)
 
     def _check_labels(self, split: Split, ids: np.ndarray, labels: np.ndarray) -> None:
-        """Raises InputError where a row of the split has other labels than the database row of its id."""
+        """Raises InputError if a row of the split has other labels than the database row of its id."""
         of_id = dict(zip(ids.tolist(), labels, strict=True))
         for name, row in zip(split.ids.tolist(), split.labels, strict=True):
             if name in of_id and not np.array_equal(of_id[name], row):
@@ -169,7 +170,7 @@ class RunEncoder:
         model = load_network(self.held)
         if getattr(model, "input_shape", None) != (None, size, size, 3) or len(model.output_shape) != 2:
             raise InputError(
-                f"{self.held}: found another network, expected one from images of {size} pixels to a vector"
+                f"{self.held}: found a different network, expected one that maps images of {size} pixels to a vector"
             )
         return Backbone(self.trunk.backbone, model, size, pretrained=True, trained=False)
 
@@ -200,7 +201,7 @@ class RunEncoder:
 
 
 def encoder_file(folder: Path | str, config: Mapping[str, Any] | None = None) -> Path:
-    """The file that holds the encoder of a run. Raises InputError where there is none. No TensorFlow is loaded."""
+    """The file that holds the encoder of a run. Raises InputError if there is none. No TensorFlow is loaded."""
     folder = Path(folder)
     for name in (NETWORK, ARRAYS):
         if (folder / name).is_file():
@@ -217,20 +218,22 @@ def encoder_file(folder: Path | str, config: Mapping[str, Any] | None = None) ->
 def load_run(
     folder: Path | str, backbone: Path | str | None = None, import_modules: Sequence[str] = (), batch: int | None = None
 ) -> RunEncoder:
-    """The encoder of a finished run.
+    """Loads the encoder of a finished run.
 
     Args:
         folder: The run folder, or one that `RunEncoder.save` wrote.
-        backbone: The file of the run's frozen backbone, or of its weights, where it is no longer where config.json says.
+        backbone: The file of the run's frozen backbone or its weights, if it is no longer at the path in config.json.
         import_modules: Modules that register the layer classes of a `.keras` backbone; imported first.
-        batch: Images in a forward pass; fewer are padded to this number. None: as many as the run's own encoding has. With 1,
-            single images are encoded at once. Sums in another order may change the last bits of a real value.
+        batch: Number of images in a forward pass; smaller batches are padded. Default: as in the run's own encoding.
+            Use 1 to encode single images without padding. The order of sums then differs, which may change the last
+            bits of real-valued outputs.
 
     Returns:
         An object with `encode(items)`.
 
     Raises:
-        InputError: A folder without a run that has an encoder, a damaged file in it, or another backbone than the run's.
+        InputError: The folder has no run with an encoder, a file in it is damaged, or the backbone is not that of the
+            run.
 
     Example:
         >>> load_run("runs/x").encode(["a.jpg", np.zeros((48, 48, 3), np.uint8)]).shape
@@ -287,7 +290,7 @@ def load_encoder(file: Path | str, batch: int | None = None) -> Encoder:
 
     network = load_network(file)
     if len(network.inputs or ()) != 1 or len(network.inputs[0].shape) not in (2, 4):
-        raise InputError(f"{file}: found a network of another input, expected one of images or features")
+        raise InputError(f"{file}: found a network with a different input, expected one with images or features")
     size = network.inputs[0].shape[1] if len(network.inputs[0].shape) == 4 else None
     runtime = Runtime(progress=False)
     encoder = NetworkEncoder(network, size, runtime if batch is None else replace(runtime, encode_batch=batch))

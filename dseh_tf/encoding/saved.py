@@ -1,4 +1,4 @@
-"""Reads the files of the shallow methods' encoders, without trust. No TensorFlow here."""
+"""Reads the encoder files of shallow methods, and checks their content. Does not import TensorFlow."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def load(path: Path | str) -> ShallowEncoder:
 
 
 def _check(where: str, array: np.ndarray, dtype: str, shape: str, sizes: dict[str, int]) -> None:
-    """Raises InputError on another type, on a size that its letter has not elsewhere, and on numbers that are not finite."""
+    """Raises InputError on a different type, on a size that its letter has not elsewhere, and on numbers that are not finite."""
     fits = array.dtype == np.dtype(dtype) and array.ndim == len(shape)
     if not fits or any(sizes.setdefault(letter, size) != size for letter, size in zip(shape, array.shape, strict=True)):
         told = ", ".join(str(sizes.get(letter, letter)) for letter in shape)

@@ -1,6 +1,6 @@
-"""Encoders of the shallow methods: arrays and one formula each, saved as one npz file. No TensorFlow here.
+"""Encoders of shallow methods: arrays and one formula each, saved as one npz file. Does not import TensorFlow.
 
-Rows are scaled to unit length where asked, and centred by the training mean; each class below turns them into real values
+Rows are scaled to unit length if requested, and centred by the training mean; each class below maps them to real values
 [n, K], whose signs are the code.
 """
 
@@ -26,11 +26,11 @@ FORMAT = 1  # of the file
 
 
 class Rows:
-    """What happens to rows before a formula sees them.
+    """The scaling and centring of rows before a formula is applied.
 
     Args:
         normalise: Divide each row by its length.
-        mean: Of the training rows so scaled, float64 [d].
+        mean: Mean of the training rows so scaled, float64 [d].
     """
 
     def __init__(self, normalise: bool, mean: np.ndarray) -> None:
@@ -62,7 +62,7 @@ class ShallowEncoder(abc.ABC):
 
     Attributes:
         rows: What happens to rows first.
-        image_shape: (height, width) of the training images where raw images were learnt from, else None.
+        image_shape: (height, width) of the training images where raw images were learned from, else None.
     """
 
     rows: Rows
@@ -84,7 +84,7 @@ class ShallowEncoder(abc.ABC):
     def encode(self, split: Split) -> np.ndarray:
         """int8 ±1 [n, K] of a split, or of an array of features [n, d] or images uint8 [n, height, width, 3].
 
-        Raises InputError on values that are not finite, and on another width.
+        Raises InputError on values that are not finite, and on a different width.
         """
         split = as_split(split)
         codes = np.empty((len(split), self.bits), np.int8)
@@ -95,14 +95,15 @@ class ShallowEncoder(abc.ABC):
         return codes
 
     def values(self, split: Split) -> Iterator[np.ndarray]:
-        """Yields the real values before their signs, float64 [b, K], in blocks: the rows need not fit in memory."""
+        """Yields the real-valued outputs before the sign, float64 [b, K], in blocks, so that the rows need not fit in
+        memory."""
         split = as_split(split)
         for start in range(0, len(split), BLOCK_ROWS):
             rows = np.arange(start, min(start + BLOCK_ROWS, len(split)))
             yield self.project(checked_rows(split.take(rows), "encoded", self.rows.width))
 
     def save(self, path: Path | str) -> None:
-        """Writes all arrays to one npz file, whole or not at all; `dseh_tf.encoding.saved.load` reads it."""
+        """Writes all arrays to one npz file atomically; `dseh_tf.encoding.saved.load` reads it."""
         arrays = {"format": np.array(FORMAT), "encoder": np.array(self.kind)}
         arrays |= {"normalise": np.array(self.rows.normalise), "mean": self.rows.mean}
         if self.image_shape is not None:
@@ -110,7 +111,7 @@ class ShallowEncoder(abc.ABC):
         write_npz(path, arrays | {name: np.asarray(getattr(self, name)) for name in self.ARRAYS})
 
     def fault(self) -> str:
-        """What is wrong with arrays of the right types and shapes; empty where nothing is."""
+        """What is wrong with arrays of the right types and shapes; empty if nothing is."""
         return ""
 
 

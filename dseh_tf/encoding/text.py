@@ -1,4 +1,4 @@
-"""The text encoder of a cross-modal method: text rows, or words, to codes."""
+"""The text encoder of a cross-modal method: from text rows or words to codes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class TextEncoder:
 
     Args:
         network: From float32 [b, t] to {"logits": [b, K]}.
-        vocabulary: The words of the columns; () where they are not known.
+        vocabulary: The words of the columns; () if they are not known.
         runtime: Devices, and rows a forward pass.
     """
 
@@ -58,7 +58,7 @@ class TextEncoder:
         return divided_codes(workers, rows.shape[0], self.runtime.encode_batch, encode)
 
     def encode_words(self, lines: Sequence[str]) -> np.ndarray:
-        """int8 ±1 [n, K] of strings of words, parted by white space.
+        """int8 ±1 [n, K] of strings of words, separated by white space.
 
         Raises InputError on a word outside the vocabulary, and where there is no vocabulary.
         """
@@ -69,13 +69,13 @@ class TextEncoder:
         return self.encode(sparse.vstack([query_row(line, self.vocabulary) for line in lines], format="csr"))
 
     def values(self, texts: Any) -> Iterator[np.ndarray]:
-        """Yields the real values before their signs, float32 [b, K].
+        """Yields the real-valued outputs before the sign, float32 [b, K].
 
         Args:
             texts: A split with texts, or text rows [n, t], sparse or dense.
 
         Raises:
-            InputError: No row, a split without texts, another width than in training, values that are not finite.
+            InputError: No row, a split without texts, a different width than in training, values that are not finite.
         """
         rows, size = self._rows(texts), self.runtime.encode_batch
         return (outputs["logits"] for outputs in self._forward(dense_blocks(rows, size), size))
@@ -92,7 +92,7 @@ class TextEncoder:
         return rows
 
     def save(self, folder: Path) -> None:
-        """Writes the network and the vocabulary, one word a line, to a folder."""
+        """Writes the network and the vocabulary, one word per line, to a folder."""
         with replacing(folder / TEXT_NETWORK) as partial:
             self.network.save(partial)
         if self.vocabulary:
@@ -100,19 +100,19 @@ class TextEncoder:
 
 
 def load_text_encoder(folder: Path) -> TextEncoder | None:
-    """What `TextEncoder.save` wrote, or None where the folder has no text network. Raises InputError on damaged files."""
+    """What `TextEncoder.save` wrote, or None if the folder has no text network. Raises InputError on damaged files."""
     file, words = folder / TEXT_NETWORK, folder / VOCABULARY
     if not is_there(file):
         return None
     network = load_network(file)
     if len(network.inputs or ()) != 1 or len(network.inputs[0].shape) != 2:
-        raise InputError(f"{file}: found a network of another input, expected one of text rows")
+        raise InputError(f"{file}: found a network with a different input, expected one with text rows")
     vocabulary: list[str] = []
     if is_there(words):
         try:
             vocabulary = read_bytes(words, "a word a line").decode().splitlines()
         except UnicodeDecodeError:
-            raise InputError(f"{words}: found bytes that are not UTF-8, expected a word a line") from None
+            raise InputError(f"{words}: found bytes that are not UTF-8, expected one word per line") from None
     try:
         return TextEncoder(network, vocabulary)
     except InputError as error:

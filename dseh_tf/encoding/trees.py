@@ -108,7 +108,7 @@ def tree_sums(
     right: np.ndarray,
     value: np.ndarray,
 ) -> np.ndarray:
-    """float64 [n, K]: the baseline plus the value of one leaf a tree, added in the trees' order.
+    """float64 [n, K]: the baseline plus the value of one leaf per tree, added in the trees' order.
 
     inputs: float32 [n, p]. The other arrays are those of `Trees`, whose indices are right.
     """

@@ -1,4 +1,5 @@
-"""The network below a method's own layers: which one it is, and how a run's is built again. No TensorFlow until then."""
+"""The backbone below a method's own layers, and how the backbone of a run is built again. TensorFlow is imported when
+it is needed."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Trunk:
-    """Which network stands below a method's own layers, as `build_backbone` takes it.
+    """The backbone below a method's own layers, with the arguments of `build_backbone`.
 
     mirror: training images are mirrored with probability 1/2.
     weights: of CNN-F or a network of `keras.applications`. train_from: with `train`, the layer fine-tuning begins at.
@@ -61,7 +62,7 @@ class Trunk:
 def trunk_of(config: Mapping[str, Any]) -> Trunk:
     """The trunk that config.json of a run on images names, but for modules to import: those the user alone names.
 
-    Raises InputError where the config has no such trunk.
+    Raises InputError if the config has no such trunk.
     """
     found: Any = config.get("trunk")
     try:
@@ -81,7 +82,7 @@ def trunk_of(config: Mapping[str, Any]) -> Trunk:
 def moved_trunk(config: Mapping[str, Any], trunk: Trunk, path: Path | str) -> Trunk:
     """The trunk of a run, read from `path`: the weights of a network known by its name, or else the `.keras` file.
 
-    Raises InputError where the run's trunk is not read from a file. Whether it is the run's file is checked as it is read.
+    Raises InputError if the run's trunk is not read from a file. Whether it is the run's file is checked as it is read.
     """
     if trunk.backbone.endswith(".keras"):
         return replace(trunk, backbone=str(path))
@@ -91,7 +92,7 @@ def moved_trunk(config: Mapping[str, Any], trunk: Trunk, path: Path | str) -> Tr
 
 
 def frozen_trunk(config: Mapping[str, Any], trunk: Trunk) -> Backbone:
-    """The frozen trunk below a run's network, made again. Raises InputError where it is another network by now."""
+    """The frozen trunk below a run's network, made again. Raises InputError if it is another network by now."""
     file = trunk.weights if trunk.weights not in (None, "imagenet", "random") else trunk.backbone
     if (file != trunk.backbone or file.endswith(".keras")) and not Path(file).is_file():
         raise InputError(f"{file}: found no such file, expected the backbone that the run was made with")
@@ -100,13 +101,13 @@ def frozen_trunk(config: Mapping[str, Any], trunk: Trunk) -> Backbone:
     expected = config.get("features", {}).get("fingerprint")
     if expected is not None and not backbone.is_known_as(expected):
         raise InputError(
-            f"{trunk.backbone}: found other weights, expected those that the run's features were extracted with"
+            f"{trunk.backbone}: found different weights, expected those that the run's features were extracted with"
         )
     return backbone
 
 
 def check_trunk_files(config: Mapping[str, Any], trunk: Trunk) -> None:
-    """Raises InputError where a file that the run's trunk was read from holds something else by now."""
+    """Raises InputError if a file that the run's trunk was read from holds something else by now."""
     known = config.get("trunk_files", {})
     now = trunk_digests(trunk) if known else {}
     for name, digest in known.items():

@@ -1,4 +1,4 @@
-"""Trained encoders as files that other runtimes load: SavedModel, ONNX and LiteRT. No TensorFlow until it is used.
+"""Exports trained encoders for other runtimes: SavedModel, ONNX and LiteRT. TensorFlow is imported when it is needed.
 
 from dseh_tf.export import open_model
 model = open_model("exports/x")  # or a run folder

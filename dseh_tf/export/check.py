@@ -1,4 +1,5 @@
-"""The check that every export ends with: the file, in its own runtime, against the run's encoder on real images."""
+"""The check of every export: the exported file, in its own runtime, is compared with the run's encoder on real
+images."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ BATCH, ALONE = 64, 64  # rows of a batch, and images that are encoded one by one
 NEAR_ZERO = 1e-4  # of the logits' deviation: float32 logits below may change sign
 MAP_MOVES = 0.005
 _WEIGHT_BYTES = {"litert_float16": 2, "litert_int8": 1}  # of the 4 of a float32
-_FOLDED = 0.75  # of the weights' bytes a file has at least: batch normalisation is folded into convolutions
+_FOLDED = 0.75  # of the weights' bytes that a file has at least: batch normalisation is folded into convolutions
 DIFFERING = {"float32": 0.0, "litert_float16": 0.003, "litert_int8": 0.05}  # the largest share of bits
 
 

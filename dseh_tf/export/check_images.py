@@ -1,4 +1,4 @@
-"""A few pictures by formula, kept as PNG files in an export with what the model says of them."""
+"""A few synthetic pictures, stored as PNG files in an export together with the model's outputs for them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def picture(number: int, height: int, width: int) -> np.ndarray:
 def write(folder: Path, runner: Runner, shape: tuple[int, int], any_size: bool) -> list[dict[str, Any]]:
     """Writes the pictures and returns their entries for `model.json`: code in hexadecimal digits, and all logits.
 
-    any_size: whether the model resizes; one more picture has another size then.
+    any_size: whether the model resizes; one more picture has a different size then.
     """
     height, width = shape
     sizes = [shape] * COUNT + [(height + height // 2, max(1, width * 3 // 4))] * any_size

@@ -48,7 +48,7 @@ def read(folder: Path | str) -> dict[str, Any]:
     """The content of `model.json`, its fields checked.
 
     Raises:
-        InputError: A file that is missing or damaged, of another format number, or with a field of another kind.
+        InputError: A file that is missing or damaged, of a different format number, or with a field of a different kind.
     """
     path = Path(folder) / NAME
     found = read_json(path, "the model.json of an export")
@@ -93,7 +93,7 @@ def digest(files: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def check_files(folder: Path | str, found: Mapping[str, Any]) -> None:
-    """Raises InputError where a file of the model is missing, has other content than `model.json` says, or was added."""
+    """Raises InputError if a file of the model is missing, has other content than `model.json` says, or was added."""
     folder = Path(folder)
     model = model_path(folder, found)
     for name, expected in found["files"].items():
@@ -108,7 +108,7 @@ def check_files(folder: Path | str, found: Mapping[str, Any]) -> None:
         if name not in found["files"]:
             raise InputError(f"{folder / name}: found a file that {NAME} does not name, expected those of the export")
         if now[name]["sha256"] != found["files"][name].get("sha256"):
-            raise InputError(f"{folder / name}: found another digest than in {NAME}, expected the file as exported")
+            raise InputError(f"{folder / name}: found a different digest than in {NAME}, expected the file as exported")
     if digest(now) != found["digest"]:
         raise InputError(f"{folder / NAME}: digest: found {found['digest']:.20}, expected that of the model's files")
 

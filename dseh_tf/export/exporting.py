@@ -35,21 +35,21 @@ def export_run(
     model_format: str = "saved_model",
     class_names: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Writes a folder with the run's encoder as one model, checked in its own runtime, and `model.json`.
+    """Exports a run's encoder as a single model, checks it in its own runtime, and writes `model.json`.
 
     Args:
         run: The encoder of a run (`load_run`), or the run folder.
-        out: A new or empty folder. It has another name until it is whole.
+        out: A new or empty folder. It has a temporary name until the export is complete.
         dataset: The run's data, with images: for the check, and for the calibration of int8.
         model_format: "saved_model", "onnx", "litert", "litert_float16" or "litert_int8".
-        class_names: Of the data set's classes, if they are known.
+        class_names: Names of the data set's classes, if they are known.
 
     Returns:
         The content of `model.json`.
 
     Raises:
-        InputError: A run without an image encoder, a folder that holds something, a package that is not installed, or a
-            model that fails the check.
+        InputError: The run has no image encoder, the folder is not empty, a package is not installed, or the model
+            fails the check.
     """
     out = expanded(Path(out))
     check_free(out)

@@ -20,7 +20,7 @@ _OPSET = 17
 
 
 def check_packages(model_format: str) -> None:
-    """Raises InputError where a package that the format needs is not installed."""
+    """Raises InputError if a package that the format needs is not installed."""
     if model_format == "onnx":
         for module in ("tf2onnx", "onnxruntime"):
             needed(module, "onnx")

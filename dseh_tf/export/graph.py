@@ -1,4 +1,5 @@
-"""A run's encoder as one TensorFlow graph: uint8 images to packed codes and logits, with all preprocessing inside."""
+"""The encoder of a run as a single TensorFlow graph: from uint8 images to packed codes and logits, including
+preprocessing."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ class EncoderGraph(tf.Module):
     Args:
         run: The encoder of a run.
         dtype: What shallow methods compute in, float64 or float32.
-        rows_first: How `resized` resizes; None where the graph accepts images of the run's size only.
+        rows_first: How `resized` resizes; None if the graph accepts images of the run's size only.
 
     Attributes:
         encode: The function of images uint8 [n, h, w, 3].

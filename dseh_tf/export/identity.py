@@ -1,4 +1,4 @@
-"""What identifies an encoder: codes of two encoders are comparable only where these fields agree. No TensorFlow here."""
+"""What identifies an encoder: codes are comparable only if these fields agree. Does not import TensorFlow."""
 
 from __future__ import annotations
 
@@ -35,19 +35,20 @@ def about_model(folder: Path | str) -> dict[str, Any]:
 
 
 def check_same(model: Path | str, expected: Mapping[str, Any], where: str, allow_mixed: bool = False) -> str | None:
-    """Checks that distances between a model's codes and stored ones mean something.
+    """Checks that the codes of a model are comparable with stored codes.
 
     Args:
         model: An export or a run folder. It is not loaded.
         expected: `about` of the encoder that made the stored codes.
-        where: What holds them, for the message.
-        allow_mixed: Whether the two may be encoders of one run in different precision, such as float32 and litert_int8.
+        where: Where the codes are stored, for the message.
+        allow_mixed: Whether the two may be encoders of the same run in different precision, such as float32 and
+            litert_int8.
 
     Returns:
-        A line on what that costs, where they are such encoders; else None.
+        A line on the cost in MAP if the precisions differ; else None.
 
     Raises:
-        InputError: Another run; or another precision without `allow_mixed`.
+        InputError: Another run; or a different precision without `allow_mixed`.
     """
     found = about_model(model)
     for field in SAME:

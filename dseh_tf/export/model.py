@@ -1,4 +1,4 @@
-"""One interface to a run's encoder and to its exports: images to packed codes."""
+"""A common interface to run folders and exports: from images to packed codes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Model(abc.ABC):
         about: What identifies the encoder, as `dseh_tf.export.about`; with `encoder` where that is not "float32".
         encoder: "float32", "litert_float16" or "litert_int8".
         image_size: (height, width) that images are resized to.
-        class_names: Names of the data set's classes; empty where they are not known.
+        class_names: Names of the data set's classes; empty if they are not known.
     """
 
     folder: Path
@@ -134,14 +134,14 @@ def open_model(folder: Path | str, backbone: Path | str | None = None, import_mo
 
     Args:
         folder: An export of any format, or the folder of a finished run.
-        backbone: Of a run: the file of its frozen backbone, or of its weights, where it has moved.
-        import_modules: Of a run: modules that register the layer classes of a `.keras` backbone.
+        backbone: Of a run: the file of its frozen backbone, or of its weights, if it has moved.
+        import_modules: For a run, modules that register the layer classes of a `.keras` backbone.
 
     Returns:
         An object with `encode(items)`, `logits(items)`, `bits`, `about` and `image_size`.
 
     Raises:
-        InputError: The folder is neither; a damaged file; a runtime that is not installed.
+        InputError: The folder is neither an export nor a run, a file is damaged, or the runtime is not installed.
 
     Example:
         >>> open_model("exports/x").encode(["a.jpg", np.zeros((300, 200, 3), np.uint8)]).shape
@@ -158,7 +158,7 @@ def open_model(folder: Path | str, backbone: Path | str | None = None, import_mo
 
 
 def image_shape(run: RunEncoder) -> tuple[int, int]:
-    """(height, width) of the images that a run's encoder reads. Raises InputError where it reads features alone."""
+    """(height, width) of the images that a run's encoder reads. Raises InputError if it reads features alone."""
     if run.trunk.kind == "features":
         return run.trunk.image_size, run.trunk.image_size
     size, shape = (getattr(run.encoder, name, None) for name in ("image_size", "image_shape"))

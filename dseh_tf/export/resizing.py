@@ -1,8 +1,9 @@
 """Pillow's bilinear resizing as a TensorFlow graph, for images of any size: the same bytes as `dseh_tf.data.decoding.resize`.
 
-Pillow resizes in two passes, over columns and over rows. Each weighs pixels with whole numbers, 2^22 for one, and rounds to
-8 bits. Products and sums are below 2^53, so float64 holds them exactly, in any order of summation. Pillow 12 and earlier
-begins with the columns. Pillow 13 begins with the rows where the image loses more than twice as many rows as columns.
+Pillow resizes in two passes, over columns and over rows. Each pass uses integer weights, which represent 1 as 2^22, and
+rounds to 8 bits. Products and sums are below 2^53, so float64 represents them exactly, for any order of summation.
+Pillow 12 and earlier begins with the columns. Pillow 13 begins with the rows if the image loses more than twice as many
+rows as columns.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def resized(images: tf.Tensor, shape: tuple[int, int], rows_first: bool) -> tf.T
 
 
 def begins_with_rows() -> bool | None:
-    """Whether this Pillow chooses the order of its passes; None where it resizes in neither of the two ways."""
+    """Whether this Pillow chooses the order of its passes; None if it resizes in neither of the two ways."""
     rng = default_generator(0)
     images = [rng.integers(0, 256, (*size, 3), np.uint8) for size in _PROBED]
     for rows_first in (True, False):

@@ -25,7 +25,7 @@ def needed(module: str, extra: str) -> ModuleType:
             raise
         package = module.partition(".")[0].replace("_", "-")
         raise InputError(
-            f"format: found no package {package}, expected it for {extra}: pip install 'dseh_tf[{extra}]'"
+            f"format: found no package {package}, which {extra} needs: pip install 'dseh_tf[{extra}]'"
         ) from None
 
 

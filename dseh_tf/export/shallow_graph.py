@@ -18,7 +18,7 @@ def project(encoder: ShallowEncoder, x: tf.Tensor, dtype: tf.DType) -> tf.Tensor
     """The real values [n, K] of raw rows float32 [n, d].
 
     Args:
-        encoder: Of any kind that `dseh_tf.encoding.saved` reads.
+        encoder: Any encoder that `dseh_tf.encoding.saved` reads.
         x: The rows.
         dtype: What is computed in and returned: float64 as in numpy, or float32 for runtimes that lack it.
     """
@@ -77,7 +77,7 @@ def _tree_sums(trees: Trees, x: tf.Tensor) -> tf.Tensor:
         level = tf.gather(seen, tf.gather(feature, node), axis=1, batch_dims=1)
         below = tf.cast(level <= tf.gather(threshold, node), tf.int32)
         node = tf.gather(down, 2 * node + below)
-    # One column a bit with a 1 at its trees; a matrix product sums in every runtime.
+    # One column per bit with a 1 at its trees; a matrix product sums in every runtime.
     bit_of = np.repeat(np.arange(trees.bits), np.diff(trees.first_tree))
     member = (bit_of[:, None] == np.arange(trees.bits)).astype(np.float64)
     sums = tf.matmul(tf.gather(_constant(trees.value, dtype), node), _constant(member, dtype))

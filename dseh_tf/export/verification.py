@@ -1,4 +1,4 @@
-"""Runs an export's check images again."""
+"""Verifies an export by encoding its check images again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def verify(folder: Path | str) -> int:
         The number of check images.
 
     Raises:
-        InputError: What differs: a damaged or missing file, another version, another digest, another code.
+        InputError: A file is missing or damaged, or a version, a digest or a code differs.
     """
     folder = expanded(Path(folder))
     found = description.read(folder)

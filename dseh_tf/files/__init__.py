@@ -1,7 +1,7 @@
-"""Files that one program writes and another reads: whole or absent, and read without trust. No TensorFlow here.
+"""Writing files atomically, and reading them defensively. Does not import TensorFlow.
 
-Readers raise `InputError` on anything but a whole file of plain arrays or of JSON, whatever its bytes are: nothing is
-unpickled, no header is evaluated, and no more memory is taken than the file can fill.
+Readers raise `InputError` for anything other than a complete file of plain arrays or JSON, whatever its bytes are.
+Nothing is unpickled, no header is evaluated as code, and no more memory is allocated than the file can fill.
 """
 
 from dseh_tf.files.npz import Header, mapped, npz_headers, read_npz, release

@@ -1,4 +1,4 @@
-"""Reading a file in a process of its own, by compiled code that a damaged file can crash, or keep busy without end."""
+"""Reads a file in a separate process, for compiled readers that a damaged file can crash or keep busy forever."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ def read_in_child(path: Path, code: str, *arguments: str, patience: int = PATIEN
 
     Args:
         path: The file that it reads.
-        code: Ends with exit code 0 where it writes a result, or the message on a file that is wrong.
+        code: Ends with exit code 0 if it writes a result, or the message on a file that is wrong.
         arguments: Further arguments.
         patience: Seconds that it has besides one for each MiB of the file.
-        expected: Of the file, for the error.
+        expected: What the file should be, for the error.
 
     Raises:
         InputError: The process was ended by a signal, took too long, or ended with another exit code.
     """
     paths = [_PACKAGE, *filter(None, [os.environ.get("PYTHONPATH")])]
-    seconds = patience + (path.stat().st_size >> 20 if path.is_file() else 0)  # a MiB a second of a slow disk
+    seconds = patience + (path.stat().st_size >> 20 if path.is_file() else 0)  # a MiB per second of a slow disk
     try:
         child = subprocess.run(
             [sys.executable, "-c", code, str(path), *arguments],

@@ -26,7 +26,7 @@ _HEADER = re.compile(
 
 
 class Header(NamedTuple):
-    """What an array file says of its array."""
+    """The header of an array file: shape, type and order of the array."""
 
     shape: tuple[int, ...]
     dtype: np.dtype
@@ -42,7 +42,7 @@ class Header(NamedTuple):
 
 
 class _NotPlain(Exception):
-    """An array of Python objects, of records or of another kind that no file here holds."""
+    """An array of Python objects, of records or of a different kind that no file here holds."""
 
 
 class _Damaged(Exception):
@@ -57,19 +57,19 @@ def read_npz(
     Args:
         path: the file.
         names: the arrays to read; None reads all.
-        optional: arrays to read as well where the file has them.
+        optional: arrays to read in addition, if the file has them.
 
     Returns:
         The arrays by name.
 
     Raises:
-        InputError: a file that is missing, damaged, or lacks one of `names`; an array of Python objects or records.
+        InputError: the file is missing or damaged, lacks one of `names`, or has an array of Python objects or records.
     """
     return {name: array for name, _, array in _members(path, names, optional, contents=True)}
 
 
 def npz_headers(path: Path | str) -> dict[str, Header]:
-    """Shape and type of every array of an npz file, without reading the arrays. Raises InputError as `read_npz`."""
+    """Shape and type of every array in an npz file, without reading the arrays. Raises InputError like `read_npz`."""
     return {name: header for name, header, _ in _members(path, None, (), contents=False)}
 
 
@@ -87,7 +87,7 @@ def header_of(path: Path | str) -> tuple[Header, int]:
 def map_rows(path: Path | str, header: Header, begin: int, end: int) -> np.ndarray:
     """Rows of a `.npy` file in C order as a read-only memory map of their own; their values are not checked.
 
-    Raises InputError where the file cannot be read, or ends before.
+    Raises InputError if the file cannot be read, or ends before.
     """
     path, shape = Path(path), (end - begin, *header.shape[1:])
     row = math.prod(header.shape[1:]) * header.dtype.itemsize
@@ -101,9 +101,9 @@ def map_rows(path: Path | str, header: Header, begin: int, end: int) -> np.ndarr
 
 
 def release(array: np.ndarray) -> None:
-    """Takes the pages of a memory map out of this process's memory: they are read again when they are used.
+    """Releases the memory pages of a memory map; they are read again when they are used.
 
-    The system does so itself when memory is short. Nothing happens to an array in memory.
+    The operating system also does this when memory is short. Arrays in memory are not affected.
     """
     held = getattr(array, "_mmap", None)
     if held is not None and hasattr(mmap, "MADV_DONTNEED") and array.flags.writeable is False:
@@ -120,13 +120,13 @@ def check_values(path: Path | str, array: np.ndarray) -> None:
 
 
 def _no_array(path: Path, error: Exception) -> InputError:
-    return InputError(f"{path}: found a file cut off or damaged ({reason(error)}), expected a whole .npy array")
+    return InputError(f"{path}: found a truncated or damaged file ({reason(error)}), expected a whole .npy array")
 
 
 def mapped(path: Path | str) -> np.ndarray:
-    """The array of a `.npy` file as a read-only memory map: it is read as it is used.
+    """The array in a `.npy` file as a read-only memory map.
 
-    Raises InputError where the file is missing, cut off, longer than its array, or holds Python objects.
+    Raises InputError if the file is missing, truncated, longer than its array, or holds Python objects.
     """
     path = Path(path)
     check_regular(path, "a .npy array")
@@ -170,7 +170,9 @@ def _members(
     except InputError:
         raise
     except Exception as error:  # zipfile, zlib and struct raise whatever they stumble over
-        raise InputError(f"{path}: found a damaged or cut file ({reason(error)}), expected a whole npz file") from None
+        raise InputError(
+            f"{path}: found a damaged or truncated file ({reason(error)}), expected a whole npz file"
+        ) from None
     return found
 
 

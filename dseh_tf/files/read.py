@@ -1,4 +1,4 @@
-"""Looking at a file before it is opened, and reading JSON."""
+"""Checks a file before it is opened, and reads JSON."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _KINDS = (
 
 
 def irregular(file: Path) -> str | None:
-    """What `file` is where it is not a regular file ("a named pipe"); None for a regular file. Links are followed.
+    """What `file` is if it is not a regular file ("a named pipe"); None for a regular file. Links are followed.
 
-    Reading from a pipe or a device may wait for ever, so this comes before `open`. Raises OSError or ValueError as
-    `Path.stat` does.
+    Reading from a pipe or a device may block forever, so this is called before `open`. Raises OSError or ValueError
+    like `Path.stat`.
     """
     mode = file.stat().st_mode
     if stat.S_ISREG(mode):
@@ -33,7 +33,7 @@ def irregular(file: Path) -> str | None:
 
 
 def check_regular(file: Path, expected: str = "a regular file") -> None:
-    """Raises InputError where `file` is missing, cannot be looked at, or is not a regular file."""
+    """Raises InputError if `file` is missing, cannot be looked at, or is not a regular file."""
     try:
         kind = irregular(file)
     except FileNotFoundError:
@@ -45,7 +45,8 @@ def check_regular(file: Path, expected: str = "a regular file") -> None:
 
 
 def read_json(path: Path | str, expected: str = "a run folder's") -> dict[str, Any]:
-    """The object in a JSON file. Raises InputError where the file is missing, damaged or holds another value."""
+    """Reads the object in a JSON file. Raises InputError if the file is missing, damaged, or does not contain an
+    object."""
     path = Path(path)
     check_regular(path, expected)
     try:
@@ -53,14 +54,14 @@ def read_json(path: Path | str, expected: str = "a run folder's") -> dict[str, A
     except OSError as error:
         raise InputError(f"{path}: found a file that cannot be read ({error.strerror}), expected {expected}") from None
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: found no JSON ({reason(error)}), expected JSON") from None
+        raise InputError(f"{path}: found invalid JSON ({reason(error)}), expected JSON") from None
     if not isinstance(value, dict):
-        raise InputError(f"{path}: found {type(value).__name__}, expected named values")
+        raise InputError(f"{path}: found {type(value).__name__}, expected a JSON object")
     return value
 
 
 def reason(error: Exception) -> str:
-    """One short line on an error of another library."""
+    """One short line that describes an error of another library."""
     if isinstance(error, MemoryError):
         return "more than the memory holds"
     if isinstance(error, OSError) and error.errno is not None and error.errno != errno.EINVAL:

@@ -1,7 +1,8 @@
 """A folder of arrays that is written in shards of rows and read as memory maps.
 
-Each array is one `.npy` file. `manifest.json` has its type, its shape and a digest for each shard, and is written last. Until
-then the folder has another name, and a program that was stopped continues after the last shard that it finished.
+Each array is one `.npy` file. `manifest.json` records its type, its shape and a digest of each shard, and is written
+last. Until then the folder has a temporary name, and a stopped program can continue after the last shard that it
+finished.
 """
 
 from __future__ import annotations
@@ -38,10 +39,11 @@ class ShardWriter:
     """Writes a folder of arrays shard by shard.
 
     Args:
-        folder: What the folder is called when it is whole. A folder of that name is replaced then.
+        folder: The final name of the folder. An existing folder of this name is replaced at the end.
         arrays: Type and shape of each array that is written in shards; all have the same number of rows.
         shard_rows: Rows of a shard; the last one may have fewer.
-        mark: What the arrays are made from. Shards of a stopped program are kept if they have the same mark.
+        mark: Identifies what the arrays are computed from. Shards of a stopped program are kept if they have the same
+            mark.
 
     Attributes:
         rows: Rows of the arrays.
@@ -173,7 +175,7 @@ class ShardFolder:
         return map_rows(self.folder / f"{name}.npy", self.headers[name], begin, end)
 
     def checked(self, name: str) -> Iterator[np.ndarray]:
-        """The shards of an array in order, or the array. Raises InputError where bytes are not those that were written."""
+        """The shards of an array in order, or the array. Raises InputError if bytes are not those that were written."""
         sharded, rows = name in self.manifest["sharded"], self.headers[name].shape[0]
         size = self.shard_rows if sharded else max(rows, 1)
         for begin, expected in zip(range(0, rows, size), self.manifest["arrays"][name]["sha256"], strict=True):
@@ -192,7 +194,7 @@ def open_shards(folder: Path) -> ShardFolder:
     """Reads the manifest and the headers of a folder that `ShardWriter` wrote.
 
     Raises:
-        InputError: The manifest is missing, damaged or of a newer format; a file is missing, cut off, or has another type
+        InputError: The manifest is missing, damaged or of a newer format; a file is missing, truncated, or has a different type
             or shape than the manifest says. The bytes of the arrays are not looked at.
     """
     path = folder / MANIFEST
@@ -210,7 +212,9 @@ def open_shards(folder: Path) -> ShardFolder:
             raise InputError(f"{file}: found {found}, expected {about['dtype']} {about['shape']} as in {MANIFEST}")
         held = file.stat().st_size - begin
         if held != header.bytes:
-            raise InputError(f"{file}: found {held:,} bytes, expected {header.bytes:,}: the file was cut or written to")
+            raise InputError(
+                f"{file}: found {held:,} bytes, expected {header.bytes:,}: the file was truncated or changed"
+            )
         headers[name] = header
     return ShardFolder(folder, manifest, headers)
 

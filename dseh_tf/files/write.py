@@ -1,4 +1,4 @@
-"""Writing files whole or not at all: under a temporary name first, then renamed."""
+"""Writes files atomically: under a temporary name first, which is then renamed."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ PARTIAL = ".partial-"  # how the name of a file begins until it is whole
 
 @contextmanager
 def writing(path: Path | str) -> Iterator[None]:
-    """Gives an error of the disk inside the block the name of what was being written.
+    """Adds the name of the file that is being written to disk errors inside the block.
 
-    Errors of a full disk come without a file's name from zipfile, numpy and Pillow, without a number from `numpy.save`,
-    and as `tf.errors.OpError` from TensorFlow. All leave the block as an OSError with both, which programs print as one
+    On a full disk, zipfile, numpy and Pillow raise errors without a file name, `numpy.save` without an errno, and
+    TensorFlow a `tf.errors.OpError`. All of them leave the block as an OSError with both, which programs print as one
     line (`dseh_tf.errors.refusal`).
     """
     try:
@@ -39,13 +39,14 @@ def writing(path: Path | str) -> Iterator[None]:
 
 @contextmanager
 def replacing(path: Path | str, mark: str | None = None) -> Iterator[Path]:
-    """A name beside `path` to write to. The file gets the name `path` if the block ends without an error, else it goes.
+    """Yields a temporary name next to `path`. If the block ends without an error, the file is renamed to `path`,
+    otherwise it is removed.
 
-    What had the name before stays until then. The temporary name ends like `path`.
+    An existing file stays until then. The temporary name has the same suffix as `path`.
 
     Args:
         path: The final name.
-        mark: What tells writers of the same name apart: random by default.
+        mark: Distinguishes writers of the same file; random by default.
     """
     path = Path(path)
     # Not the process id: processes of several machines, which may have the same one, write to a shared folder.
@@ -64,13 +65,13 @@ def replacing(path: Path | str, mark: str | None = None) -> Iterator[Path]:
 
 
 def write_text(path: Path | str, text: str) -> None:
-    """Writes UTF-8 text, whole or not at all."""
+    """Writes UTF-8 text atomically."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path | str, value: Mapping[str, Any]) -> None:
-    """Writes an object as JSON, whole or not at all."""
+    """Writes an object as JSON atomically."""
     write_text(path, json_text(value) + "\n")
 
 
@@ -90,6 +91,6 @@ def _plain(value: Any) -> Any:
 
 
 def write_npz(path: Path | str, arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes arrays to a compressed npz file, whole or not at all."""
+    """Writes arrays to a compressed npz file atomically."""
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)

@@ -1,9 +1,9 @@
-"""Every loss term as a pure function of tensors, one module a kind.
+"""Loss terms as pure functions of tensors, one module per kind.
 
-Sources are given by equation or owner/name:path; "the release" is lelan-li/DSEH:DSEH.py at b40990a, and equation numbers
-without a paper are those of Li et al., "Deep Joint Semantic-Embedding Hashing", IJCAI 2018. A function returns the sum over
-the rows, pairs or entries that it gets; the caller divides by the number of the *global* batch, so that replicas
-add up to the same loss.
+Sources are given as an equation or as owner/name:path; "the release" is lelan-li/DSEH:DSEH.py at b40990a, and equation
+numbers without a paper are those of Li et al., "Deep Joint Semantic-Embedding Hashing", IJCAI 2018. Each function
+returns the sum over the rows, pairs or entries that it gets. The caller divides by their number in the *global* batch,
+so that the shares of replicas add up to the same loss.
 """
 
 from dseh_tf.losses.adversary import source_cross_entropy

@@ -1,4 +1,4 @@
-"""The loss of a discriminator of two sources of features, and of a network that is trained against it."""
+"""The loss of a discriminator between two sources of features, and of a network trained against it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import tensorflow as tf
 def source_cross_entropy(logits: tf.Tensor, source: float) -> tf.Tensor:
     """Binary cross entropy of a discriminator's outputs and the source of all rows, summed over the rows.
 
-    SSAH's discriminators learn 1 of features of labels and 0 of features of images or texts (lelan-li/SSAH:SSAH.py, ops.py);
-    the image and text networks learn features that the discriminator takes for 1. Li, Deng, Li, Liu, Gao, Tao,
-    "Self-Supervised Adversarial Hashing Networks for Cross-Modal Retrieval", CVPR 2018, has squared errors instead.
+    SSAH's discriminators are trained to output 1 for features of labels and 0 for features of images or texts
+    (lelan-li/SSAH:SSAH.py, ops.py); the image and text networks are trained to make the discriminator output 1. Li,
+    Deng, Li, Liu, Gao, Tao, "Self-Supervised Adversarial Hashing Networks for Cross-Modal Retrieval", CVPR 2018, uses
+    squared errors instead.
 
     Args:
         logits: [b] or [b, 1].

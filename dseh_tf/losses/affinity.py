@@ -1,4 +1,4 @@
-"""The joint-semantics affinity of two modalities, and the reconstruction of it by codes.
+"""The joint-semantics affinity of two modalities, and its reconstruction by codes.
 
 Su, Zhong, Zhang, "Deep Joint-Semantics Reconstructing Hashing for Large-Scale Unsupervised Cross-Modal Retrieval", ICCV 2019;
 release zs-zhong/DJSRH:train.py.
@@ -20,7 +20,7 @@ class Reconstruction(NamedTuple):
 
 
 def unit_rows(rows: tf.Tensor) -> tf.Tensor:
-    """Rows [b, d] divided by their length. A row of zeros stays, and its gradient is 0."""
+    """Rows [b, d] divided by their length. A row of zeros stays zero, and its gradient is 0."""
     squares = tf.reduce_sum(tf.square(rows), axis=1, keepdims=True)
     empty = squares == 0
     return rows * tf.where(
@@ -31,7 +31,7 @@ def unit_rows(rows: tf.Tensor) -> tf.Tensor:
 def cosine_affinity(features: tf.Tensor) -> tf.Tensor:
     """2 cos(f_i, f_j) - 1 of the rows of [b, d]: [b, b] in -1..1 for features without negative values.
 
-    A row of zeros (an image without tags) has -1 to every row, itself included.
+    A row of zeros (an image without tags) has -1 with every row, including itself.
     """
     rows = unit_rows(features)
     return 2.0 * tf.matmul(rows, rows, transpose_b=True) - 1.0

@@ -1,4 +1,5 @@
-"""Terms of asymmetric methods: a network's outputs against the codes of a whole database, which are not its outputs."""
+"""Loss terms of asymmetric methods: a network's outputs against the codes of a whole database, which are variables of
+their own."""
 
 from __future__ import annotations
 
@@ -14,18 +15,18 @@ def database_pairs(
 ) -> tf.Tensor:
     """ADSH's pairs of a batch and a database, sum over i and j of (<u_i, v_j> - K S_ij)^2.
 
-    It is multiplied out, so that a step costs b K^2 whatever the size of the database:
+    The squares are expanded, so that a step costs b K^2 for any size of the database:
 
         sum_i  u_i^T (V^T V) u_i - 2 K <u_i, sum_j S_ij v_j> + K^2 sum_j S_ij^2
 
-    The sums over j are constants while V is fixed (`dseh_tf.methods.asymmetric.sample.Sample.constants`). Divided by n
-    beforehand, they give the sum divided by n.
+    The sums over j are constants while V is fixed (`dseh_tf.methods.asymmetric.sample.Sample.constants`). If they are
+    divided by n beforehand, the result is the sum divided by n.
 
     Args:
         outputs: u, [b, K].
         gram: V^T V, [K, K].
-        targets: Of the batch's rows, sum_j S_ij v_j, [b, K].
-        squares: Of the batch's rows, sum_j S_ij^2, [b].
+        targets: For the batch's rows, sum_j S_ij v_j, [b, K].
+        squares: For the batch's rows, sum_j S_ij^2, [b].
         weights: [b], how often each row counts; None for once.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Losses of class centres and classifiers: CSQ, DPN, OrthoHash. A row without a label belongs to no class and adds nothing."""
+"""Losses of class centres and classifiers: CSQ, DPN, OrthoHash. A row without a label contributes nothing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import tensorflow as tf
 
 
 def centre_targets(labels: tf.Tensor, centres: tf.Tensor, ties: tf.Tensor) -> tf.Tensor:
-    """What each row is trained towards: the sign of the sum of its classes' centres.
+    """The target of each row: the sign of the sum of its classes' centres.
 
     Args:
         labels: [b, c], 0 or 1.

@@ -13,7 +13,7 @@ _USUAL_WIDTH = 512  # of a bank whose width changes between phases
 
 
 def similarity(labels: tf.Tensor, batch_labels: tf.Tensor) -> tf.Tensor:
-    """S_ij = 1 where rows i and j share a label, else 0.
+    """S_ij = 1 if rows i and j share a label, else 0.
 
     labels: float [n, c] multi-hot. batch_labels: float [b, c]. Returns [n, b] of the same dtype.
     """
@@ -58,15 +58,15 @@ def bank_likelihood(
 ) -> tf.Tensor:
     """`pair_likelihood(inner_products(bank, outputs, scale), similarity * similar)` with its gradient in one reading.
 
-    theta and the gradient, scale * (sigmoid(theta) - targets)^T bank, both need the whole bank. Here they are computed
-    block by block, while a block is in the cache. A variable that is updated by rows is copied when it is read, so it is
-    read by blocks as well; of a tensor the blocks are views.
+    Both theta and the gradient, scale * (sigmoid(theta) - targets)^T bank, need the whole bank. Here they are computed
+    block by block, while a block is in the cache. A variable that is updated by rows is copied when it is read, so it
+    is read in blocks as well; for a tensor the blocks are views.
 
     Args:
         bank: [n, d], n known; a constant: only `outputs` get a gradient.
         outputs: [b, d].
         similar: [n, b] of `similarity`; with `rows`, of these rows.
-        scale: Of the inner products.
+        scale: Scale of the inner products.
         similarity: What multiplies `similar`.
         weights: [n], how often each row of the bank counts; None for once.
         rows: Consecutive rows of the bank to sum over; None for all.

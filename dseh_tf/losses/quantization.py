@@ -1,4 +1,4 @@
-"""How far real outputs are from codes, and functions that bring them there."""
+"""Distances of real-valued outputs from codes, and functions that push outputs towards codes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Losses of one row each against a target: labels, or codes that are known."""
+"""Losses of single rows against a target: labels, or known codes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import tensorflow as tf
 def label_regression(predicted: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     """Half the squared error of the class outputs, 1/2 sum (y - predicted)^2 (eq. 10, J4).
 
-    predicted: [b, c], behind a sigmoid in the release, linear in the paper. labels: [b, c] multi-hot. Scalar.
+    predicted: [b, c], after a sigmoid in the release, linear in the paper. labels: [b, c] multi-hot. Scalar.
     """
     return 0.5 * tf.reduce_sum(tf.square(labels - predicted))
 
@@ -28,7 +28,7 @@ def code_cross_entropy(
     """Binary cross entropy of ImgNet's hash layer against LabNet's codes (eq. 13, J2 of ImgNet), summed.
 
     logits: [b, K] before any activation. signs: [b, K] in {-1, +1}. Scalar. The sigmoid is applied once, to
-    logit_scale * logits; with a target of .999 the logits settle at 6.9 / logit_scale instead of growing for ever.
+    logit_scale * logits; with a target of .999 the logits settle at 6.9 / logit_scale instead of growing forever.
     """
     targets = smoothing * 0.5 * (signs + 1.0)
     return tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(labels=targets, logits=logit_scale * logits))

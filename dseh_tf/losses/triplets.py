@@ -1,4 +1,4 @@
-"""Losses of triplets of rows, and how triplets are drawn from a batch."""
+"""Losses of triplets of rows, and the drawing of triplets from a batch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ def sample_triplets(similar: tf.Tensor, seed: tf.Tensor, count: int) -> tuple[tf
     """`count` triplets an anchor row within a batch: (positives, negatives, valid), each [count, b].
 
     similar: [b, b], 0 or 1. seed: int64 [2]; the same seed, the same triplets. positives and negatives: int32 rows, drawn
-    uniformly among those similar to the anchor (itself aside) and those that are not. valid: float, 1 where it has both.
+    uniformly among those similar to the anchor (itself aside) and those that are not. valid: float, 1 if it has both.
     """
     size = similar.shape[0]
     noise = tf.random.stateless_uniform([2, count, size, size], seed, alg="philox")

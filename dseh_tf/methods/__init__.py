@@ -1,4 +1,5 @@
-"""The methods by name. A plain dict: add a class to it to add a method; `find` also takes one from elsewhere."""
+"""The registry of methods, a plain dict. Add a class to it to add a method; `find` also accepts classes from
+elsewhere."""
 
 from __future__ import annotations
 
@@ -42,7 +43,7 @@ METHODS: dict[str, type[Method]] = {
 def find(name: str) -> type[Method]:
     """The method called `name` in METHODS, or the class of "package.module:Class", which is imported.
 
-    Raises InputError where there is none, or where that is no Method.
+    Raises InputError if there is none, or if it is not a Method.
     """
     module, colon, attribute = name.partition(":")
     if not colon:

@@ -1,4 +1,4 @@
-"""What a hashing method is: settings, `fit` on a data set, and a fitted encoder."""
+"""The interface of hashing methods: settings, `fit` on a data set, and a fitted encoder."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dseh_tf.devices.runtime import Runtime
 
 
-MAX_BITS = 65_536  # 8 KB a code; published codes have up to some thousand bits
+MAX_BITS = 65_536  # 8 KB per code; published codes have up to some thousand bits
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,17 @@ class NoSettings:
 
 
 class Fitted(abc.ABC):
-    """A fitted method: turns the rows of any split into codes.
+    """A fitted method, which encodes the rows of any split.
 
-    database_codes: int8 ±1 [n_database, K] of asymmetric methods, which learn them directly; None elsewhere.
-    database_ids: of those rows.
-    train_seconds: what training took where the method knows better than the clock around `fit`: over several sessions.
+    database_codes: int8 ±1 [n_database, K] for asymmetric methods, which learn them directly; otherwise None.
+    database_ids: ids of those rows.
+    train_seconds: training time over all sessions, if the method measures it itself.
     results: what the method adds to result.json. arrays: what it adds to the run folder, by file and array name.
-    health: how well codes use their bits: "labnet" of a network of labels, "train" of the training images. advice: what
-    to try when they have collapsed. encoder_file: the name that `save` is given in a run folder; empty for a method whose
-    encoder cannot be saved, so that its runs cannot be queried. modalities: what `encode` accepts as `modality`.
+    health: how well codes use their bits: "labnet" for a label network, "train" for the training images.
+    advice: what to try if codes have collapsed.
+    encoder_file: the file name for `save` in a run folder; empty if the encoder cannot be saved, so that runs cannot be
+    queried.
+    modalities: what `encode` accepts as `modality`.
     """
 
     database_codes: np.ndarray | None = None
@@ -56,24 +58,24 @@ class Fitted(abc.ABC):
 
     @abc.abstractmethod
     def encode(self, split: Split, modality: str = "image") -> np.ndarray:
-        """int8 ±1 [n, K] of a split; the methods here also take an array of features [n, d] or images [n, h, w, 3].
+        """Returns codes int8 ±1 [n, K] of a split; the methods here also accept features [n, d] or images [n, h, w, 3].
 
         `modality="text"` is for cross-modal methods only.
         """
 
     def encode_database(self, split: Split) -> np.ndarray:
-        """int8 ±1 [n, K] of database rows: learned codes where there are any, known by id; those of `encode` elsewhere.
+        """int8 ±1 [n, K] of database rows: learned codes if there are any, known by id; those of `encode` elsewhere.
 
-        Rows that came after training have no learned code. A method that learns no codes encodes all rows.
+        Rows that were added after training have no learned code. A method that learns no codes encodes all rows.
         """
         if self.database_codes is None or self.database_ids is None:
             return self.encode(split)
         return with_known_codes(split, self.database_ids, self.database_codes, self.encode)
 
     def save(self, path: Path) -> None:
-        """Writes the encoder to one file. Raises InputError where the method's encoder cannot be saved."""
+        """Writes the encoder to one file. Raises InputError if the method's encoder cannot be saved."""
         raise InputError(
-            f"{path}: found {type(self).__name__}, whose encoder cannot be saved, expected one with a `save`"
+            f"{path}: found {type(self).__name__}, whose encoder cannot be saved, expected one with a `save` method"
         )
 
 
@@ -83,12 +85,12 @@ class Method(abc.ABC):
     Attributes:
         name: In `METHODS` and in run folders.
         Settings: A frozen dataclass; its fields are keyword arguments of the constructor.
-        OPTIONS: What the constructor takes besides `bits`, `seed` and settings, for example "trunk" of a method that trains
-            a network. A program passes the options that a method has.
-        CHOICES: The values that a setting can have, by name.
+        OPTIONS: Arguments of the constructor other than `bits`, `seed` and settings, for example "trunk" for a method
+            that trains a network. Programs pass only the options that a method lists.
+        CHOICES: The allowed values of settings, by name.
         LEAST, POSITIVE: Ranges of numbers, as in `check_numbers`.
-        learns_database: Whether `fit` learns a code for each database row. The training rows then have to be the database.
-        needs_texts: Whether `fit` reads texts too.
+        learns_database: Whether `fit` learns a code for each database row. The training rows must then be the database.
+        needs_texts: Whether `fit` also reads texts.
     """
 
     name: ClassVar[str]
@@ -157,7 +159,8 @@ class Method(abc.ABC):
 
     @abc.abstractmethod
     def fit(self, dataset: RetrievalDataset, runtime: Runtime | None = None) -> Fitted:
-        """Learns from `dataset.train` alone; query and database are read only to report, never to choose."""
+        """Fits the method on `dataset.train`; query and database are only reported on, never used to choose
+        anything."""
 
 
 def training_split(dataset: RetrievalDataset) -> Split:

@@ -1,4 +1,4 @@
-"""Image networks of the trained methods: their trunk, their training inputs, and encoding with them."""
+"""Image networks of trained methods: their backbone, their training inputs, and encoding with them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class TrainingInputs:
 
 
 def training_inputs(train: Split, trunk: Trunk, runtime: Runtime | None = None) -> TrainingInputs:
-    """The training rows' features where there are any, else their pixels, which `runtime` may have a folder for.
+    """The training rows' features if there are any, else their pixels, which `runtime` may have a folder for.
 
     Raises InputError for no row, for labels only, and for features that are not finite or beyond `MOST` (row and column
     named).
@@ -61,7 +61,7 @@ def training_inputs(train: Split, trunk: Trunk, runtime: Runtime | None = None) 
 class ImageEncoder(Fitted):
     """A trained image network as a fitted method.
 
-    network: gives {"logits": [b, K], ...}; None where only labels were learnt from. encoder: it, as an encoder; None
+    network: gives {"logits": [b, K], ...}; None if only labels were learned from. encoder: it, as an encoder; None
     likewise. traces: float32 loss a step, by <phase>/<round>/<term>. labnet: of methods that have one.
     """
 
@@ -86,7 +86,7 @@ class ImageEncoder(Fitted):
         return self._trained().encode(split)
 
     def save(self, path: Path) -> None:
-        """Writes the network to a .keras file, under another name until it is whole; nothing after labels alone."""
+        """Writes the network to a .keras file, under a temporary name until it is complete; nothing after labels alone."""
         if self.encoder is not None:
             self.encoder.save(path)
 

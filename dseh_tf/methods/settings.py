@@ -1,4 +1,4 @@
-"""How a method's settings are resolved: once, before training, with the source of every value."""
+"""Resolves the settings of a method once, before training, and records the source of every value."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Layer:
     """Changes of settings, and where they come from.
 
     Attributes:
-        source: For example "trunk: features"; it is recorded in config.json.
+        source: The source of the changes, as recorded in config.json, for example "trunk: features".
         changes: New values by name, or a function from the settings so far to them.
     """
 
@@ -33,7 +33,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Resolved(Generic[S]):
-    """Settings as they are used.
+    """Resolved settings.
 
     Attributes:
         settings: A frozen dataclass.
@@ -45,11 +45,11 @@ class Resolved(Generic[S]):
 
 
 def resolve(start: S, source: str, layers: Iterable[Layer]) -> Resolved[S]:
-    """The settings after all layers; of two that change the same setting the later one wins.
+    """The settings after all layers; later layers override earlier ones.
 
     Args:
-        start: Settings that the layers change, a frozen dataclass.
-        source: Where `start` comes from.
+        start: The settings to start from, a frozen dataclass.
+        source: The source of `start`.
         layers: In order.
     """
     settings: Any = start
@@ -62,7 +62,7 @@ def resolve(start: S, source: str, layers: Iterable[Layer]) -> Resolved[S]:
 
 
 def check_names(method: str, kind: type, given: Iterable[str]) -> None:
-    """Raises InputError where a given name is not a setting of `kind`, a dataclass."""
+    """Raises InputError if a given name is not a setting of `kind`, a dataclass."""
     known = sorted(field.name for field in fields(kind))
     for name in given:
         if name not in known:
@@ -70,7 +70,7 @@ def check_names(method: str, kind: type, given: Iterable[str]) -> None:
 
 
 def check_choices(settings: Any, choices: Mapping[str, Sequence[str]]) -> None:
-    """Raises InputError where a setting is not one of its choices."""
+    """Raises InputError if a setting is not one of its choices."""
     for name, allowed in choices.items():
         if getattr(settings, name) not in allowed:
             raise InputError(f"{name}: found {getattr(settings, name)!r}, expected one of {', '.join(allowed)}")
@@ -79,7 +79,7 @@ def check_choices(settings: Any, choices: Mapping[str, Sequence[str]]) -> None:
 def check_numbers(
     settings: Any, least: Mapping[str, float], shares: Sequence[str] = (), positive: Sequence[str] = ()
 ) -> None:
-    """Raises InputError where a setting has another type than its field, or a number is out of its range.
+    """Raises InputError if a setting has a different type than its field, or a number is out of its range.
 
     Args:
         settings: A dataclass. A tuple is checked item by item.
@@ -99,13 +99,13 @@ def check_numbers(
         if any(isinstance(item, int) and item > MAX_INTEGER for item in items):
             raise InputError(f"{name}: found {value}, expected at most {MAX_INTEGER:,}")
         if name in shares and value >= 1:
-            raise InputError(f"{name}: found {value}, expected a share of at least 0 and below 1")
+            raise InputError(f"{name}: found {value}, expected a fraction of at least 0 and below 1")
         if name in positive and value == 0:
             raise InputError(f"{name}: found {value}, expected a positive number")
 
 
 def _check_type(name: str, value: Any, kind: str) -> None:
-    """Raises InputError where the value is not of a type that is named "int", "float", "bool", "str" or "tuple[int, ...]"."""
+    """Raises InputError if the value is not of a type that is named "int", "float", "bool", "str" or "tuple[int, ...]"."""
     if kind == "int":
         whole(value, name)
     elif kind == "tuple[int, ...]":

@@ -1,4 +1,4 @@
-"""What methods that train networks share: how settings, data set and runtime become a recipe, and a recipe a fit."""
+"""What methods that train networks share: how a recipe is built from settings, data set and runtime, and how `fit` runs it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FittedType = TypeVar("FittedType", bound=Fitted)
 
 
 class TrainedMethod(Method, Generic[RecipeType, FittedType]):
-    """A method that trains networks by the stages of a recipe.
+    """A method that trains networks with a recipe.
 
     Attributes:
         Recipe: The recipe's class, called with the method, a data set and a runtime.
@@ -36,7 +36,7 @@ class TrainedMethod(Method, Generic[RecipeType, FittedType]):
         return recipe
 
     def fit(self, dataset: RetrievalDataset, runtime: Runtime | None = None) -> FittedType:
-        """Trains on `dataset.train` alone, from its features where it has any, else from its images.
+        """Trains on `dataset.train` alone, from its features if it has any, else from its images.
 
         Query and database rows are only reported on, never used to choose.
         """
@@ -46,11 +46,11 @@ class TrainedMethod(Method, Generic[RecipeType, FittedType]):
 
 
 class PublishedMethod(TrainedMethod[RecipeType, FittedType]):
-    """A method above a trunk whose settings start from those published for a data set.
+    """A method that trains above a backbone. Its settings start from those published for a data set.
 
     Attributes:
         PUBLISHED: Settings by row, for example "nus_wide".
-        ROWS: What `preset_dataset` can be. A row without published settings has those of nus_wide.
+        ROWS: The values that `preset_dataset` can have. A row without published settings falls back to nus_wide.
     """
 
     PUBLISHED: ClassVar[Mapping[str, Any]]
@@ -64,9 +64,9 @@ class PublishedMethod(TrainedMethod[RecipeType, FittedType]):
 
         Args:
             bits: Code length K.
-            seed: Of weights, batches and augmentation.
-            preset_dataset: Whose row of `PUBLISHED` the settings start from. Default: nus_wide.
-            trunk: The image network below the method's own layers, where the data set has images and no features.
+            seed: Seed of weights, batches and augmentation.
+            preset_dataset: The row of `PUBLISHED` that the settings start from. Default: nus_wide.
+            trunk: The backbone below the method's own layers, if the data set has images and no features.
             **settings: Fields of `Settings`.
         """
         if preset_dataset not in (None, *self.ROWS):

@@ -31,7 +31,7 @@ def build_imgnet(
     Args:
         bits: Code length K.
         settings: Widths, activation, dropout.
-        seed: Of the initial weights.
+        seed: Seed of the initial weights.
         backbone: The trunk, of input [b, size, size, 3], RGB 0..255, any real dtype; or
         features: the width of the input itself, [b, features] from a frozen backbone.
 

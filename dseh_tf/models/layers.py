@@ -1,4 +1,4 @@
-"""Layers that Keras lacks, or has in a form that depends on the number of replicas."""
+"""Layers that Keras lacks, or whose Keras version depends on the number of replicas."""
 
 from __future__ import annotations
 
@@ -113,9 +113,9 @@ class StraightThroughSign(keras.layers.Layer):
 class GlobalDropout(keras.layers.Layer):
     """Dropout that is the same on any number of replicas.
 
-    `keras.layers.Dropout` draws the same mask on every replica. Here the mask of the global batch is drawn statelessly
-    and each replica takes its rows of it. Called with training=True outside `dropout_stream` it raises RuntimeError.
-    salt: tells the layers of a network apart.
+    `keras.layers.Dropout` draws the same mask on every replica. Here the mask of the global batch is drawn with a
+    stateless operation, and each replica uses its rows of it. Raises RuntimeError if it is called with training=True
+    outside `dropout_stream`. salt: distinguishes the layers of a network.
     """
 
     def __init__(self, rate: float, salt: int, **kwargs) -> None:

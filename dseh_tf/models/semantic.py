@@ -26,7 +26,7 @@ def build_label_network(classes: int, bits: int, hidden: int, dim: int, seed: in
         bits: Code length K.
         hidden: Units of the first layer.
         dim: Width of the semantic feature.
-        seed: Of the initial weights.
+        seed: Seed of the initial weights.
 
     Returns:
         A model from float32 [b, classes] to {"feature": [b, dim], "logits": [b, K], "label": [b, classes]}. The code is
@@ -91,7 +91,7 @@ def build_discriminator(kind: str, dim: int, widths: Sequence[int], seed: int = 
         kind: The modality that it tells from labels; names its layers.
         dim: Width of the semantic feature.
         widths: Units of the hidden layers.
-        seed: Of the initial weights.
+        seed: Seed of the initial weights.
     """
     x = features = keras.Input((dim,), name="features")
     for index, width in enumerate(widths):

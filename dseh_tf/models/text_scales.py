@@ -1,4 +1,4 @@
-"""SSAH's multi-scale fusion of text rows: averages over neighbouring words, beside the words themselves."""
+"""SSAH's multi-scale fusion of text rows: averages over neighbouring words, in addition to the words themselves."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class MultiScaleTexts(keras.layers.Layer):
 
     Args:
         windows: Widths in words, in the order of the output. Those wider than the texts are left out.
-        seed: Of the weights, which are normal of size .01.
+        seed: Seed of the weights, which are normal of size .01.
     """
 
     def __init__(self, windows: Sequence[int], seed: int = 0, **kwargs: Any) -> None:

@@ -16,7 +16,7 @@ def build_textnet(words: int, bits: int, hidden: int, seed: int = 0) -> keras.Mo
         words: Width of a text row.
         bits: Code length K.
         hidden: Units of the layer between.
-        seed: Of the initial weights.
+        seed: Seed of the initial weights.
 
     Returns:
         A model from float32 [b, words] to {"logits": float32 [b, K]}.

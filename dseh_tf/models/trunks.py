@@ -1,4 +1,4 @@
-"""What is below a method's own layers: a backbone or its features, and the layers that adapt them."""
+"""The input side of a network: a backbone or its features, and the layers that adapt them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ def trunk_outputs(
     """A network's input, and the output of its trunk [b, d], which is the same for every method.
 
     Args:
-        dropout: Share of units dropped after a backbone that has no dropout itself, or on features.
+        dropout: Fraction of units dropped after a backbone that has no dropout itself, or on features.
         feature_layer: Units of a ReLU layer above a frozen backbone or features, with dropout; 0 for none.
-        seed: Of the initial weights.
+        seed: Seed of the initial weights.
         backbone: The trunk; or
         features: the width of the input itself, [b, features] from a frozen backbone.
     """

@@ -1,4 +1,4 @@
-"""Retrieval by hash codes: packing, exact evaluation under ties, search. Importing this room loads no TensorFlow."""
+"""Retrieval by hash codes: packing, exact evaluation with ties, search. Importing this package loads no TensorFlow."""
 
 from dseh_tf.retrieval.codes import hamming, pack, sign, unpack
 from dseh_tf.retrieval.codes_file import CodesFile, Pieces, codes_path, has_codes, load_codes, save_codes

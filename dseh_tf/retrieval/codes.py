@@ -1,6 +1,6 @@
 """Hash codes: packing and Hamming distances.
 
-Bit k of a code is bit k % 8 of byte k // 8, 1 for +1; the bits that fill the last byte are 0. numpy calls this order
+Bit k of a code is bit k % 8 of byte k // 8, and 1 for +1; padding bits in the last byte are 0. numpy calls this order
 "little".
 """
 
@@ -18,7 +18,7 @@ from dseh_tf.errors import InputError, positive
 
 
 def sign(x: np.ndarray) -> np.ndarray:
-    """int8 ±1 of any real array, +1 where x >= 0 (numpy's sign gives 0 at 0, and distances of a half).
+    """The signs of a real array as int8 ±1, +1 where x >= 0 (numpy's sign gives 0 at 0, and thus half distances).
 
     Raises InputError on NaN, and on types without negative numbers: their signs would all be +1.
 
@@ -33,9 +33,9 @@ def sign(x: np.ndarray) -> np.ndarray:
 
 
 def pack(codes: np.ndarray) -> np.ndarray:
-    """uint8 [n, ceil(K / 8)] from ±1 codes [n, K].
+    """Packs ±1 codes [n, K] to uint8 [n, ceil(K / 8)].
 
-    Raises InputError on another shape, or a value that is not ±1.
+    Raises InputError on a different shape, or a value that is not ±1.
 
     Example: pack([[1, -1, -1, 1, -1, -1, -1, -1, 1]]) = [[0b00001001, 0b00000001]] = [[9, 1]].
     """
@@ -46,9 +46,9 @@ def pack(codes: np.ndarray) -> np.ndarray:
 
 
 def unpack(packed: np.ndarray, bits: int) -> np.ndarray:
-    """int8 ±1 [n, bits] from packed codes uint8 [n, ceil(bits / 8)]; ±1 codes [n, bits] stay what they are.
+    """Unpacks uint8 [n, ceil(bits / 8)] to int8 ±1 [n, bits]; ±1 codes [n, bits] are returned unchanged.
 
-    A list is read as bytes here. Raises InputError where the width does not fit, or a bit beyond the last one is set.
+    A list is read as bytes. Raises InputError if the width does not fit, or a padding bit is set.
 
     Example: unpack([[9, 1]], 9) = [[1, -1, -1, 1, -1, -1, -1, -1, 1]].
     """
@@ -71,7 +71,7 @@ def _bytes(values: list[Any] | tuple[Any, ...]) -> np.ndarray:
 
 
 def hamming(query_codes: np.ndarray, database_codes: np.ndarray, bits: int | None = None) -> np.ndarray:
-    """Hamming distances int32 [queries, n]; for small sets, since all pairs are held.
+    """All Hamming distances, int32 [queries, n]; for small sets, because all pairs are held in memory.
 
     Args:
         query_codes: ±1 [n, K], or packed uint8 [n, ceil(K / 8)].

@@ -1,4 +1,4 @@
-"""`codes.npz` of a run folder, and the folder `codes/` that a large database has in its place: one type for both."""
+"""`codes.npz` of a run folder, and the folder `codes/` that replaces it for a large database: one type for both."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _OPTIONAL = ("database_trained", "query_codes_text", "database_codes_text")
 
 @dataclass(frozen=True)
 class CodesFile:
-    """What `codes.npz` holds: all that an evaluation needs.
+    """The content of `codes.npz`: everything that an evaluation needs.
 
     query_codes, database_codes: packed uint8 [n, ceil(bits / 8)]. query_labels, database_labels: uint8 multi-hot [n,
     c].
     query_ids, database_ids: unicode [n], unique.
     database_trained: bool [n], which database rows are training rows; None in files written before it existed.
-    query_codes_text, database_codes_text: as the codes, of the rows' texts; None where the method has no text encoder.
+    query_codes_text, database_codes_text: as the codes, of the rows' texts; None if the method has no text encoder.
 
-    Of a large database, `load_codes` returns a `MappedCodes`: the same arrays, as memory maps.
+    For a large database, `load_codes` returns a `MappedCodes`: the same arrays, as memory maps.
     """
 
     query_codes: np.ndarray
@@ -107,7 +107,7 @@ class MappedCodes(CodesFile):
 
 
 def check_rows(part: str, bits: int, arrays: Mapping[str, np.ndarray | None]) -> None:
-    """Raises InputError where the arrays of some rows of query or database do not fit each other. Names as in `PARTS`."""
+    """Raises InputError if the arrays of some rows of query or database do not fit each other. Names as in `PARTS`."""
     codes, labels, ids, trained = (arrays.get(name) for name in PARTS[:4])
     assert codes is not None and labels is not None and ids is not None
     if codes.dtype != np.uint8 or not len(codes):
@@ -137,7 +137,7 @@ def check_unique(field: str, ids: np.ndarray | None) -> None:
 
 
 def check_together(codes: CodesFile) -> None:
-    """Raises InputError where query and database do not fit each other."""
+    """Raises InputError if query and database do not fit each other."""
     if (codes.query_codes_text is None) != (codes.database_codes_text is None):
         missing = "query" if codes.query_codes_text is None else "database"
         raise InputError(f"{missing}_codes_text: found none, expected them beside those of the other part")
@@ -164,7 +164,7 @@ def save_codes(
 ) -> None:
     """Writes `codes.npz`, whole or not at all. Codes: ±1 [n, bits], or packed. The rest as in `CodesFile`.
 
-    Raises InputError where the parts do not fit each other.
+    Raises InputError if the parts do not fit each other.
     """
     bits = positive(bits, "bits")
     content = CodesFile(
@@ -196,9 +196,9 @@ def has_codes(folder: Path | str) -> bool:
 
 
 def load_codes(path: Path | str, bits: int | None = None) -> CodesFile:
-    """Reads and checks `codes.npz` or the folder `codes/`; with `bits`, also that it holds codes of that many.
+    """Reads and checks `codes.npz` or the folder `codes/`; with `bits`, also checks the number of bits.
 
-    The arrays of a folder are read through for their digests, a shard at a time, and are memory maps afterwards.
+    The arrays of a folder are read once to verify their digests, one shard at a time, and are then memory-mapped.
 
     Raises InputError naming the file, the field, what was found and what was expected.
     """
@@ -220,7 +220,7 @@ def load_codes(path: Path | str, bits: int | None = None) -> CodesFile:
 def open_codes_folder(path: Path) -> ShardFolder:
     """The folder `codes/` with the types and shapes of its arrays; the arrays are not looked at.
 
-    Raises InputError where it lacks one of the arrays of `CodesFile`, or the number of bits.
+    Raises InputError if it lacks one of the arrays of `CodesFile`, or the number of bits.
     """
     folder = open_shards(path)
     needed = [field.name for field in fields(CodesFile) if field.name not in (*_OPTIONAL, "bits")]

@@ -20,14 +20,14 @@ _HASHED = 1 << 20  # ids at a time
 class CodesWriter:
     """Writes the codes of a database that is encoded shard by shard.
 
-    The mark of the folder is made of the codes, labels and ids of the queries: shards that a stopped program left are kept
-    if the same encoder made them.
+    The mark of the folder is computed from the codes, labels and ids of the queries, so that shards of a stopped
+    program are kept only if the same encoder made them.
 
     Args:
         path: The folder, `codes` in a run folder.
         bits: K.
-        query: Of the queries "codes" (±1 [q, K] or packed), "labels" (multi-hot uint8 [q, c]), "ids" (strings [q]), and for
-            a method with texts "codes_text".
+        query: The arrays of the queries: "codes" (±1 [q, K] or packed), "labels" (multi-hot uint8 [q, c]), "ids"
+            (strings [q]), and for a method with texts "codes_text".
         database_ids: Strings [n], unique.
         shard_rows: Database rows of a shard.
 

@@ -1,7 +1,7 @@
-"""Decides whether codes have collapsed or bits are dead, and says so in one line.
+"""Decides whether codes have collapsed or bits are dead, and describes it in one line.
 
-The criteria are those that healthy codes do not meet by chance, also at 16 bits, with several labels per row or with few
-classes; `findings` lists them.
+The criteria are chosen so that healthy codes do not meet them by chance, even with 16 bits, several labels per row or
+few classes; `findings` lists them.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def _unit_findings(health: CodeHealth) -> Iterable[Finding]:
 
 
 def warning(found: Iterable[tuple[str, list[Finding]]], advice: str = "") -> str | None:
-    """One line for all findings, or None where there are none.
+    """One line for all findings, or None if there are none.
 
     Args:
         found: (where, findings) pairs; `where` says which codes these are ("round 0, labnet, epoch 3").

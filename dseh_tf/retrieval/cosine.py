@@ -1,4 +1,4 @@
-"""Ranking by the cosine of real-valued outputs: what codes are measured against to see what their signs cost."""
+"""Ranking by the cosine of real-valued outputs, to measure what is lost when outputs are replaced by their signs."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _SCORES = 1 << 24  # cosines held at a time
 def cosine_average_precision(
     query: np.ndarray, database: np.ndarray, query_labels: np.ndarray, database_labels: np.ndarray
 ) -> np.ndarray:
-    """Average precision of each query over the whole database by falling cosine; float64 [queries].
+    """Average precision of each query over the whole database, ranked by decreasing cosine; float64 [queries].
 
-    query, database: float [n, K], of any length; a row of zeros has cosine 0 with every other. Labels as `evaluate` has
-    them. Items of equal cosine stand in the database's order, and a query without a relevant item has 0. The sort makes
-    this n log n a query: for a study, not for a search. Raises InputError where shapes do not fit or a number is not
-    finite.
+    query, database: float [n, K], of any length; a row of zeros has cosine 0 with every other. Labels are as in
+    `evaluate`. Items of equal cosine are in database order, and a query without a relevant item has 0. Sorting takes n
+    log n per query, so this is meant for studies, not for search. Raises InputError if shapes do not fit or a number is
+    not finite.
 
     Example: query [[1, 0]], database [[0, 1], [2, 0], [1, 1]], relevant the first and the second: ranks 3 and 1, 5/6.
     """

@@ -1,11 +1,11 @@
-"""The one hot kernel: for each query and each Hamming distance, how many database items, how many of them relevant.
+"""The kernel of the evaluation: counts database items and relevant items per query and Hamming distance.
 
-Every number of the evaluation is read off these counts. They add up over shards of the database.
+Every number of the evaluation is computed from these counts. The counts of shards of a database add up.
 
-A pair costs an XOR, a popcount and an increment. The items of a block that are relevant to a query are a bitmap of the
-block. With class ids, it is the comparison of the items' ids with the query's; with multi-hot labels, the union of the
-bitmaps of the query's classes, which are laid out beforehand for the classes that some query has. Blocks of the
-database stay in the first-level cache while a share of the queries passes over them.
+Each pair costs an XOR, a popcount and an increment. For each block, a bitmap says which items are relevant to a query.
+With class ids, it comes from comparing the items' ids with the query's; with multi-hot labels, it is the union of the
+bitmaps of the query's classes, which are prepared for all classes that any query has. A block of the database stays in
+the first-level cache while many queries are compared with it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a ranking by Hamming distance knows: counts per query and distance. Every number of the evaluation is read off them."""
+"""Counts per query and Hamming distance, from which every number of the evaluation is computed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dseh_tf.retrieval.codes import naming
 
 @dataclass(frozen=True)
 class Counts:
-    """What a ranking by Hamming distance knows.
+    """Counts of all and of relevant database items per query and Hamming distance.
 
     relevant, total: int64 [queries, K + 1]; column d counts the database items at distance d.
 
@@ -35,12 +35,12 @@ class Counts:
         if self.relevant.shape != self.total.shape:
             raise InputError(f"relevant: found {list(self.relevant.shape)}, expected {list(self.total.shape)} as total")
         if len(set(self.total.sum(axis=1).tolist())) > 1:
-            raise InputError("total: found rows of different sums, expected the size of the database in each")
+            raise InputError("total: found rows with different sums, expected the size of the database in each")
         if (self.relevant < 0).any() or (self.relevant > self.total).any():
-            raise InputError("relevant: found a count below 0 or above the total, expected between the two")
+            raise InputError("relevant: found a count below 0 or above the total, expected a count between them")
 
     def __add__(self, other: Counts) -> Counts:
-        """The counts of two shards of a database together, for the same queries."""
+        """Adds the counts of two shards of a database, for the same queries."""
         if self.total.shape != other.total.shape:
             raise InputError(f"counts: found {list(other.total.shape)}, expected {list(self.total.shape)} as before")
         return Counts(self.relevant + other.relevant, self.total + other.total)

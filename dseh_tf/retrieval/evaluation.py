@@ -1,4 +1,4 @@
-"""`evaluate`: codes and labels in, a report out."""
+"""Exact evaluation: from codes and labels to a report."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ PIECE = 2**22  # label values of a database that `evaluate_unseen` copies at a t
 
 @dataclass(frozen=True)
 class Report:
-    """What an evaluation found. Numbers are means over all queries, and expectations over the orders of tied items.
+    """The result of an evaluation. Numbers are means over all queries, in expectation over the orders of tied items.
 
-    counts: what everything but `map_stable_order` is read off; a report can be made of counts alone.
+    counts: what everything except `map_stable_order` is computed from; a report can be made from counts alone.
     """
 
     counts: Counts
@@ -36,7 +36,7 @@ class Report:
 
     @property
     def map(self) -> float:
-        """Mean average precision over the whole ranking. Queries without a relevant item count 0.
+        """Mean average precision over the full ranking. Queries without a relevant item count as 0.
 
         Example: two queries of average precision 11/12 and 0: 11/24.
         """
@@ -69,15 +69,15 @@ class Report:
 
     @property
     def base_rate(self) -> float:
-        """Share of relevant pairs: the precision of a random ranking."""
+        """Fraction of relevant pairs: the precision of a random ranking."""
         return float(self.counts.relevant.sum() / self.counts.total.sum())
 
     @cached_property
     def map_stable_order(self) -> float:
         """Mean average precision with tied items in database order, as most published code has it. A second pass.
 
-        It depends on the order of the database's rows, which `map` does not. Raises InputError where the report was
-        made of counts alone, or of shards that can be read only once.
+        Unlike `map`, it depends on the order of the database's rows. Raises InputError if the report was made from
+        counts alone, or from shards that can be read only once.
         """
         if self.stable_order is None:
             raise InputError("map_stable_order: found counts only, expected the codes in database order")
@@ -92,12 +92,12 @@ def evaluate(
     bits: int | None = None,
     threads: int | None = None,
 ) -> Report:
-    """Ranks the database by Hamming distance to each query and reports how good that is.
+    """Evaluates the ranking of the database by Hamming distance to each query.
 
     query_codes, database_codes: ±1 [n, K] of a signed or floating type, or packed uint8 [n, ceil(K / 8)] with bits=K.
-    query_labels, database_labels: multi-hot [n, c] of 0 and 1, or class ids [n] or [n, 1]. Relevant: shares at least
-    one label.
-    threads: default all processors of this process; the result does not depend on it.
+    query_labels, database_labels: multi-hot [n, c] of 0 and 1, or class ids [n] or [n, 1]. An item is relevant if it
+    shares at least one label with the query.
+    threads: number of threads, by default one for each processor of this process. The result does not depend on it.
 
     Raises InputError on codes that are not ±1 or differ in bits, labels that differ in width, rows that do not match,
     NaN, or an empty side.
@@ -118,11 +118,10 @@ def evaluate_shards(
     bits: int | None = None,
     threads: int | None = None,
 ) -> Report:
-    """As `evaluate`, for a database that comes in parts, each (codes, labels), of which one is held at a time.
+    """Like `evaluate`, for a database in parts (codes, labels), of which one is held in memory at a time.
 
-    The counts are those of the whole database, to the same bits. `map_stable_order` reads the parts a second time:
-    for that, `shards` must be something that can be iterated again (a list, or an object with its own `__iter__`),
-    not a generator.
+    The result is bit-identical to that for the whole database. `map_stable_order` reads the parts a second time, so
+    `shards` must then be iterable repeatedly (a list, or an object with its own `__iter__`), not a generator.
     """
     asked = _Asked(query_codes, query_labels, bits, threads)
     counts = asked.counts(shards)
@@ -139,10 +138,10 @@ def evaluate_unseen(
     bits: int | None = None,
     threads: int | None = None,
 ) -> tuple[Report, Report]:
-    """As `evaluate`, and beside it the same queries against the database rows that were not trained on.
+    """Like `evaluate`, and also evaluates the same queries against the database rows that were not trained on.
 
-    The two parts of the database are counted once each and their counts added, so this costs as much as `evaluate`. Their
-    rows are copied piece by piece, never all at once.
+    The two parts of the database are counted once each and their counts are added, so the cost is that of `evaluate`.
+    Rows are copied in pieces, never all at once.
 
     Args:
         query_codes: as in `evaluate`.
@@ -172,7 +171,7 @@ def evaluate_unseen_shards(
     bits: int | None = None,
     threads: int | None = None,
 ) -> tuple[Report, Report]:
-    """As `evaluate_unseen`, for a database that comes in parts, each (codes, labels, trained), to the same bits.
+    """Like `evaluate_unseen`, for a database in parts (codes, labels, trained), with bit-identical results.
 
     As in `evaluate_shards`, one part is held at a time, and `map_stable_order` reads the parts a second time. At least one
     row of the database must not be trained on; a part may have none.
@@ -184,9 +183,9 @@ def evaluate_unseen_shards(
         labels = as_labels(given_labels, "database_labels")
         trained = as_array(given_trained, "trained")
         if trained.dtype != bool or trained.shape != (len(codes),):
-            raise InputError(f"trained: found {shown(trained)}, expected bool [{len(codes)}], one a code")
+            raise InputError(f"trained: found {shown(trained)}, expected bool [{len(codes)}], one per code")
         if len(labels) != len(codes):
-            raise InputError(f"database_labels: found {len(labels)} rows, expected {len(codes)}, one a code")
+            raise InputError(f"database_labels: found {len(labels)} rows, expected {len(codes)}, one per code")
         for kind, before in found.items():
             rows = trained == kind
             if rows.any():
@@ -194,7 +193,7 @@ def evaluate_unseen_shards(
                 found[kind] = part if before is None else before + part
     unseen, seen = found[False], found[True]
     if unseen is None:
-        raise InputError("trained: found True in every row, expected a row that was not trained on")
+        raise InputError("trained: found True in every row, expected at least one row that was not trained on")
     counts = unseen if seen is None else unseen + seen
     again = None if iter(shards) is shards else lambda: asked.stable_order((part[:2] for part in shards), counts)
     return Report(counts, again), Report(unseen)
@@ -257,6 +256,6 @@ class _Asked:
             codes, _ = as_packed(shard_codes, self.bits, "database_codes")
             labels = self.labels.database(shard_labels)
             if len(labels) != len(codes):
-                raise InputError(f"database_labels: found {len(labels)} rows, expected {len(codes)}, one a code")
+                raise InputError(f"database_labels: found {len(labels)} rows, expected {len(codes)}, one per code")
             if len(codes):
                 yield Shard.of(codes, labels, self.labels.classes)

@@ -1,4 +1,4 @@
-"""Groups of equal rows of a database that comes in parts: its label vectors, and its codes. Exact, and in bounded memory."""
+"""Groups equal rows of a database in parts: its label vectors, and its codes. Exact, with bounded memory."""
 
 from __future__ import annotations
 

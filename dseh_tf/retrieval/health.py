@@ -1,6 +1,6 @@
-"""Code health: numbers that show whether a set of codes uses its bits. numpy only, in blocks, for millions of rows.
+"""Code health: numbers that show how well a set of codes uses its bits. Works in blocks, for millions of rows.
 
-`code_health` measures, `dseh_tf.retrieval.collapse` judges.
+`code_health` measures them; `dseh_tf.retrieval.collapse` decides whether they indicate a problem.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _BLOCK_PAIRS = 1 << 24
 
 @dataclass(frozen=True)
 class CodeHealth:
-    """How well codes use their bits. A number that does not exist (a distance with one label vector) is None.
+    """How well codes use their bits. Numbers that are undefined (a distance with one label vector) are None.
 
-    The code of a label vector is the majority of each bit over the rows that have this vector: of all codes it has the
-    least mean distance to them. A tie is decided by the first of these rows. (The most frequent code is no alternative:
-    in most data sets the rows of a rare label vector have a code each.) Codes of LabNet have one row per label vector.
+    The code of a label vector is the majority of each bit over the rows that have this vector, which minimises the mean
+    distance to their codes. The first of these rows decides ties. (The most frequent code would not do: in most data
+    sets, all rows of a rare label vector have different codes.) Codes of LabNet have one row per label vector.
 
     Attributes:
         rows, bits: size of the codes.
@@ -89,7 +89,7 @@ class CodeHealth:
 def code_health(
     codes: np.ndarray, labels: np.ndarray, bits: int | None = None, features: np.ndarray | None = None
 ) -> CodeHealth:
-    """Measures codes and, beside them, the semantic features they were read from.
+    """Measures codes, and optionally the semantic features that they were computed from.
 
     Args:
         codes: ±1 [n, K], or packed uint8 [n, ceil(K / 8)] with bits=K.
@@ -98,7 +98,7 @@ def code_health(
         features: real [n, d], or None.
 
     Returns:
-        The numbers. The time is that of a few sorts of n codes, and of at most 4,096 x label vectors distances.
+        The numbers. The cost is that of a few sorts of n codes, and of at most 4,096 x label vectors distances.
 
     Raises:
         InputError: no row, or shapes or values that do not fit.
@@ -123,10 +123,10 @@ def code_health(
 
 
 def code_health_shards(shards: Iterable[tuple[np.ndarray, np.ndarray]], bits: int) -> CodeHealth:
-    """As `code_health`, for a database that comes in parts, each (packed codes, labels), and to the same bits.
+    """Like `code_health`, for a database in parts (packed codes, labels), with bit-identical results.
 
-    The parts are read three times or more: `shards` must be something that can be iterated again. Besides one part, about
-    300 MiB are held, and for each distinct label vector 8 bytes for each bit of a code.
+    The parts are read three times or more, so `shards` must be iterable repeatedly. In addition to one part, about 300
+    MiB are held in memory, and 8 bytes per bit and distinct label vector.
     """
     return _measured(shards, positive(bits, "bits"), None)
 

@@ -1,4 +1,4 @@
-"""A searchable set of hash codes: what answers a query with a new image."""
+"""A searchable set of hash codes."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from dseh_tf.retrieval.nearest import nearest as _nearest
 class HammingIndex:
     """Codes and their ids, searched exhaustively.
 
-    The codes are kept in the layout that a search reads, and in no other: 8 bytes for each 64 bits of a code or part of
-    64. They are copied when they are added, so a later change of the caller's arrays has no effect.
+    Codes are stored only in the layout that a search reads: 8 bytes for every 64 bits, rounded up. They are copied when
+    they are added, so later changes to the caller's arrays have no effect.
 
     Example:
         index = HammingIndex(bits=2)
@@ -37,7 +37,7 @@ class HammingIndex:
     def add(self, codes: np.ndarray, ids: np.ndarray) -> None:
         """Adds codes (±1 [n, bits], or packed uint8 [n, ceil(bits / 8)]) under ids [n] (strings or integers).
 
-        Raises InputError on codes of another width, ids of another number, or of another kind than those there: strings,
+        Raises InputError on codes of a different width, ids of another number, or of a different kind than those there: strings,
         signed or unsigned integers.
         """
         packed, _ = as_packed(codes, self.bits, "codes")
@@ -56,10 +56,10 @@ class HammingIndex:
     def search(self, codes: np.ndarray, k: int, threads: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """The k nearest of each code: (ids [queries, k], Hamming distances int64 [queries, k]).
 
-        Nearest first; at one distance those added first come first. k is cut to the size of the index. Nothing of the
-        index is copied, except once by the first search after a second `add`, which joins the parts. Besides the
-        result, a thread needs at most 16 bytes for each of 2 k + 256 codes.
-        Raises InputError where the index is empty, k is no positive whole number, or the codes are of another width.
+        Nearest first; at the same distance, in the order in which they were added. k is limited to the size of the
+        index. The index is not copied, except by the first search after a second `add`, which joins the parts. In
+        addition to the result, a thread needs at most 16 bytes for each of 2 k + 256 codes.
+        Raises InputError if the index is empty, k is no positive whole number, or the codes are of a different width.
         """
         packed, _ = as_packed(codes, self.bits, "codes")
         if not len(self):

@@ -1,4 +1,4 @@
-"""How a kernel is compiled and run: numba without the interpreter lock, a thread for each share of the queries.
+"""Compiles and runs kernels: numba without the interpreter lock, one thread per part of the queries.
 
 Kernels release the interpreter lock, so Python's own threads run them side by side. numba's `parallel=True` would do the
 same work, but takes seconds more to compile, and its OpenMP layer does not survive a fork of the process.

@@ -1,8 +1,8 @@
 """Every number of the evaluation, from counts alone.
 
-Items at one Hamming distance are tied. Each number here is the expectation over all orders of the tied items, in
-closed form, so it depends on no file order and no sort. Notation, for the block of items at one distance: t items, r
-of them relevant, after N items with R relevant nearer by.
+Items at the same Hamming distance are tied. Each number here is the expectation over all orders of tied items, in
+closed form, so it does not depend on file order or on a sort. Notation for the block of items at one distance: t items,
+r of them relevant, after N nearer items, R of them relevant.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ def average_precision(counts: Counts) -> np.ndarray:
 def average_precision_at(counts: Counts, k: int, norm: str = "hits") -> np.ndarray:
     """Expected average precision of the first k items, float64 [queries].
 
-    norm: "hits" divides by the number of relevant items within the first k, 0 where there are none (thuml/HashNet:
+    norm: "hits" divides by the number of relevant items within the first k, 0 if there are none (thuml/HashNet:
     pytorch/src/test.py and most others); "relevant" divides by the number of all relevant items. k at or above the
-    size of the database is `average_precision` with both. Raises InputError where k is no positive whole
+    size of the database is `average_precision` with both. Raises InputError if k is no positive whole
     number or norm is another.
 
     With "hits" the divisor depends on how the tie at the cut falls: if x relevant items of that block come within k,
@@ -71,7 +71,7 @@ def average_precision_at(counts: Counts, k: int, norm: str = "hits") -> np.ndarr
 def precision_at(counts: Counts, n: int) -> np.ndarray:
     """Expected share of relevant items among the first n, float64 [queries].
 
-    Raises InputError where n is not between 1 and the size of the database.
+    Raises InputError if n is not between 1 and the size of the database.
 
     Example: as in `average_precision`, n = 2: (1 + 1/2)/2 = 3/4.
     """
@@ -110,7 +110,7 @@ def lookup_precision(counts: Counts, radius: int = 2) -> np.ndarray:
     """Precision of a hash lookup, float64 [queries]: relevant share of the items within `radius`.
 
     A lookup that finds nothing has failed and counts 0, as is usual for this number (unlike `precision_recall`).
-    Raises InputError where the radius is not between 0 and the number of bits.
+    Raises InputError if the radius is not between 0 and the number of bits.
 
     Example: total = [[1, 2, 0], [0, 1, 2]], relevant = [[1, 1, 0], [0, 0, 1]], radius 0: [1, 0].
     """

@@ -1,4 +1,4 @@
-"""The kernels of an exhaustive search: the rows of a database that are nearest to a code, in a reproducible order."""
+"""The kernels of an exhaustive search: the nearest database rows of a code, in a reproducible order."""
 
 from __future__ import annotations
 

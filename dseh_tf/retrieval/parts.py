@@ -1,4 +1,4 @@
-"""Search in a database that comes in parts."""
+"""Searches a database that is passed in parts."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ _BLOCK_PAIRS = 1 << 24
 def nearest_rows(
     query_codes: np.ndarray, parts: Iterable[np.ndarray], k: int, bits: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The k nearest database rows of each query, nearest first; at one distance in the database's order.
+    """The k nearest database rows of each query, nearest first; ties in database order.
 
     Args:
         query_codes: ±1 [q, K], or packed uint8 [q, ceil(K / 8)] with bits=K.
         parts: Codes of the database in either form, part by part; one is held at a time.
-        k: How many; cut to the size of the database.
+        k: Number of rows per query; limited to the size of the database.
         bits: K, needed for packed codes only.
 
     Returns:
         Rows, int64 [q, k], and Hamming distances, int64 [q, k].
 
     Raises:
-        InputError: No database row, or codes of another width.
+        InputError: No database row, or codes of a different width.
     """
     packed, bits = as_packed(query_codes, bits, "query_codes")
     k, queries, begin = positive(k, "k"), words(packed), 0

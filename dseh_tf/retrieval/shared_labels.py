@@ -1,4 +1,4 @@
-"""Labels of queries and databases as the kernels take them."""
+"""Prepares the labels of queries and databases for the kernels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dseh_tf.retrieval.counting import NO_CLASS
 
 
 class Labels:
-    """Labels of the queries, and of any database beside them, as the kernels take them.
+    """Labels of the queries, and of any database next to them, as the kernels take them.
 
     Nothing here grows with classes that no query has: no other class can be shared.
 
@@ -34,7 +34,7 @@ class Labels:
     def database(self, database_labels: np.ndarray) -> np.ndarray:
         """Class ids as uint32 [n], or multi-hot labels [n, c] as they are, all classes.
 
-        Raises InputError where these are not of the queries' kind and width.
+        Raises InputError if these are not of the queries' kind and width.
         """
         labels = as_labels(database_labels, "database_labels")
         if (labels.ndim == 1) != (self._width is None):

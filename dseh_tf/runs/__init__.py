@@ -1,4 +1,4 @@
-"""Run folders: their format, who works in one, and how they are read. Importing this room loads no TensorFlow."""
+"""Run folders: their format, their lock, and how they are read. Importing this package loads no TensorFlow."""
 
 from dseh_tf.runs.environment import environment
 from dseh_tf.runs.folder import check_same, held, listing, open_workdir

@@ -1,4 +1,4 @@
-"""Checks of a run's array files, before anything is drawn from them."""
+"""Checks the array files of a run before figures are drawn from them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _COUNTED_QUERIES = 32  # are compared with counts.npz; all of them would be the 
 
 
 def codes(run: Run) -> None:
-    """That codes.npz, or the folder codes/, is whole, and of the run that counts.npz is of."""
+    """Checks that codes.npz, or the folder codes/, is complete and belongs to the same run as counts.npz."""
     path = codes_path(run.folder)
     stored = load_codes(path, run.bits)
     if not run.has_ranking:
@@ -30,7 +30,7 @@ def codes(run: Run) -> None:
     for name in ("total", "relevant"):
         if not np.array_equal(getattr(found, name), getattr(run.counts, name)[rows]):
             raise InputError(
-                f"{path}: found codes or labels of another run, expected those that counts.npz was made of"
+                f"{path}: found codes or labels of a different run, expected those that counts.npz was computed from"
             )
 
 
@@ -45,7 +45,7 @@ def semantic_features(run: Run) -> dict[str, np.ndarray]:
             continue
         features = stored[name]
         if ids is None or features.ndim != 2 or len(features) != len(ids) or not features.shape[1]:
-            raise InputError(f"{path}: {name}: found {list(features.shape)}, expected one row a training id")
+            raise InputError(f"{path}: {name}: found {list(features.shape)}, expected one row per training id")
         if features.dtype.kind != "f" or not np.isfinite(features).all():
             found = "NaN or infinity" if features.dtype.kind == "f" else str(features.dtype)
             raise InputError(f"{path}: {name}: found {found}, expected numbers")
@@ -59,7 +59,8 @@ def losses(run: Run) -> dict[tuple[str, int, str], np.ndarray]:
         parts = name.split("/")
         if len(parts) != 3 or not parts[1].isdecimal() or trace.ndim != 1 or trace.dtype.kind not in "fiu":
             raise InputError(
-                f"{run.folder / 'losses.npz'}: found {name} {list(trace.shape)}, expected <phase>/<round>/<term>, one value a step"
+                f"{run.folder / 'losses.npz'}: found {name} {list(trace.shape)}, expected <phase>/<round>/<term>, one value "
+                "per step"
             )
         found[parts[0], int(parts[1]), parts[2]] = trace
     return found

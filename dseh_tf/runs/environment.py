@@ -1,4 +1,4 @@
-"""The programs and the machine of this process, as `config.json` records them."""
+"""The package versions and the machine of this process, as `config.json` records them."""
 
 from __future__ import annotations
 

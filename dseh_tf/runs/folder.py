@@ -1,4 +1,4 @@
-"""The folder of one run: who may work in it, and which configuration it belongs to."""
+"""The folder of a run: its lock, and the configuration that it belongs to."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _BEGUN = ("checkpoints", "codes.npz", "codes", "result.json")
 
 @contextmanager
 def held(workdir: Path, flag: str = "workdir", work: str = "a run") -> Iterator[None]:
-    """Makes the folder and keeps other processes out of it inside the block.
+    """Makes the folder and locks it against other processes inside the block.
 
-    What a writer that was killed left half written is removed: nobody else writes here then.
+    Half-written files of a killed process are removed, because no other process can be writing here.
 
-    On POSIX the folder itself is locked. On Windows a file `.lock` in it is, and is removed afterwards. If the file
-    system has no locks, a warning is logged and nothing is locked.
+    On POSIX the folder itself is locked. On Windows a file `.lock` in it is locked, and is removed afterwards. If the
+    file system has no locks, a warning is logged and nothing is locked.
 
     Args:
         workdir: The folder.
@@ -42,18 +42,18 @@ def held(workdir: Path, flag: str = "workdir", work: str = "a run") -> Iterator[
     except (FileExistsError, NotADirectoryError):
         raise InputError(f"{flag}: {workdir}: found a file in its place, expected a folder") from None
     except OSError as error:
-        raise InputError(
-            f"{flag}: {workdir}: cannot be made ({error.strerror}), expected a place that can be written"
-        ) from None
+        raise InputError(f"{flag}: {workdir}: cannot be made ({error.strerror}), expected a writable folder") from None
     file = os.open(workdir, os.O_RDONLY) if locks.LOCKS_FOLDERS else os.open(workdir / _LOCK, os.O_RDWR | os.O_CREAT)
     try:
         try:
             locks.lock(file)
             _remove_partial(workdir)
         except BlockingIOError:
-            raise InputError(f"{workdir}: another process is at {work} here; choose another --{flag}") from None
+            raise InputError(
+                f"{workdir}: another process is working on {work} here; choose a different --{flag}"
+            ) from None
         except OSError as error:
-            logging.warning("%s: cannot be locked (%s); start no second process in it", workdir, error.strerror)
+            logging.warning("%s: cannot be locked (%s); do not start a second process in it", workdir, error.strerror)
         yield
     finally:
         os.close(file)

@@ -1,7 +1,7 @@
-"""Reads run folders, checking what they hold: for programs and for figures. Nothing is written here.
+"""Reads run folders and checks their content, for programs and figures. Nothing is written here.
 
-A folder that holds one of config.json, result.json, codes.npz or counts.npz is a run folder; others are searched
-further down.
+A folder that contains one of config.json, result.json, codes.npz or counts.npz is a run folder; all other folders are
+searched recursively.
 """
 
 from __future__ import annotations
@@ -206,7 +206,7 @@ def _check_counts(run: Run) -> None:
     report = Report(counts)
     expected = run.result.get("n_database", report.database_size)
     if report.database_size != expected:
-        raise InputError(f"{path}: total: found {report.database_size} items a query, expected {expected}")
+        raise InputError(f"{path}: total: found {report.database_size} items per query, expected {expected}")
     found = Report(counts).map
     if abs(found - run.result["map"]) > MAP_TOLERANCE:
         raise InputError(

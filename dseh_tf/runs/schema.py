@@ -1,7 +1,7 @@
-"""What `config.json` and `result.json` of a run folder hold, checked as they are read.
+"""The fields of `config.json` and `result.json` of a run folder, which are checked when the files are read.
 
-A field that is absent is not checked: folders of earlier versions have fewer. A field that is there has its type, so that
-the programs and figures that print it do not fail on it.
+Absent fields are not checked, because folders of earlier versions have fewer. Fields that are present must have the
+right type, so that programs and figures that print them do not fail.
 
 Formats of `config.json`, by its field `format`:
 
@@ -124,8 +124,8 @@ def resolved(config: Mapping[str, Any]) -> dict[str, Any]:
 def identity(config: Mapping[str, Any]) -> str:
     """The digest of `resolved(config)`: 16 hexadecimal digits.
 
-    It is taken of the values as JSON holds them, so that a configuration has the same identity before it is written and
-    after it is read. The order of fields does not matter.
+    It is computed from the values as JSON stores them, so that a configuration has the same identity before it is
+    written and after it is read. The order of fields does not matter.
     """
     plain = json.loads(json_text(resolved(config), indent=None))
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
@@ -146,7 +146,7 @@ def read_config(folder: Path | str, needed: Iterable[str] = ()) -> dict[str, Any
 
     Raises:
         InputError: The file is missing or damaged, its format is newer than `FORMAT`, a field of `needed` is absent, a
-            field is of another kind, or the fields are not those that `identity` was made of.
+            field is of a different kind, or the fields are not those that `identity` was made of.
     """
     path = Path(folder) / "config.json"
     config = read_json(path)
@@ -178,7 +178,7 @@ def read_config(folder: Path | str, needed: Iterable[str] = ()) -> dict[str, Any
 
 
 def read_result(folder: Path | str, needed: Iterable[str] = ()) -> dict[str, Any]:
-    """The content of `result.json`. Raises InputError where a field of `needed` is absent, or one is of another kind."""
+    """The content of `result.json`. Raises InputError if a field of `needed` is absent, or one is of a different kind."""
     path = Path(folder) / "result.json"
     result = read_json(path)
     _check(path, result, _RESULT, needed)
@@ -202,7 +202,7 @@ def read_result(folder: Path | str, needed: Iterable[str] = ()) -> dict[str, Any
 
 
 def read_map(folder: Path | str) -> float | None:
-    """The MAP in `result.json`, and nothing else of it; None where it has none. Raises InputError where it is no number."""
+    """The MAP in `result.json`, and nothing else of it; None if it has none. Raises InputError if it is no number."""
     path = Path(folder) / "result.json"
     result = read_json(path)
     _check(path, result, {"map": _is_number})
@@ -224,7 +224,7 @@ def _check_identity(path: Path, config: Mapping[str, Any]) -> None:
     try:
         expected = identity(config)
     except RecursionError:
-        raise InputError(f"{path}: found values too deep within each other, expected a run's configuration") from None
+        raise InputError(f"{path}: found values that are nested too deeply, expected a run's configuration") from None
     if config["identity"] != expected:
         raise _error(
             path, "identity", config["identity"], f"{expected!r}, the digest of the fields; the file was changed"

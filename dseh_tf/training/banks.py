@@ -1,7 +1,7 @@
-"""The semantic memory: one row a training image of semantic features and codes, held on the devices.
+"""The semantic memory: one row of semantic features and codes per training image, stored on the devices.
 
-The release keeps it in numpy and feeds it, with the similarity matrix, at every step (lelan-li/DSEH:DSEH.py). Here it
-never leaves the device.
+The release stores it in numpy and feeds it at every step, together with the similarity matrix (lelan-li/DSEH:DSEH.py).
+Here it never leaves the device.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from dseh_tf.seeding import stateless_seed
 class SemanticMemory(tf.Module):
     """Feature bank F [n, d], code bank H [n, K] and the labels [n, c] of the same rows, all float32.
 
-    A step writes the rows of the global batch with the gradient stopped, then reads the banks as constants: this is
-    numerically the release's two forward passes, for the price of one.
+    A step writes the rows of the global batch with the gradient stopped, and then reads the banks as constants. This is
+    numerically equal to the release's two forward passes, at the cost of one.
     """
 
     def __init__(self, strategy: tf.distribute.Strategy, labels: np.ndarray, dim: int, bits: int) -> None:
@@ -92,10 +92,10 @@ class SemanticMemory(tf.Module):
         """The likelihood of all rows of a bank x batch (eq. 5 and 7), summed, as a term of the global loss.
 
         Args:
-            name: Of the bank, "feature" or "code".
+            name: Name of the bank, "feature" or "code".
             outputs: [B, d] or [B, K] of the batch.
             similar: As `similar` returns it.
-            scale: Of the inner products.
+            scale: Scale of the inner products.
             similarity: What multiplies S.
 
         Returns:
@@ -111,7 +111,7 @@ class SemanticMemory(tf.Module):
 class CodeBank(tf.Module):
     """One row of K values a training image, and the labels of the same rows, float32, on the devices.
 
-    What DPSH keeps of its outputs, or what CNNH has as targets. Zero until it is filled.
+    DPSH stores its outputs in it, and CNNH its targets. It is zero until it is filled.
     """
 
     def __init__(self, strategy: tf.distribute.Strategy, labels: np.ndarray, bits: int) -> None:

@@ -1,7 +1,7 @@
 """Training batches as a pure function of (seed, phase, round, step), and rows in order for encoding.
 
-Nothing here has state: a run that is resumed at step s draws what it would have drawn, and every replica takes its
-slice of the same global batch.
+There is no state: a run that is resumed at step s draws what it would have drawn, and every replica takes its slice of
+the same global batch.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ class TrainingRows:
 
     Attributes:
         arrays: What a batch holds, by name; each [n, ...]. Tensors of `resident` are not copied again in every phase.
-        batch_size: Of the global batch.
+        batch_size: Size of the global batch.
         seed, phase, round: Name the stream.
         flipped: For names in it, the mirrored twin of that array, or None for images, which are mirrored here; each row is
             taken from either with probability 1/2.
         subset: The rows that batches are drawn from, int [m]; None for all. The arrays are not copied.
         permuted: Every epoch visits each row once, in an order of its own. Otherwise the rows of a step are drawn without
-            replacement, every step anew (lelan-li/DSEH:DSEH.py: an epoch is floor(n / batch) such draws).
+            replacement, every step again (lelan-li/DSEH:DSEH.py: an epoch is floor(n / batch) such draws).
     """
 
     arrays: Mapping[str, np.ndarray | tf.Tensor]

@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or absent, and a fall-back to the one before."""
+"""Checkpoints that are written atomically, with a fall-back to the previous one."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class CheckpointStore:
     ) -> None:
         """Writes checkpoint `number`, or the next one that is free.
 
-        A writer that is killed leaves the earlier ones untouched. So does a full disk, which is an OSError that names the
-        checkpoint; what was written of it is removed.
+        If the writer is killed, earlier checkpoints stay untouched. The same holds for a full disk, which raises an
+        OSError that names the checkpoint; the partial checkpoint is removed.
         """
         if self.folder is None:
             return
@@ -79,7 +79,7 @@ class CheckpointStore:
             only: the name of the one checkpoint to restore; None for the newest.
 
         Returns:
-            Its progress and traces; None where no checkpoint is whole. One that is not is logged and passed over.
+            Its progress and traces; None if no checkpoint is whole. One that is not is logged and skipped.
 
         Raises:
             InputError: a checkpoint of other variables, or TensorFlow's files cannot be read though they are what was
@@ -99,7 +99,7 @@ class CheckpointStore:
                 tracked.read(str(folder / "state")).assert_existing_objects_matched()
             except (AssertionError, ValueError) as error:  # the latter where a shape is another
                 raise InputError(
-                    f"checkpoint {folder}: found other variables ({str(error).splitlines()[0]}), "
+                    f"checkpoint {folder}: found different variables ({str(error).splitlines()[0]}), "
                     "expected those of this configuration"
                 ) from error
             except tf.errors.OpError as error:
@@ -109,9 +109,9 @@ class CheckpointStore:
             self.restored = folder
             return found
         if unread:  # some variables have values of a checkpoint, others have not
-            raise InputError(f"{self.folder}: found no checkpoint that can be read ({unread}), expected a run's")
+            raise InputError(f"{self.folder}: found no readable checkpoint ({unread}), expected one of a run")
         if folders:
-            logging.warning("%s: no checkpoint is whole; the training begins anew", self.folder)
+            logging.warning("%s: no checkpoint is intact; training starts over", self.folder)
         return None
 
     def _numbered(self) -> list[Path]:
@@ -128,7 +128,7 @@ def restore_together(
 
     Args:
         store: Of the folder that all workers share.
-        workers: Of the run.
+        workers: The workers of the run.
         tracked: As in `CheckpointStore.restore`.
         check: As in `CheckpointStore.restore`.
 
@@ -159,7 +159,7 @@ def restore_together(
 
 
 def _fall_back(folder: Path, fault: str) -> None:
-    logging.warning("checkpoint %s is cut short or damaged (%s): falling back to the one before", folder, fault)
+    logging.warning("checkpoint %s is truncated or damaged (%s): falling back to the previous one", folder, fault)
 
 
 def _crc(path: Path) -> int:

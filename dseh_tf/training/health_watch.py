@@ -16,10 +16,11 @@ _FIRST_STEPS = 200  # before that a network may have one code for all rows becau
 
 
 class HealthWatch:
-    """Looks at codes again and again, and logs a warning when they stay collapsed.
+    """Checks codes repeatedly, and logs a warning if they stay collapsed.
 
-    A network that has just begun often has one code for all rows. So a finding counts where the previous check had it
-    too and it has not become smaller since, after a tenth of the phase and 200 steps; or at the end of the phase.
+    At the start of training, a network often has the same code for all rows. A finding therefore counts only if the
+    previous check also had it and it has not become smaller, after a tenth of the phase and 200 steps; or at the end of
+    the phase.
 
     Args:
         advice: what to try, at the end of the warning.

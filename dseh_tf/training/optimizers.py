@@ -1,4 +1,4 @@
-"""Optimisers, and the step in which they apply the gradients of all replicas."""
+"""Optimisers, and the update step with the gradients of all replicas."""
 
 from __future__ import annotations
 

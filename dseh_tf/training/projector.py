@@ -1,4 +1,4 @@
-"""Files for TensorBoard's projector: features of rows with their labels and pictures. No checkpoint is needed."""
+"""Writes files for TensorBoard's projector: features with their labels and pictures. No checkpoint is needed."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def write_projector(
     labels: Sequence[str],
     images: np.ndarray | None = None,
 ) -> None:
-    """Writes what the projector of a TensorBoard that is started on `folder` shows.
+    """Writes the files of the projector for a TensorBoard that is started on `folder`.
 
     Args:
         folder: The folder of the event files.
         features: By name, floats [n, d].
-        ids: Of the rows, n.
-        labels: Of the rows, n.
+        ids: Ids of the rows, n.
+        labels: Labels of the rows, n.
         images: uint8 [n, s, s, 3], or None.
     """
     from tensorboard.plugins.projector import ProjectorConfig

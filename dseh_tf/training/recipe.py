@@ -1,8 +1,8 @@
-"""What a method that trains by gradient consists of: stages in order, and the fitted method at their end.
+"""The parts of a method that is trained by gradient descent: its stages in order, and the fitted method at the end.
 
 A stage is a `Phase` (gradient steps of one loss) or `Work` on the host between phases (sign codes, a bank refill, a discrete
 solve, a report). DSEH repeats (memory, LabNet, targets, ImgNet); CNNH solves its targets, then trains one network. The
-`Trainer` walks the stages and skips those that a checkpoint has.
+`Trainer` runs the stages in order and skips those that a checkpoint already includes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Phase:
         name: "labnet", "imgnet", ... Phases of one name have one `forward` and one `loss`, which are traced once.
         round: From 0.
         rows: The training rows and how batches are drawn from them.
-        epochs: Of `epoch_steps` steps each.
+        epochs: Number of epochs of `epoch_steps` steps each.
         forward: The networks' outputs for this replica's rows of a batch, by name, each [b, ...].
         loss: The terms of the *global* batch, from the outputs and the batch of all replicas: "total", a scalar, is
             minimised; the other terms are recorded. The batch has "rows" int32 [B] among the training rows, "step" int64,
@@ -40,9 +40,9 @@ class Phase:
         groups: Variables and their optimisers.
         learning_rate: From an epoch to its base rate.
         on_epoch: Called after each epoch with the number of finished epochs.
-        private: Entries of a batch that `forward` alone reads. They do not travel between replicas.
-        saved: Whether a checkpoint is written at its end. A recipe of many short phases does without; a checkpoint is then
-            written after `Runtime.checkpoint_steps` steps of any phases.
+        private: Entries of a batch that only `forward` reads. They are not exchanged between replicas.
+        saved: Whether a checkpoint is written at its end. Recipes with many short phases set it to False; a checkpoint
+            is then written every `Runtime.checkpoint_steps` steps, counted over all phases.
     """
 
     name: str
@@ -90,11 +90,11 @@ class Work:
     """Work on the host between phases.
 
     Attributes:
-        name: Of the work; with `round`, unique in a recipe.
+        name: Name of the work; with `round`, unique in a recipe.
         round: From 0.
         run: Does it.
-        derived: Its result follows from what checkpoints hold, and they do not hold it: a resumed run does it again where
-            a later stage needs it. Other work is done once.
+        derived: Its result follows from the checkpointed state and is not checkpointed itself. A resumed run does it
+            again if a later stage needs it. Other work is done once.
         saved: Whether a checkpoint is written after it, as in a phase.
     """
 

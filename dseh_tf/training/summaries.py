@@ -79,7 +79,7 @@ class Summaries:
                 tf.summary.scalar(name, float(value), 0)
 
     def flush(self) -> None:
-        """Writes what is held back. Raises OSError where the disk is full.
+        """Flushes the event file. Raises OSError if the disk is full.
 
         TensorFlow's writer drops an event that is larger than its buffer, a picture or a histogram, and reports nothing.
         """

@@ -1,7 +1,7 @@
 """One training loop for every method that trains by gradient.
 
-The trainer walks the stages of a recipe. Many steps of a phase run inside one tf.function; between them the loop shows
-progress, writes summaries and saves checkpoints.
+The trainer runs the stages of a recipe in order. Many steps of a phase run inside one tf.function; between them the
+loop shows progress, writes summaries and saves checkpoints.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from dseh_tf.training.xla import slice_pooling
 
 
 class Trainer:
-    """Walks stages; owns the checkpoints, the loss traces and the summaries of a run.
+    """Runs the stages of a recipe; owns the checkpoints, the loss traces and the summaries of a run.
 
     Attributes:
         traces: float32, the loss terms of every step, by <phase>/<round>/<term>.
-        notes: What checkpoints keep besides, by name; values as JSON has them.
+        notes: Further values that checkpoints store, by name; JSON values.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Trainer:
         Args:
             runtime: Devices, and where to write.
             tracked: Everything a checkpoint holds.
-            seed: Of the run.
+            seed: Seed of the run.
             after_restore: Called when a checkpoint has been read into `tracked`.
         """
         self.runtime = runtime
@@ -67,7 +67,7 @@ class Trainer:
 
     @property
     def seconds(self) -> float:
-        """What training took, in this session and in those that it resumes.
+        """Training time, in this session and in those that it resumes.
 
         Work that was lost after a session's last checkpoint does not count, nor does what runs in `aside`.
         """
@@ -78,7 +78,7 @@ class Trainer:
 
     @contextmanager
     def aside(self) -> Iterator[None]:
-        """For reports between steps: their time is not training's."""
+        """A context manager for reports between steps, whose time does not count as training time."""
         before = self.seconds
         try:
             yield
@@ -88,7 +88,7 @@ class Trainer:
     def save(self) -> None:
         """Checkpoints what has been done so far; its number is the count of all steps, and of phases begun.
 
-        Raises InputError where a variable is not finite; the earlier checkpoints stay.
+        Raises InputError if a variable is not finite; the earlier checkpoints stay.
         """
         self._check_finite()
         self._unsaved = 0
@@ -121,7 +121,7 @@ class Trainer:
         return done is not None and (isinstance(stage, Work) or done >= stage.steps)
 
     def take(self, phase: Phase) -> None:
-        """Takes the phase's steps that are not done yet."""
+        """Runs the steps of a phase that are not done yet."""
         key = phase.key
         first = self._done.setdefault(key, 0)
         if first >= phase.steps:
@@ -197,9 +197,9 @@ class Trainer:
         )
 
     def _check_finite(self) -> None:
-        """Raises InputError where a weight, a bank or an optimiser's moment is NaN or infinite.
+        """Raises InputError if a weight, a bank or an optimiser's moment is NaN or infinite.
 
-        The loss of a step is that of the weights before its update, so no loss shows what the last update did.
+        The loss of a step is computed before its update, so no loss shows the effect of the last update.
         """
         for item in tf.train.TrackableView(self._tracked).descendants():
             if not isinstance(item, keras.Variable | tf.Variable):
@@ -272,7 +272,7 @@ def _progress_fault(progress: Mapping[str, Any]) -> str:
     if not isinstance(done, dict) or not all(type(steps) is int and steps >= 0 for steps in done.values()):
         return f"done: found {done!r}, expected steps by phase"
     if not isinstance(notes, dict) or isinstance(notes.get("seconds"), bool):
-        return f"notes: found {notes!r}, expected named values"
+        return f"notes: found {notes!r}, expected a JSON object"
     if not isinstance(notes.get("seconds", 0.0), int | float):
         return f"notes.seconds: found {notes['seconds']!r}, expected a number"
     rounds = notes.get("rounds", [])

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 @contextmanager
 def slice_pooling() -> Iterator[None]:
-    """While a step is traced within, keras.layers.MaxPooling2D takes the maximum of strided slices.
+    """Inside this context, keras.layers.MaxPooling2D is traced as a maximum of strided slices.
 
     The outputs are the same, and so are the gradients: of equal values the first gets it. XLA has no deterministic gradient of
     the max-pooling operation (TensorFlow 2.21), but one of slices and of the maximum of two tensors.
@@ -39,7 +39,7 @@ def max_pool(
 
     Args:
         x: Floats.
-        size: Of a window.
+        size: Size of a window.
         strides: Between windows.
         padding: "valid" or "same".
         data_format: "channels_last" or "channels_first".

@@ -1,1 +1,1 @@
-"""What experiments.serve is made of: `app` answers requests, `served` holds an index with its model and pictures."""
+"""The parts of experiments.serve: `app` answers requests, `served` holds an index with its model and pictures."""

@@ -1,7 +1,7 @@
 """The web application: the page, its two files, and the JSON API.
 
-Uploads are the body of a request, not a form: a page of another site can make a browser send a form, but an image only
-with this server's consent, which it never gives (no CORS).
+Uploads are the body of a request, not a form: a page of another site can make a browser send a form, but it can send an
+image only with this server's consent, which it never gives (no CORS).
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ from experiments.serving.served import Served, answers, code_of_item
 _PAGE = Path(__file__).parent / "page"
 _FILES = {"serve.css": "text/css", "serve.js": "text/javascript", "icon.svg": "image/svg+xml"}
 
-Top = Annotated[int, Parameter(ge=1, le=MOST_ANSWERS, description="The number of answers of each index.")]
-Radius = Annotated[int | None, Parameter(ge=0, description="The largest distance of an answer.")]
-Label = Annotated[str | None, Parameter(description="Answers must have this label.")]
+Top = Annotated[int, Parameter(ge=1, le=MOST_ANSWERS, description="Number of answers per index.")]
+Radius = Annotated[int | None, Parameter(ge=0, description="Maximum distance of an answer.")]
+Label = Annotated[str | None, Parameter(description="Return only answers with this label.")]
 
 _IMAGE = {"requestBody": {"required": True, "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}}}
 _ERRORS: dict[int | str, dict[str, Any]] = {
-    400: {"model": schema.Error, "description": "A request that lacks something."},
+    400: {"model": schema.Error, "description": "The request is incomplete or ambiguous."},
     404: {"model": schema.Error, "description": "No such item or picture."},
-    422: {"model": schema.Error, "description": "A value that cannot be used."},
-    503: {"model": schema.Error, "description": "The index is gone or damaged, or the server is busy."},
+    422: {"model": schema.Error, "description": "A value is invalid."},
+    503: {"model": schema.Error, "description": "The index is missing or damaged, or the server is busy."},
 }
 _OF_UPLOADS: dict[int | str, dict[str, Any]] = {
     **_ERRORS,
-    408: {"model": schema.Error, "description": "An upload that takes too long."},
-    413: {"model": schema.Error, "description": "A file that is too large."},
-    415: {"model": schema.Error, "description": "No image."},
+    408: {"model": schema.Error, "description": "The upload takes too long."},
+    413: {"model": schema.Error, "description": "The file is too large."},
+    415: {"model": schema.Error, "description": "The body is not an image of an accepted format."},
 }
 
 
@@ -77,14 +77,16 @@ class Pages:
     def search(
         self,
         text: Annotated[str | None, Parameter(max_length=1000, description="Words, for a cross-modal run.")] = None,
-        id: Annotated[str | None, Parameter(max_length=4096, description="An item of the index `run`.")] = None,
+        id: Annotated[
+            str | None, Parameter(max_length=4096, description="The id of an item of the index `run`.")
+        ] = None,
         code: Annotated[str | None, Parameter(max_length=256, description="Hexadecimal digits.")] = None,
-        run: Annotated[int, Parameter(ge=0, description="The index that the id is of.")] = 0,
+        run: Annotated[int, Parameter(ge=0, description="The number of the index that contains the id.")] = 0,
         top: Top = 20,
         radius: Radius = None,
         label: Label = None,
     ) -> schema.Answers:
-        """Searches by words, by an item of an index, or by a code: one of them."""
+        """Searches by words, by an item of an index, or by a code; exactly one of them."""
         given = [(kind, value) for kind, value in (("text", text), ("id", id), ("code", code)) if value is not None]
         if len(given) != 1:
             found = ", ".join(kind for kind, _ in given) or "none"
@@ -164,7 +166,7 @@ def create_app(runs: Sequence[Served], limits: Limits, hosts: Sequence[str] = ()
     )
     jpeg: dict[int | str, dict[str, Any]] = {
         200: {"content": {"image/jpeg": {}}},
-        403: {"model": schema.Error, "description": "A path outside the folder of the images."},
+        403: {"model": schema.Error, "description": "The path is outside the image folder."},
     }
     routes.add_api_route("/api/thumbnail", pages.thumbnail, responses=_ERRORS | jpeg, response_class=Response)
     app.include_router(routes)
@@ -229,7 +231,7 @@ def _refused(request: Request, error: Exception) -> JSONResponse:
 
 
 def _fault(request: Request, error: Exception) -> JSONResponse:
-    return _failed(500, "a fault of the server; its log has it")
+    return _failed(500, "an internal error; see the log of the server")
 
 
 def _invalid(request: Request, error: Exception) -> JSONResponse:

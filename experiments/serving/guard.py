@@ -1,4 +1,4 @@
-"""Refuses requests that other sites make through a browser, and gives every answer the headers that keep the page alone."""
+"""Refuses requests that other sites make through a browser, and adds security headers to every response."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _HEADERS = {
 class Guard:
     """ASGI middleware.
 
-    A site can make its own name lead to 127.0.0.1 (DNS rebinding), and its page is then of one origin with this server.
-    Its requests have its name in the header Host, so names are accepted that were given at the start, and IP addresses,
-    which need no name. What a browser says is for a page of another site is refused, too.
+    A site can let its own name resolve to 127.0.0.1 (DNS rebinding); its page then has the same origin as this server.
+    Such requests have the site's name in the Host header, so only names that were given at the start are accepted, and
+    IP addresses, which need no name. Requests that the browser marks as coming from another site are also refused.
 
     Args:
         app: The application.
@@ -63,7 +63,7 @@ class Guard:
             return 400, f"Host: found {found}, expected localhost or an IP address (--allowed_host accepts a name)"
         site = headers.get("sec-fetch-site", "none")
         if site not in ("same-origin", "none") and path != "/":  # a link to the page is no harm
-            return 403, f"Sec-Fetch-Site: found {site!r}, expected a request of this server's own page"
+            return 403, f"Sec-Fetch-Site: found {site!r}, expected a request from this server's page"
         return 0, ""
 
 

@@ -1,4 +1,4 @@
-"""What a request may cost: bytes, pixels, seconds, and how many images are encoded at a time."""
+"""The limits of a request: bytes, pixels, seconds, and the number of images encoded at the same time."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ class Limits:
     """Bounds of a request.
 
     Attributes:
-        bytes: Of an uploaded file.
-        pixels: Of an image, uploaded or of the index.
+        bytes: Bytes of an uploaded file.
+        pixels: Pixels of an image, uploaded or of the index.
         seconds: For an upload, and again for decoding and encoding it.
         encodes: Queries that are encoded at a time.
         waiting: Further queries that may be uploaded or wait; those beyond are refused.
@@ -56,7 +56,7 @@ class Limits:
 
 
 class Gate:
-    """Bounds how many queries are in memory and how many of them are encoded at a time."""
+    """Limits how many queries are in memory, and how many of them are encoded at the same time."""
 
     def __init__(self, limits: Limits) -> None:
         self._seconds = limits.seconds
@@ -67,7 +67,7 @@ class Gate:
     def place(self) -> Iterator[None]:
         """Holds a place for a query. Raises Refused where all are taken."""
         if not self._places.acquire(blocking=False):
-            raise Refused(503, "busy: found too many queries at a time, expected fewer; try again later")
+            raise Refused(503, "busy: found too many queries at once, expected fewer; try again later")
         try:
             yield
         finally:
@@ -76,11 +76,11 @@ class Gate:
     def run(self, act: Callable[[], Value]) -> Value:
         """The result of `act`. Raises Refused where it takes too long.
 
-        A thread cannot be ended: one that takes too long keeps its turn until it is done, so that no more than `encodes`
-        ever run. It is a daemon, so that the server can still stop.
+        A thread cannot be stopped: if it takes too long, it keeps its slot until it is done, so that no more than
+        `encodes` ever run. It is a daemon thread, so that the server can still stop.
         """
         if not self._encodes.acquire(timeout=self._seconds):
-            raise Refused(503, f"busy: found no turn to encode within {self._seconds:g} seconds; try again later")
+            raise Refused(503, f"busy: found no free slot to encode within {self._seconds:g} seconds; try again later")
         done: Future[Value] = Future()
 
         def work() -> None:
@@ -104,7 +104,7 @@ async def read_body(chunks: AsyncIterator[bytes], headers: Mapping[str, str], li
     """The uploaded file. Raises Refused on one that is no image by its type, too large, empty or too slow."""
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if not kind.startswith("image/") and kind != "application/octet-stream":
-        raise Refused(415, f"Content-Type: found {kind or 'none'}, expected image/jpeg, image/png or the like")
+        raise Refused(415, f"Content-Type: found {kind or 'none'}, expected image/jpeg, image/png or similar")
     most = f"expected at most {limits.bytes / 2**20:g} MB"
     length = headers.get("content-length", "")
     if length.isdecimal() and int(length) > limits.bytes:
@@ -120,7 +120,7 @@ async def read_body(chunks: AsyncIterator[bytes], headers: Mapping[str, str], li
     try:
         await asyncio.wait_for(read(), limits.seconds)
     except (TimeoutError, asyncio.TimeoutError):  # two classes in Python 3.10
-        raise Refused(408, f"image: found an upload unfinished after {limits.seconds:g} seconds") from None
+        raise Refused(408, f"image: found an unfinished upload after {limits.seconds:g} seconds") from None
     if not body:
         raise Refused(400, "image: found an empty file, expected an image")
     return bytes(body)

@@ -1,4 +1,4 @@
-"""The pictures of an index's items: where they are read from, and thumbnails of them in a bounded cache."""
+"""The pictures of the items of an index: their source, and thumbnails of them in a bounded cache."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class Thumbnails:
         self._lock, self._turns = threading.Lock(), threading.BoundedSemaphore(at_a_time)
 
     def of(self, run: int, pictures: Pictures, name: str) -> bytes:
-        """The thumbnail of a run's item, as a JPEG file. Raises Refused where it has none."""
+        """The thumbnail of a run's item, as a JPEG file. Raises Refused if it has none."""
         key = run, name
         with self._lock:
             if key in self._kept:
@@ -118,7 +118,7 @@ class Thumbnails:
 def pictures(about: Mapping[str, Any], root: str | None, model: Path | None, limits: Limits) -> Pictures | None:
     """The pictures of an index: of `root`, of the folder that the index names, or of the data set of the model's run.
 
-    None where none of them is known; an export does not know its data set.
+    None if none of them is known; an export does not know its data set.
     """
     root = root or about.get("images", {}).get("root")
     if root:

@@ -1,4 +1,4 @@
-"""What the API returns; OpenAPI's description is made of it."""
+"""The responses of the API; the OpenAPI description is generated from them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ class Error(BaseModel):
 
 class Item(BaseModel):
     id: str
-    distance: int = Field(description="Hamming distance of the item's code from the query's.")
+    distance: int = Field(description="Hamming distance between the codes of item and query.")
     labels: list[str]
-    thumbnail: str | None = Field(description="The address of a JPEG; null where the pictures are not known.")
+    thumbnail: str | None = Field(description="The URL of a JPEG; null if there are no pictures.")
 
 
 class Answer(BaseModel):
@@ -21,8 +21,10 @@ class Answer(BaseModel):
     name: str
     bits: int
     code: str | None = Field(None, description="The query's code, packed as in codes.npz, in hexadecimal digits.")
-    nearest: list[Item] = Field([], description="By distance, then in the order in which they were added.")
-    error: str | None = Field(None, description="Why this index has no answer while another one has.")
+    nearest: list[Item] = Field(
+        [], description="Nearest first; items at the same distance in the order in which they were added."
+    )
+    error: str | None = Field(None, description="Why this index has no answer, although another one has.")
 
 
 class Query(BaseModel):

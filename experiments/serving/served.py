@@ -27,8 +27,8 @@ _SAME_IMAGES = ("dataset", "images")
 class Served:
     """An index that is searched by many threads.
 
-    A file that changes is opened again: what is answered is what the file holds. Where it is gone or damaged, a search is
-    refused with 503 until it is back.
+    If the file changes, it is opened again, so that answers match its content. If it is missing or damaged, searches
+    are refused with 503 until it is back.
 
     Args:
         number: Its place among the indexes that are served.
@@ -36,7 +36,7 @@ class Served:
         model: Turns images into codes; None serves searches by item and by code only.
         images_root: Where the pictures of the items are. None: where the index or its run says.
         limits: Bounds the images that are read.
-        allow_mixed: Whether the model may be of another precision than the index's codes.
+        allow_mixed: Whether the model may be of a different precision than the index's codes.
 
     Raises:
         InputError: No such index, or one of another run than the model's.
@@ -112,7 +112,7 @@ class Served:
         return [{"id": name, "distance": far, "labels": held} for name, far, held in found]
 
     def code_of(self, name: str) -> np.ndarray | None:
-        """The packed code of an item; None where the index has no such item."""
+        """The packed code of an item; None if the index has no such item."""
         with self.index() as index:
             try:
                 code: np.ndarray = index.codes_of([name])[0]

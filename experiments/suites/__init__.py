@@ -1,4 +1,4 @@
-"""The suites: one short file per table, each with a `SUITE` that lists its runs. No TensorFlow here.
+"""The suites: one short file per table, each with a `SUITE` that lists its runs. Does not import TensorFlow.
 
 A suite's docstring gives its source, the scores to expect, the time and the exact command.
 """
@@ -117,7 +117,7 @@ class Suite:
 
         Raises:
             InputError: On an unknown data set or method, two rows of one name, or an option or setting that is unknown
-                or of another type.
+                or of a different type.
         """
         where = f"experiments/suites/{name}.py"
         _check_datasets(f"{where}: datasets", self.datasets)
@@ -129,7 +129,7 @@ class Suite:
                 known = ", ".join(registry)
                 raise InputError(f"{where}: methods: found {row.method!r}, expected one of {known}")
             if row.label in seen:
-                raise InputError(f"{where}: methods: found {row.label!r} twice, expected rows of different names")
+                raise InputError(f"{where}: methods: found {row.label!r} twice, expected rows with different names")
             seen.add(row.label)
             _check_numbers(f"{where}: {row.label}: bits", row.bits, 1)
             _check_numbers(f"{where}: {row.label}: seeds", row.seeds, 0)

@@ -6,8 +6,9 @@ Source: Li et al., Deep Joint Semantic-Embedding Hashing, IJCAI 2018, Table 2. T
     DSEH-SS  1220   .7452
     DSEH-L    802   .8199
 
-LISTS holds the labels of MS-COCO, 80 categories: train.txt (10,000 rows, 3,845 distinct label vectors), test.txt (5,000)
-and database.txt (117,218); no image is read. On labels alone DSEH-S is DSEH, and DSEH-A differs by its rounds only.
+LISTS contains the labels of MS-COCO, 80 categories: train.txt (10,000 rows, 3,845 distinct label vectors), test.txt
+(5,000) and database.txt (117,218); no image is read. With labels alone, DSEH-S is the same as DSEH, and DSEH-A differs
+only in the number of rounds.
 
 Expected: the table in docs/studies/label-side.md, made from docs/results/coco_labels.csv.
 Time: see train_seconds in the CSV.

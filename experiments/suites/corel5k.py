@@ -5,7 +5,7 @@ what `experiments.extract_features` wrote with EfficientNet-Lite0 at 192 pixels.
 held-out training rows.
 
 Expected: the table in README.md, made from docs/results/corel5k.csv. At 32 bits DSEH .724, HashNet .677.
-Time: 60 seconds a run of DSEH at 32 bits (`release`: 300) and 84 of HashNet, on 2 CPU cores.
+Time: 60 seconds per run of DSEH at 32 bits (`release`: 300) and 84 of HashNet, on 2 CPU cores.
 
     python -m experiments.suite --suite=corel5k --runs=runs/corel5k --run_flag=--lists_dir=LISTS --run_flag=--features=FEATURES
     python -m experiments.collect --suite=corel5k --runs=runs/corel5k --out=docs/results/corel5k.csv

@@ -12,7 +12,7 @@ Source: Su, Zhong, Zhang, Deep Joint-Semantics Reconstructing Hashing for Large-
     full             + lambda = .1        .798  .771           .817  .789
     fixed_alpha      full, alpha = 1      .786  .770           .811  .782
 
-on a fine-tuned AlexNet; CNN-F is of its kind. The split of the release is not seeded. One command a data set:
+on a fine-tuned AlexNet; CNN-F is of its kind. The split of the release is not seeded. One command per data set:
 
     python -m experiments.suite --suite=djsrh --datasets=nus_wide_10 --runs=runs/djsrh --run_flag=--data_dir=/data/nus_wide \
         --run_flag=--nus_pool=tagged --run_flag=--backbone=cnn_f --run_flag=--backbone_weights=/data/imagenet-vgg-f.mat \

@@ -1,4 +1,5 @@
-"""Asymmetric methods, whose database codes are learned, beside symmetric ones: Top-5K precision and MAP, 12 to 48 bits.
+"""Asymmetric methods, whose database codes are learned, compared with symmetric ones: Top-5K precision and MAP, 12 to
+48 bits.
 
 Source: the poster Deep Semantic Asymmetric Hashing, Table 1: precision of the 5,000 nearest on CIFAR-10, all database rows
 training (ADSH's protocol). It reports, at 12, 24, 36 and 48 bits,
@@ -16,7 +17,7 @@ their MAP is that of learned codes, and `map_encoded_database` in result.json th
     python -m figures.code_correlation --runs=runs/dsah --out=out
 
 The same on Corel-5k (LISTS and FEATURES as in the suite corel5k), and with --datasets=multi_digits on the digits. Expected:
-the tables in docs/asymmetric.md, made from docs/results/dsah.csv; at 32 bits ADSH .68 on Corel-5k. Time there: 35 seconds a run
+the tables in docs/asymmetric.md, made from docs/results/dsah.csv; at 32 bits ADSH .68 on Corel-5k. Time there: 35 seconds per run
 of ADSH at 32 bits, on 1 CPU core.
 
     python -m experiments.suite --suite=dsah --datasets=image_lists --bits=12,24,32,48 --runs=runs/dsah \

@@ -4,7 +4,7 @@ Source: none; this is our comparison. LISTS and FEATURES are those of `tiny100`.
 sizes on held-out training rows.
 
 Expected: the table in docs/asymmetric.md, made from docs/results/dsah.csv; at 32 bits ADSH .59.
-Time: 40 seconds a run of ADSH at 32 bits, 90 of DSAH, on 1 CPU core.
+Time: 40 seconds per run of ADSH at 32 bits, 90 of DSAH, on 1 CPU core.
 
     python -m experiments.suite --suite=dsah_tiny100 --runs=runs/dsah_tiny100 \
         --run_flag=--lists_dir=LISTS --run_flag=--features=FEATURES

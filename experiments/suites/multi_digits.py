@@ -4,7 +4,7 @@ Source: none; this is our comparison. The deep methods train for 24 image epochs
 60. ITQ-CCA works on the pixels.
 
 Expected: the table in README.md, made from docs/results/multi_digits.csv. At 32 bits DSEH .95.
-Time: 200 seconds a run of DSEH at 32 bits and 100 of CSQ, on 2 CPU cores.
+Time: 200 seconds per run of DSEH at 32 bits and 100 of CSQ, on 2 CPU cores.
 
     python -m experiments.suite --suite=multi_digits --runs=runs/multi_digits
     python -m experiments.collect --suite=multi_digits --runs=runs/multi_digits --out=docs/results/multi_digits.csv

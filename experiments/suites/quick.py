@@ -1,7 +1,7 @@
-"""A table in minutes on the embedded data set: no download, no GPU. Nothing of it is in a paper.
+"""A table in a few minutes on the embedded data set, without download or GPU. It corresponds to no table of a paper.
 
-DSEH is cut to one round of ten image epochs, so its runs are not those of another suite: give it a folder of its own. The
-shallow methods work on the flattened images. Time: a few minutes on 2 CPU cores.
+DSEH is limited to one round of ten image epochs, so its runs cannot be shared with other suites: use a separate folder.
+The shallow methods work on the flattened images. Time: a few minutes on 2 CPU cores.
 
     python -m experiments.suite --suite=quick --runs=runs/quick
     python -m figures.all --runs=runs/quick --out=out

@@ -1,4 +1,5 @@
-"""SSAH on images and texts beside DJSRH, in both directions: the presets `paper` (default) and `release`, 16 to 64 bits.
+"""SSAH on images and texts compared with DJSRH, in both directions: the presets `paper` (default) and `release`, 16 to
+64 bits.
 
 Source: Li, Deng, Li, Liu, Gao, Tao, Self-Supervised Adversarial Hashing Networks for Cross-Modal Retrieval, CVPR 2018; release
 lelan-li/SSAH, whose README shows its MAP in a picture, so that no published number is printed beside ours. Its split of

@@ -8,7 +8,7 @@ Source: Li et al., Deep Joint Semantic-Embedding Hashing, IJCAI 2018, Table 1. O
     MS-COCO     .5897   .6048   .6133   .6188
 
 and for all others what figures/published.py holds; FastH, DNNH, GreedyHash, CSQ, DPN and OrthoHash are not in the paper's
-table. One command a data set, since each lies in a folder of its own:
+table. One command per data set, since each lies in a separate folder:
 
     python -m experiments.suite --suite=table1 --datasets=nus_wide_21 --runs=runs/table1 \
         --run_flag=--data_dir=/data/nus_wide --run_flag=--backbone=cnn_f \

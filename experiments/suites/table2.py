@@ -1,4 +1,4 @@
-"""Table 2 of the DSEH paper: DSEH beside its ablations at 32 bits; distinct label codes, MAP of labels, MAP of images.
+"""Table 2 of the DSEH paper: DSEH and its ablations at 32 bits; distinct label codes, MAP of labels, MAP of images.
 
 Source: Li et al., Deep Joint Semantic-Embedding Hashing, IJCAI 2018, Table 2 (mean of ten runs). The paper reports
 n_h, map_l and map_i on NUS-WIDE as
@@ -19,8 +19,8 @@ and on ImageNet and MS-COCO what figures/published.py holds.
 The release's row for ImageNet has no J1 in LabNet, and DSEH-S without its own would be DSEH-SS. So that one part makes the
 difference, all but DSEH-SS have J1 there as the preset `paper` has it; the release's own row is what `table1` runs.
 
-On data without published settings DSEH's default preset is `modern`, and its ablations' is `release`: give it that too, by
-`--run_flag=dseh:--preset=release`.
+On data without published settings, DSEH's default preset is `modern`, and that of its ablations is `release`. Use
+`release` for DSEH too, with `--run_flag=dseh:--preset=release`.
 
 n_h and map_l need no images. On labels alone -S is DSEH, and -A differs by its rounds only, so three methods are left:
 

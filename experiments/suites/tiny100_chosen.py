@@ -3,7 +3,7 @@
 Source: none; this is our comparison. docs/studies/modern.md has the trials. LISTS and FEATURES are those of `tiny100`.
 
 Expected: DSEH .579, CSQ .550 (README.md, docs/results/tiny100.csv).
-Time: 270 seconds a run of DSEH on 2 CPU cores.
+Time: 270 seconds per run of DSEH on 2 CPU cores.
 
     python -m experiments.suite --suite=tiny100_chosen --runs=runs/tiny100_chosen \\
         --run_flag=--lists_dir=LISTS --run_flag=--features=FEATURES

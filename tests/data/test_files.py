@@ -107,7 +107,7 @@ def test_what_is_passed_over_is_said_in_one_line(tmp_path, caplog):
     assert len(ids) == 4
     (record,) = caplog.records
     assert record.levelname == "WARNING"
-    assert record.getMessage().startswith(f"{tmp_path}: found 4 images in 2 folders; passed over ")
+    assert record.getMessage().startswith(f"{tmp_path}: found 4 images in 2 folders; skipped ")
     for word in (
         "5 other files",
         ".txt 2",
@@ -156,7 +156,7 @@ def test_formats_that_pillow_does_not_decode_itself(tmp_path):
     (tmp_path / "b.jpg").write_bytes((tmp_path / "a.eps").read_bytes())
     (tmp_path / "c.jpg").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(64))
     for name in ("a.eps", "b.jpg", "c.jpg"):
-        with pytest.raises(InputError, match=f"{name}: found no image Pillow can read"):
+        with pytest.raises(InputError, match=f"{name}: found no image that Pillow can read"):
             decode_file(tmp_path / name)
 
 
@@ -298,7 +298,7 @@ def test_damaged_arrays_are_told_and_never_unpickled(tmp_path):
     ):  # fmt: skip
         file = tmp_path / "damaged.npy"
         file.write_bytes(content)
-        with pytest.raises(InputError, match=r"damaged\.npy: found a file cut off or damaged") as told:
+        with pytest.raises(InputError, match=r"damaged\.npy: found a truncated or damaged file") as told:
             memory_maps.mapped(file)
         assert "\n" not in str(told.value) and "allow_pickle" not in str(told.value)
     np.testing.assert_array_equal(memory_maps.mapped(whole), np.zeros((3, 4)))

@@ -66,14 +66,16 @@ def test_similar_pairs_of_many_rows():
 @pytest.mark.parametrize("labels", [np.ones((6, 1)), np.array([[1, 1, 0], [1, 0, 1], [0, 1, 1], [1, 1, 1]])])
 def test_every_two_rows_similar(labels):
     line = f"train labels: found a common label in every two of the {len(labels)} rows, expected rows without one: "
-    with pytest.raises(InputError, match=f"^{re.escape(line)}no similarity can be learnt$"):
+    with pytest.raises(InputError, match=f"^{re.escape(line)}no similarity can be learned$"):
         check_similarities(distinct_rows(labels.astype(np.uint8)))
 
 
 @pytest.mark.parametrize("labels", [np.eye(5), np.zeros((3, 2)), np.vstack([np.eye(3), np.zeros((2, 3))])])
 def test_no_two_rows_similar(labels):
-    line = f"train labels: found no two of the {len(labels)} rows with a common label, expected some: "
-    with pytest.raises(InputError, match=f"^{re.escape(line)}no similarity can be learnt$"):
+    line = (
+        f"train labels: found no two of the {len(labels)} rows with a common label, expected at least one such pair: "
+    )
+    with pytest.raises(InputError, match=f"^{re.escape(line)}no similarity can be learned$"):
         check_similarities(distinct_rows(labels.astype(np.uint8)))
 
 

@@ -137,7 +137,7 @@ def test_class_names_become_ids_in_the_order_of_the_names(caplog):
 def test_class_names_and_ids_agree_on_the_number_of_classes():
     dataset = RetrievalDataset.from_arrays((X, [0, 1, 1, 0]), (X, [0] * 4), class_names=["a", "b", "c"])
     assert dataset.classes == 3
-    with pytest.raises(InputError, match="class_names: found 1 names, expected 2, one a class"):
+    with pytest.raises(InputError, match="class_names: found 1 names, expected 2, one per class"):
         RetrievalDataset.from_arrays((X, [0, 1, 1, 0]), (X, [0] * 4), class_names=["a"])
 
 
@@ -171,11 +171,11 @@ def test_ids_as_a_column_are_ids(dtype):
         ({"train": (X, np.array([0, 1.0, 1, 0])[:, None])}, r"train labels: found float64 \[4, 1\]"),
         ({"train": (X, np.ma.array([0, 1, 1, 0], mask=[0, 0, 0, 1]))}, "train labels: found masked values"),
         ({"train": (np.ma.array(X, mask=X > 3), [0, 1, 1, 0])}, "train: found masked values"),
-        ({"train": (X, [0, 1, 1])}, "train labels: found 3 rows, expected 4, one a row of x"),
+        ({"train": (X, [0, 1, 1])}, "train labels: found 3 rows, expected 4, one per row of x"),
         ({"train": (X, [0, 1, 10**12, 0])}, "labels: found the class id 1000000000000, expected ids 0 to classes - 1"),
         ({"train": (X.astype(float) * 1e300, [0, 1, 1, 0])}, r"train features: found 1e\+300, expected numbers within"),
         ({"train": (X.astype(object), [0, 1, 1, 0])}, "train: found object"),
-        ({"train": ([[1.0], [1.0, 2.0]], [0, 1])}, "train: found lists that make no array"),
+        ({"train": ([[1.0], [1.0, 2.0]], [0, 1])}, "train: found lists that do not form an array"),
         ({"train": X}, r"train: found ndarray, expected a pair \(x, y\)"),
         ({"query": (X, None)}, r"query labels: found object \[\], expected multi-hot"),
         ({"database": (X,)}, r"database: found tuple, expected a pair"),

@@ -120,7 +120,7 @@ def test_texts_go_with_their_rows(counts):
 
 def test_texts_that_do_not_fit(counts):
     for texts, vocabulary, message in (
-        ({"train": counts[:4], "query": counts[:3]}, (), "texts: found 4 rows, expected 9, one an id"),
+        ({"train": counts[:4], "query": counts[:3]}, (), "texts: found 4 rows, expected 9, one per id"),
         ({"train": counts, "query": counts[:3, :5]}, (), r"texts: found \{.*'query': 5.*\} columns"),
         ({"train": counts}, (), "texts: found those of train, database, expected train, query, database"),
         ({"train": counts, "query": counts[:3]}, ["a"], "vocabulary: found 1 words, expected 7"),

@@ -39,7 +39,7 @@ def test_refused_with_the_option(tmp_path):
     with pytest.raises(InputError) as told:
         load_image_lists(tmp_path)
     assert str(told.value) == (
-        f"{tmp_path}/train.txt:2: found b.png without a label (1 such lines in the list), expected at least one 1 a line; "
+        f"{tmp_path}/train.txt:2: found b.png without a label (1 such lines in the list), expected at least one 1 per line; "
         "--unlabelled=distractors keeps such lines in the database, --unlabelled=leave_out leaves them out"
     )
     with pytest.raises(InputError, match="unlabelled: found 'keep', expected one of refuse, distractors, leave_out"):
@@ -96,7 +96,7 @@ def test_lists_with_labels_are_not_changed(tmp_path, unlabelled, caplog):
 def test_a_list_without_any_label(tmp_path, unlabelled, name):
     _write(tmp_path)
     (tmp_path / f"{name}.txt").write_text("x.png 0 0 0\n")
-    with pytest.raises(InputError, match=f"{name}.txt: found no line with a label, expected some"):
+    with pytest.raises(InputError, match=f"{name}.txt: found no line with a label, expected at least one"):
         load_image_lists(tmp_path, labels_only=True, unlabelled=unlabelled)
 
 
@@ -105,7 +105,7 @@ def test_one_number_a_line_may_be_a_class_id(tmp_path):
     (tmp_path / "list.txt").write_text("a.png 0\nb.png 1\n")
     for unlabelled in UNLABELLED:
         with pytest.raises(
-            InputError, match=r"list.txt:1: found one number a line, which may be a class id, expected a 0 or 1"
+            InputError, match=r"list.txt:1: found one number per line, which may be a class id, expected a 0 or 1"
         ):
             read_image_list(tmp_path / "list.txt", unlabelled)
     (tmp_path / "list.txt").write_text("a.png cat\nb.png dog\n")

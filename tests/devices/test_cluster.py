@@ -45,7 +45,7 @@ def test_a_chief_is_worker_0(task, index):
         ({"cluster": {"worker": ["a"]}, "task": {}}, "TF_CONFIG: cluster: worker: found 'a', expected an address host:port"),
         ({"cluster": {"worker": ["a:0"]}, "task": {}}, "TF_CONFIG: cluster: worker: found 'a:0', expected an address"),
         ({"cluster": {"worker": [7]}, "task": {}}, "TF_CONFIG: cluster: worker: found 7, expected an address host:port"),
-        ({"cluster": {"worker": ["a:1", "a:1"]}, "task": {}}, "TF_CONFIG: cluster: found a:1 twice, expected an address"),
+        ({"cluster": {"worker": ["a:1", "a:1"]}, "task": {}}, "TF_CONFIG: cluster: found a:1 twice, expected a separate address"),
         ({"cluster": {"chief": ["a:1", "b:1"]}, "task": {}}, "TF_CONFIG: cluster: chief: found 2 addresses, expected one"),
         ({"cluster": TWO, "task": {"index": 0}}, "TF_CONFIG: task: type: found None, expected worker"),
         ({"cluster": TWO, "task": {"type": "chief", "index": 0}}, "TF_CONFIG: task: type: found 'chief', expected worker"),

@@ -137,7 +137,7 @@ def test_a_worker_that_does_not_come_is_named():
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(one, (0, 1)))
-    expected = f"worker 2 ({addresses[2]}) did not come within 2 s (--worker_timeout)"
+    expected = f"worker 2 ({addresses[2]}) did not connect within 2 s (--worker_timeout)"
     assert lines == {0: expected, 1: expected}
 
 
@@ -145,7 +145,7 @@ def test_worker_0_does_not_come():
     addresses = tuple(pairs.addresses(2))
     with pytest.raises(InputError) as error:
         Workers(Cluster(addresses, 1), timeout=1.5)
-    assert str(error.value).startswith(f"worker 0 ({addresses[0]}) did not come within 1.5 s (--worker_timeout; ")
+    assert str(error.value).startswith(f"worker 0 ({addresses[0]}) did not connect within 1.5 s (--worker_timeout; ")
 
 
 def test_another_program_knocks():

@@ -78,7 +78,7 @@ def opened(images: ImageFiles) -> list[str]:
 def test_one_worker_writes_the_files_of_the_plain_loop(images, whole, tmp_path):
     assert encode(images, tmp_path / "codes") == Summary(23, 22, 1, 8)
     assert files(tmp_path / "codes") == whole
-    assert 'a/08.png,"found no image Pillow can read' in whole["bad_images.csv"].decode()
+    assert 'a/08.png,"found no image that Pillow can read' in whole["bad_images.csv"].decode()
     assert opened(images) == ["opened\n"]
     encode(images, tmp_path / "codes")  # nothing is left to do
     assert opened(images) == ["opened\n"]
@@ -140,7 +140,7 @@ def test_what_is_refused(images, whole, tmp_path):
     with pytest.raises(InputError, match=r"encode.json: chunk: found 3, expected 4; choose another folder"):
         encode(images, out, chunk=4)
     (out / chunk_name(8)).write_bytes((out / chunk_name(7)).read_bytes())
-    with pytest.raises(InputError, match=r"chunk-000008.parquet: found another file of codes, expected 8 of them"):
+    with pytest.raises(InputError, match=r"chunk-000008.parquet: found a further file of codes, expected 8 of them"):
         encode(images, out)
     new = tmp_path / "new"
     for arguments, line in (

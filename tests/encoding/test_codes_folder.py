@@ -46,10 +46,10 @@ def damages() -> dict[str, tuple]:
         pq.write_table(pa.table({"id": ["x"], "code": pa.array([b"abc"], pa.binary(3))}), path)
 
     return {
-        "cut": (cut, "found a damaged or cut file"),
-        "flipped": (flipped, "found a damaged or cut file"),
-        "empty": (lambda path: path.write_bytes(b""), "found a damaged or cut file"),
-        "text": (lambda path: path.write_text("no Parquet at all"), "found a damaged or cut file"),
+        "cut": (cut, "found a damaged or truncated file"),
+        "flipped": (flipped, "found a damaged or truncated file"),
+        "empty": (lambda path: path.write_bytes(b""), "found a damaged or truncated file"),
+        "text": (lambda path: path.write_text("no Parquet at all"), "found a damaged or truncated file"),
         "folder": (lambda path: (path.unlink(), path.mkdir()), "found a folder, expected a file of codes"),
         "foreign": (foreign, "found no metadata of experiments.encode"),
         "wide": (
@@ -58,7 +58,7 @@ def damages() -> dict[str, tuple]:
         ),
         "padding": (
             lambda path: chunk_of(path, codes=np.full((5, 3), 255, np.uint8)),
-            "code: found a bit set beyond the last one",
+            "code: found a padding bit that is set",
         ),
         "other": (lambda path: chunk_of(path, identity="f" * 16), "found chunk 0 of the encoding 'f+', expected 0 of"),
         "moved": (lambda path: chunk_of(path, number=1), "found chunk 1 of the encoding .*, expected 0 of"),
@@ -118,7 +118,7 @@ def test_chunks_that_do_not_fit_the_folder(images, tmp_path):
         list(open_codes(out).chunks())
     (out / chunk_name(2)).write_bytes(data)
     (out / chunk_name(5)).write_bytes(data)
-    with pytest.raises(InputError, match=r"chunk-000005.parquet: found another file of codes, expected 5 of them"):
+    with pytest.raises(InputError, match=r"chunk-000005.parquet: found a further file of codes, expected 5 of them"):
         encode_folder(Thresholds(), images, out, chunk=5)
 
 

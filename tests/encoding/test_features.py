@@ -233,8 +233,8 @@ def _renamed(folder):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda f: _cut(f, "database"), r"database\.npy: found a file cut off or damaged"),
-        (lambda f: (f / "query.npy").write_bytes(b""), r"query\.npy: found a file cut off or damaged"),
+        (lambda f: _cut(f, "database"), r"database\.npy: found a truncated or damaged file"),
+        (lambda f: (f / "query.npy").write_bytes(b""), r"query\.npy: found a truncated or damaged file"),
         (lambda f: (f / "train_mirrored.npy").unlink(), r"train_mirrored\.npy: found no such file"),
         (lambda f: _without_rows(f, "database"), r"database\.npy: found float32 \[129, 6\], expected float32 \[130, 6\]"),
         (lambda f: np.save(f / "query.npy", np.zeros((20, 5), "f")), r"query\.npy: found float32 \[20, 5\], expected .*\[20, 6\]"),
@@ -243,10 +243,10 @@ def _renamed(folder):
         (lambda f: _with(f, "train", 1, 0, np.inf), r"train\.npy: found inf in row 1 .*expected a finite number"),
         (_renamed, r"query_ids\.npy: found no 134\.png \(1 of the 20 query rows are missing\).*halves, split_seed 0"),
         (lambda f: np.save(f / "train_ids.npy", np.arange(40)), r"train_ids\.npy: found int64 \[40\], expected text"),
-        (lambda f: (f / "features.json").write_text("{"), r"features\.json: found no JSON"),
+        (lambda f: (f / "features.json").write_text("{"), r"features\.json: found invalid JSON"),
         (lambda f: (f / "features.json").write_text('{"backbone": "x"}'), r"features\.json: image_size: found None, expected int"),
         (lambda f: (f / "features.json").unlink(), r"features\.json: found no such file"),
-        (lambda f: np.save(f / "query.npy", np.array([{}]), allow_pickle=True), r"query\.npy: found a file cut off or damaged"),
+        (lambda f: np.save(f / "query.npy", np.array([{}]), allow_pickle=True), r"query\.npy: found a truncated or damaged file"),
     ],
 )  # fmt: skip
 def test_a_damaged_folder_is_told_in_one_line(dataset, folder, spoil, message):

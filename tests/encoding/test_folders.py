@@ -164,8 +164,8 @@ def test_bad_images_are_listed_and_have_no_row(images, pixels, tmp_path):
         header, *listed = csv.reader(file)
     assert header == ["id", "reason"] and [name for name, _ in listed] == bad
     reasons = dict(listed)
-    assert reasons["a/00.png"].startswith("found no image Pillow can read")
-    assert reasons["a/02.png"].startswith("found an image cut off or damaged")
+    assert reasons["a/00.png"].startswith("found no image that Pillow can read")
+    assert reasons["a/02.png"].startswith("found a truncated or damaged image")
     assert reasons["b/01.png"] == "found a folder, expected an image" and reasons["b/03.png"] == "no such file"
     assert json.loads((out / "summary.json").read_text())["bad"] == 8 == open_codes(out).bad
     assert sum(len(ids) for ids, _ in open_codes(out).chunks()) == 15
@@ -180,13 +180,13 @@ def test_no_image_that_can_be_read(tmp_path):
     (tmp_path / "images" / "x.jpg").write_text("a text")
     with pytest.raises(InputError, match=r"images: found no image that can be read of 1 \(.*bad_images.csv says why\)"):
         encode_folder(Thresholds(), image_files(tmp_path / "images"), tmp_path / "codes")
-    assert "found no image Pillow can read" in (tmp_path / "codes" / "bad_images.csv").read_text()
+    assert "found no image that Pillow can read" in (tmp_path / "codes" / "bad_images.csv").read_text()
 
 
 def test_a_folder_of_images_that_is_gone_ends_the_encoding(images, tmp_path):
     """Its images are not bad ones."""
     images.root.rename(tmp_path / "elsewhere")
-    with pytest.raises(InputError, match=r"images: found no such folder any more, expected the images"):
+    with pytest.raises(InputError, match=r"images: found that the folder no longer exists, expected the images"):
         encode_folder(Thresholds(), images, tmp_path / "codes", chunk=5)
     (tmp_path / "elsewhere").rename(images.root)
     assert encode_folder(Thresholds(), images, tmp_path / "codes", chunk=5).bad == 0
@@ -214,7 +214,9 @@ def test_a_folder_of_other_codes_is_refused(images, tmp_path):
     assert parquet(out) == before
     with (
         held(out),
-        pytest.raises(InputError, match=r"codes: another process is at an encoding here; choose another --out"),
+        pytest.raises(
+            InputError, match=r"codes: another process is working on an encoding here; choose a different --out"
+        ),
     ):
         encode_folder(Thresholds(), images, out, chunk=5)
     with pytest.raises(InputError, match=r"images: found files but no encode.json, expected a new or empty folder"):

@@ -26,7 +26,7 @@ def test_prints_the_split_of_a_miniature(tmp_path):
     sizes = next(line.split()[1:] for line in found.stdout.splitlines() if line.startswith("images "))
     assert sizes[:2] == ["63", "42"]
     assert "relevant query-database pairs" in found.stdout and "split: as the protocol says" in found.stdout
-    copies = "queries of which train or database holds a copy under another id: 0\n"
+    copies = "queries with a copy in train or database under a different id: 0\n"
     assert found.stdout.replace(copies, "") == _run(*command).stdout  # the images change nothing else
     assert copies in found.stdout
     assert _run(*command, "--split=greedy-image").stdout != found.stdout

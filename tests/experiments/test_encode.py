@@ -189,7 +189,11 @@ def test_what_is_refused(codes, workdir, tmp_path):
     for module, arguments, line in (
         (index, [], r"--workdir, --codes: found none, expected one of them"),
         (index, [f"--codes={codes}", f"--workdir={codes}"], r"--workdir, --codes: found both, expected one of them"),
-        (index, [f"--workdir={codes}", "--labels=folder"], r"--labels: found folder, but --workdir has labels"),
+        (
+            index,
+            [f"--workdir={codes}", "--labels=folder"],
+            r"--labels: found folder, but the run of --workdir has labels",
+        ),
         (index, [f"--codes={tmp_path}"], r"encode.json: found no such file, expected a folder of codes"),
         (index, [f"--codes={codes}", f"--labels={tmp_path / 'no'}"], r"no: found no such file"),
         (
@@ -212,9 +216,9 @@ def test_what_is_refused(codes, workdir, tmp_path):
 
 
 def test_a_runner_needs_beam_and_an_export(workdir, pixels, tmp_path):
-    line = r"--model: found .*run, expected with --runner an export: experiments.export makes one"
+    line = r"--model: found .*run, expected an export (experiments.export), which --runner needs"
     if importlib.util.find_spec("apache_beam") is None:
-        line = r"--runner: found no package apache_beam, expected it: pip install 'dseh_tf\[beam\]'"
+        line = r"--runner: found no package apache_beam, which --runner needs: pip install 'dseh_tf\[beam\]'"
     with pytest.raises(InputError, match=line):
         call(
             encode,

@@ -91,7 +91,7 @@ def test_codes_of_another_run_are_told(workdir, tmp_path, rng):
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("error:")]
     assert line == (
         f"error: {workdir / 'result.json'}: map: found {old}, expected {now} as in codes.npz and config.json; "
-        "the files are of different runs"
+        "the files are from different runs"
     )
 
 
@@ -104,11 +104,11 @@ def test_codes_of_another_run_are_told(workdir, tmp_path, rng):
         ({"n_query": 11}, "n_query: found 11, expected 10"),
         ({"map": "high"}, "map: found 'high', expected a number"),
         ({"map_at": {"50": "high"}}, "map_at.50: found 'high', expected a number"),
-        ({"map_at": 3}, "map_at: found 3, expected named values"),
+        ({"map_at": 3}, "map_at: found 3, expected a JSON object"),
         ({"train_seconds": "long"}, "train_seconds: found 'long', expected a number"),
         ({"map_labels": 0.5}, "map_labels_database: found None, expected a value beside map_labels"),
         ({"code_health": {"train": {"distinct_codes": "all"}}}, "code_health.train.label_vectors: found None"),
-        ({"code_health": {"train": 3}}, "code_health.train: found 3, expected named values"),
+        ({"code_health": {"train": 3}}, "code_health.train: found 3, expected a JSON object"),
         ({"code_health": {"warning": 3}}, "code_health.warning: found 3, expected a text"),
         ({"n_train": -1}, "n_train: found -1, expected a whole number of at least 0"),
         ({"n_train": True}, "n_train: found True, expected a whole number of at least 0"),

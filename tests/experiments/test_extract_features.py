@@ -66,7 +66,7 @@ def test_runs_on_features_are_runs_on_images(extract, run, lists, labels_only, n
     extract(out, "--dataset=image_lists", f"--lists_dir={lists}", *trunk)
     assert "16 features of 160 train, 12 query, 160 database" in capsys.readouterr().out
     extract(out, "--dataset=image_lists", f"--lists_dir={lists}", *trunk)
-    assert "these features are finished" in capsys.readouterr().out
+    assert "these features were already extracted" in capsys.readouterr().out
     for method, settings in (("itq", ["--bits=8"]), ("dseh", [*SMALL, "--set=imgnet_batch=32"])):
         common = ["--dataset=image_lists", f"--method={method}", data, *settings]
         run(*common, f"--lists_dir={lists}", *trunk, f"--workdir={tmp_path / method / 'images'}")
@@ -173,7 +173,7 @@ def test_a_query_goes_through_the_trunk_of_its_run(extract, run, lists, labels_o
     ):
         encode(tmp_path / "images", asked)
     with pytest.raises(
-        InputError, match=r"trunk\.keras: found other weights, expected those that the run's features were"
+        InputError, match=r"trunk\.keras: found different weights, expected those that the run's features were"
     ):
         encode(tmp_path / "features_run", asked)
     copy.unlink()

@@ -175,7 +175,7 @@ def test_a_worker_that_does_not_come(runs, flags, tmp_path):
     assert [worker.ended() for worker in started] == [2, 2]
     assert time.monotonic() - begun < 3 + SLACK
     for worker in started:
-        assert worker.line == f"worker 1 ({workers[1]}) did not come within 3 s (--worker_timeout)"
+        assert worker.line == f"worker 1 ({workers[1]}) did not connect within 3 s (--worker_timeout)"
     assert not (tmp_path / "run").exists()
 
 

@@ -101,7 +101,7 @@ def test_which_images_are_taken(tmp_path, capsys):
     (tmp_path / "f" / "notes.txt").write_text("")
     take = lambda *names: [str(p.relative_to(tmp_path)) for p in query.image_files([f"{tmp_path}/{n}" for n in names])]  # noqa: E731
     assert take("f") == ["f/b.png", "f/deep/a.jpg"]
-    assert capsys.readouterr().err == f"note: {tmp_path}/f: passed over 1 other file (.txt 1), 3 hidden names\n"
+    assert capsys.readouterr().err == f"note: {tmp_path}/f: skipped 1 other file (.txt 1), 3 hidden names\n"
     assert take("g,h.png", "i.png", "i.png") == ["g,h.png", "i.png"]
     assert take(f"i.png,{tmp_path}/f/b.png") == ["i.png", "f/b.png"]
 
@@ -160,7 +160,7 @@ def test_a_damaged_image_is_told_before_networks_load(ask, workdir, tmp_path):
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 2, done.stderr
-    assert done.stderr.startswith(f"error: {cut}: found an image cut off or damaged") and done.stderr.count("\n") == 1
+    assert done.stderr.startswith(f"error: {cut}: found a truncated or damaged image") and done.stderr.count("\n") == 1
 
 
 def test_what_is_refused(ask, workdir, tmp_path):

@@ -103,7 +103,7 @@ def test_whole_run_on_the_embedded_data_set(run, digits_dir, tmp_path, result, c
         (["--set=labnet_epochs=5"], "set: labnet_epochs: found '5', expected whole numbers as in"),
         (["--set=labnet_batch=8.5"], "set: labnet_batch: found '8.5', expected int"),
         (["--set=decay_epochs=0"], "decay_epochs: found 0, expected at least 1"),
-        (["--set=dropout=1.0"], "dropout: found 1.0, expected a share of at least 0 and below 1"),
+        (["--set=dropout=1.0"], "dropout: found 1.0, expected a fraction of at least 0 and below 1"),
         (["--method=dpsh", "--set=batch=0"], "batch: found 0, expected at least 1"),
         (["--method=dpsh", "--phases=labnet"], "phases: found 'labnet', but dpsh has no such setting"),
         (["--method=itq", "--imgnet_epochs=5"], "imgnet_epochs: found 5, but itq has no such setting"),

@@ -148,7 +148,7 @@ def test_settings_chosen_on_other_data_are_told(call, tmp_path, capsys):
     command = ["--suite=quick", "--methods=itq", "--bits=8", f"--chosen={file}", f"--runs={tmp_path / 'runs'}"]
     assert call(*command) == 0
     assert (
-        "chosen.json: its settings were chosen on image_lists; multi_digits is given them too"
+        "chosen.json: its settings were chosen on image_lists; they are also used for multi_digits"
         in capsys.readouterr().out
     )
     file.write_text(file.read_text().replace("image_lists", "multi_digits"))

@@ -66,7 +66,7 @@ def test_rows_of_one_method_have_folders_of_their_own():
     ("changes", "line"),
     [
         ({"methods": ("scq",)}, "methods: found 'scq', expected one of csq, dseh"),
-        ({"methods": ("csq", Row("csq", Options(rounds=2)))}, "methods: found 'csq' twice, expected rows of different names"),
+        ({"methods": ("csq", Row("csq", Options(rounds=2)))}, "methods: found 'csq' twice, expected rows with different names"),
         ({"datasets": ("coco",)}, "datasets: found 'coco', expected one of multi_digits"),
         ({"bits": (0,)}, "bits: found 0, expected whole numbers from 1 up"),
         ({"seeds": (0.5,)}, "seeds: found 0.5, expected whole numbers from 0 up"),

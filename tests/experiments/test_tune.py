@@ -117,7 +117,7 @@ def test_trials_of_a_deep_method_are_different_runs():
     ("argument", "message"),
     [
         ("--methods=itq,foo", "--methods: found 'foo', expected one of lsh, sh"),
-        ("--validation=1.5", "--validation: found 1.5, expected a share between 0 and 1"),
+        ("--validation=1.5", "--validation: found 1.5, expected a fraction between 0 and 1"),
         ("--run_flag=--seed=1", "which the suite sets itself"),
         ("--run_flag=--validation=0", "found '--validation=0', which the trials of itq set"),
         ("--run_flag=itq:--set=iterations=3", "found '--set=iterations=3', which the trials of itq set"),

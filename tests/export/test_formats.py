@@ -157,7 +157,7 @@ def test_what_is_refused(exports, tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"backbone: found x\.keras, but .* is an export with its backbone inside"):
         open_model(folder, backbone="x.keras")
     with pytest.raises(
-        InputError, match=r"found no package none-there, expected it for onnx: pip install 'dseh_tf\[onnx\]'"
+        InputError, match=r"found no package none-there, which onnx needs: pip install 'dseh_tf\[onnx\]'"
     ):
         needed("none_there", "onnx")
     assert not (tmp_path / "x").exists()
@@ -221,8 +221,8 @@ def test_damaged_files(copy):
     graph = copy / "saved_model" / "saved_model.pb"
     content = graph.read_bytes()
     graph.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    refused(r"saved_model\.pb: found another digest than in model\.json, expected the file as exported")
-    with pytest.raises(InputError, match="found another digest"):
+    refused(r"saved_model\.pb: found a different digest than in model\.json, expected the file as exported")
+    with pytest.raises(InputError, match="found a different digest"):
         open_model(copy)
     graph.write_bytes(content[:-1])
     refused(r"saved_model\.pb: found [\d,]+ bytes, expected \d+ as in model\.json")
@@ -235,10 +235,10 @@ def test_damaged_files(copy):
     picture = copy / "check" / "0.png"
     content = picture.read_bytes()
     picture.write_bytes(content[: len(content) // 2])
-    refused(r"0\.png: found an image cut off or damaged|0\.png: cannot be read")
+    refused(r"0\.png: found a truncated or damaged image|0\.png: cannot be read")
     Image.fromarray(np.zeros((*runs.SHAPE, 3), np.uint8)).save(picture)
     refused(r"0\.png: found logits .* away from model\.json's, expected the same")
     picture.write_bytes(content)
     assert verify(copy) == 5
     (copy / "model.json").write_text("{")
-    refused(r"model\.json: found no JSON")
+    refused(r"model\.json: found invalid JSON")

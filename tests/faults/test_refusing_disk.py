@@ -55,7 +55,7 @@ def test_the_same_command_ends_with_the_same_codes(told):
     assert told["killed while writing results"]["status"] == -9 and told["whole"]["status"] == 0
     ended = told["room again"]
     assert ended["status"] == 0 and ended["differences"] == [], ended["output"]
-    line = rf"checkpoint \S*{told['damaged']['name']} is cut short or damaged \(state\S+: found other contents"
+    line = rf"checkpoint \S*{told['damaged']['name']} is truncated or damaged \(state\S+: found other contents"
     assert re.search(line, told["checkpoints that are read-only"]["output"])
 
 
@@ -64,4 +64,6 @@ def test_a_second_process_is_refused(told):
     assert second["status"] == 2 and second["first is alive"]
     lines = [line for line in second["output"].splitlines() if line.startswith(("error:", "Traceback"))]
     assert len(lines) == 1
-    assert re.fullmatch(r"error: \S*two: another process is at a run here; choose another --workdir", lines[0])
+    assert re.fullmatch(
+        r"error: \S*two: another process is working on a run here; choose a different --workdir", lines[0]
+    )

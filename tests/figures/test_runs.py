@@ -63,7 +63,7 @@ def rewrite_arrays(path, **changes):
 DAMAGES = {
     "config.json missing": (lambda f: (f / "config.json").unlink(), "config.json: found no such file"),
     "result.json no JSON": (lambda f: (f / "result.json").write_text("{"), "result.json: found .*expected JSON"),
-    "result.json a list": (lambda f: (f / "result.json").write_text("[]"), "found list, expected named values"),
+    "result.json a list": (lambda f: (f / "result.json").write_text("[]"), "found list, expected a JSON object"),
     "counts missing": (lambda f: (f / "counts.npz").unlink(), "counts.npz: found no such file"),
     "codes missing": (lambda f: (f / "codes.npz").unlink(), "codes.npz: found no such file"),
     "method missing": (lambda f: rewrite(f / "result.json", method=...), "method: found None, expected a text"),
@@ -71,7 +71,7 @@ DAMAGES = {
     "map no number": (lambda f: rewrite(f / "result.json", map="high"), "map: found 'high', expected a number"),
     "map of another run": (lambda f: rewrite(f / "result.json", map=0.123), "map: found 0.123, expected .* as in counts.npz"),
     "config of another run": (lambda f: rewrite(f / "config.json", bits=32), "config.json: bits: found 32, expected 16"),
-    "settings a list": (lambda f: rewrite(f / "config.json", settings=[1]), "settings: found .* expected named values"),
+    "settings a list": (lambda f: rewrite(f / "config.json", settings=[1]), "settings: found .* expected a JSON object"),
     "counts cut": (lambda f: (f / "counts.npz").write_bytes((f / "counts.npz").read_bytes()[:80]), "counts.npz: found"),
     "codes cut": (lambda f: (f / "codes.npz").write_bytes((f / "codes.npz").read_bytes()[:500]), "codes.npz: found"),
     "codes of other bits": (lambda f: rewrite_arrays(f / "codes.npz", bits=12), "bits: found 12, expected 16"),
@@ -110,7 +110,7 @@ def test_counts_of_another_database_are_refused(folder):
     total[:, -1] += 1
     np.savez_compressed(folder / "counts.npz", relevant=relevant, total=total)
     (problem,) = read_runs(folder.parent).problems
-    assert "found 301 items a query, expected 300" in problem.reason
+    assert "found 301 items per query, expected 300" in problem.reason
 
 
 def test_an_unfinished_run_is_listed_as_such(folder):
@@ -174,7 +174,7 @@ def test_trials_are_no_results(folder):
     rewrite(folder / "config.json", data={"validation": 0.1})
     runs = read_runs(folder.parent)
     assert [run.folder.name for run in runs] == ["good"] and not runs.problems
-    assert runs.notes == ("runs on held-out training rows left out, being trials and no results: 1",)
+    assert runs.notes == ("left out runs on held-out training rows, which are trials and not results: 1",)
     rewrite(folder.parent / "good" / "result.json", seed=1)  # as a trial that would be found before the result
     rewrite(folder.parent / "good" / "config.json", seed=1)
     assert [run.folder.name for run in read_runs(folder.parent)] == ["good"] and not read_runs(folder.parent).problems
@@ -216,7 +216,7 @@ def test_backbones_are_the_same_wherever_they_lie(folder):
 def test_a_config_of_other_kinds_is_refused(folder):
     rewrite(folder / "config.json", trunk=7)
     (problem,) = read_runs(folder.parent).problems
-    assert "trunk: found 7, expected named values" in problem.reason
+    assert "trunk: found 7, expected a JSON object" in problem.reason
 
 
 def test_a_method_without_preset_is_read(folder):

@@ -174,7 +174,7 @@ def test_a_term_of_weight_0_is_absent(tf, rng, labels, made, phase, term, pair_s
 def test_all_weights_0(tf, made):
     from dseh_tf.errors import InputError
 
-    with pytest.raises(InputError, match=r"imgnet_feature_weight, imgnet_code_weight: found 0 in all"):
+    with pytest.raises(InputError, match=r"imgnet_feature_weight, imgnet_code_weight: found 0 for all of them"):
         made(imgnet_feature_weight=0.0, imgnet_code_weight=0.0)
 
 

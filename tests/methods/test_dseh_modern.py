@@ -349,10 +349,10 @@ def test_rounds_are_those_of_the_epochs_given(preset):
         ({"label_codes": "other"}, "label_codes: found 'other', expected one of labnet, solved"),
         ({"imgnet_schedule": "linear"}, "imgnet_schedule: found 'linear', expected one of steps, cosine"),
         ({"hash_input": "fc8"}, "hash_input: found 'fc8', expected one of pre_activation, feature, trunk"),
-        ({"code_distance": 1.0}, r"code_distance: found 1\.0, expected a share of at least 0 and below 1"),
+        ({"code_distance": 1.0}, r"code_distance: found 1\.0, expected a fraction of at least 0 and below 1"),
         ({"code_affinity": -0.5}, r"code_affinity: found -0\.5, expected at least 0"),
         ({"labnet_epochs": ()}, "labnet_epochs: found 0 rounds, expected at least 1"),
-        ({"imgnet_code_weight": 0.0}, "imgnet_feature_weight, imgnet_code_weight: found 0 in all"),
+        ({"imgnet_code_weight": 0.0}, "imgnet_feature_weight, imgnet_code_weight: found 0 for all of them"),
     ],
 )
 def test_settings_that_cannot_be(settings, line):
@@ -376,7 +376,7 @@ def test_banks_that_imgnet_need_not_fill(settings):
 @pytest.mark.parametrize("labels", [np.ones((8, 1), np.uint8), np.eye(8, dtype=np.uint8)])
 def test_labels_without_a_similarity_to_learn(made, labels):
     x = np.zeros((8, 4), np.float32)
-    with pytest.raises(InputError, match=r"^train labels: found .* no similarity can be learnt$"):
+    with pytest.raises(InputError, match=r"^train labels: found .* no similarity can be learned$"):
         made(RetrievalDataset.from_arrays((x, labels), (x, labels)))
 
 

@@ -90,12 +90,12 @@ def test_no_number_is_cut_to_a_byte():
     ("codes", "bits", "words"),
     [
         (np.zeros((2, 3), np.int8), None, "codes: found the value 0, expected -1 or 1"),
-        ([[1, -1], [1]], None, "codes: found lists that make no array, expected rows of one length$"),
-        ([[1], [1, 2]], 8, "codes: found lists that make no array, expected rows of one length of uint8"),
+        ([[1, -1], [1]], None, "codes: found lists that do not form an array, expected rows of equal length$"),
+        ([[1], [1, 2]], 8, "codes: found lists that do not form an array, expected rows of equal length of uint8"),
         (np.array([[1.0, np.nan]]), None, "codes: found the value nan, expected -1 or 1"),
         (np.ones(3, np.int8), None, r"codes: found int8 \[3\], expected int8"),
-        (np.ones((2, 3), np.uint8), 12, "codes: found 3 bytes a code, expected 2 for 12 bits"),
-        (np.full((2, 2), 16, np.uint8), 12, "codes: found a bit set beyond the last one, expected zeros after bit 11"),
+        (np.ones((2, 3), np.uint8), 12, "codes: found 3 bytes per code, expected 2 for 12 bits"),
+        (np.full((2, 2), 16, np.uint8), 12, "codes: found a padding bit that is set, expected zeros after bit 11"),
     ],
 )
 def test_bad_codes(codes, bits, words):
@@ -142,8 +142,8 @@ def test_which_rows_were_trained_on_is_optional(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"bits": np.int64(20)}, "query_codes: found 2 bytes a code, expected 3 for 20 bits"),
-        ({"bits": np.int64(9)}, "_codes: found a bit set beyond the last one, expected zeros after bit 8"),
+        ({"bits": np.int64(20)}, "query_codes: found 2 bytes per code, expected 3 for 20 bits"),
+        ({"bits": np.int64(9)}, "_codes: found a padding bit that is set, expected zeros after bit 8"),
         ({"bits": np.array([12])}, r"bits: found int64 \[1\], expected one whole number"),
         ({"bits": np.float64(12)}, "bits: found float64"),
         ({"bits": np.int64(-3)}, "bits: found -3, expected a positive number"),
@@ -221,7 +221,7 @@ def test_damaged_files(tmp_path):
     damaged["array"] = damaged["array"].getvalue()
     for data in damaged.values():
         path.write_bytes(data)
-        with pytest.raises(InputError, match="damaged or cut"):
+        with pytest.raises(InputError, match="damaged or truncated"):
             load_codes(path)
     with zipfile.ZipFile(io.BytesIO(whole)) as file:
         info = file.getinfo("database_labels.npy")
@@ -251,5 +251,5 @@ def test_counts_file(tmp_path):
     with pytest.raises(InputError, match="relevant: found masked values"):
         Counts(np.ma.array([[1, 1]], mask=[[0, 1]]), [[1, 2]])
     np.savez(path, relevant=total * 0, total=total + np.array([[0], [1]]))
-    with pytest.raises(InputError, match="total: found rows of different sums"):
+    with pytest.raises(InputError, match="total: found rows with different sums"):
         load_counts(path)

@@ -194,7 +194,7 @@ DAMAGE = {
     "missing": (lambda p: (p / "database_labels.npy").unlink(), "database_labels.npy: found no such file"),
     "another": (lambda p: shutil.copy(p.parent / "other" / "database_codes.npy", p), "rows 0 to 6: found other bytes than"),
     "queries": (lambda p: shutil.copy(p.parent / "other" / "query_codes.npy", p), "query_codes.npy: rows 0 to 3: found other"),
-    "bits": (lambda p: edit(p, bits=20), "query_codes: found 2 bytes a code, expected 3 for 20 bits"),
+    "bits": (lambda p: edit(p, bits=20), "query_codes: found 2 bytes per code, expected 3 for 20 bits"),
     "no bits": (lambda p: edit(p, bits="12"), "manifest.json: bits: found '12', expected a whole number"),
     "sharded": (lambda p: edit(p, sharded=[]), "manifest.json: arrays.database_.*sha256: found"),
     "no ids": (lambda p: drop(p, "database_ids"), "manifest.json: arrays: found no database_ids, expected query_codes"),

@@ -153,10 +153,10 @@ def test_save_and_load(tmp_path):
         np.testing.assert_array_equal(a, b)
     data = (tmp_path / "index.npz").read_bytes()
     (tmp_path / "index.npz").write_bytes(data[:-30])
-    with pytest.raises(InputError, match="damaged or cut"):
+    with pytest.raises(InputError, match="damaged or truncated"):
         HammingIndex.load(tmp_path / "index.npz")
     np.savez(tmp_path / "index.npz", bits=20, codes=np.zeros((3, 2), np.uint8), ids=np.arange(3))
-    with pytest.raises(InputError, match=r"index.npz: codes: found 2 bytes a code, expected 3 for 20 bits"):
+    with pytest.raises(InputError, match=r"index.npz: codes: found 2 bytes per code, expected 3 for 20 bits"):
         HammingIndex.load(tmp_path / "index.npz")
 
 

@@ -74,7 +74,7 @@ def test_the_commit_is_that_of_this_checkout_alone(tmp_path):
 
 def test_one_process_at_a_time(tmp_path):
     folder = tmp_path / "runs" / "x"
-    told = pytest.raises(InputError, match=r"x: another process is at a run here; choose another --workdir")
+    told = pytest.raises(InputError, match=r"x: another process is working on a run here; choose a different --workdir")
     with held(folder), told, held(folder):
         pass
     with held(folder):
@@ -125,7 +125,7 @@ def test_one_process_at_a_time_on_windows(tmp_path, monkeypatch):
     monkeypatch.setattr(locks, "fcntl", None)
     monkeypatch.setattr(locks, "msvcrt", Msvcrt(), raising=False)
     monkeypatch.setattr(locks, "LOCKS_FOLDERS", False)
-    told = pytest.raises(InputError, match="another process is at a run here")
+    told = pytest.raises(InputError, match="another process is working on a run here")
     with held(tmp_path):
         assert open_workdir(tmp_path, {"bits": 32}) is False  # the lock's file does not count as another's
         assert listing(tmp_path) == "config.json"

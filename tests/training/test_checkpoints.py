@@ -58,7 +58,7 @@ def test_one_cut_short_falls_back_and_says_so(store, victim, caplog):
     with caplog.at_level("WARNING", logger="absl"):
         progress, _ = checkpoints.restore(tracked)
     assert progress == {"number": 2} and value.numpy().tolist() == [2] * 4
-    assert "00000003 is cut short" in caplog.text and "falling back" in caplog.text
+    assert "00000003 is truncated" in caplog.text and "falling back" in caplog.text
 
 
 def signed(folder, **contents):
@@ -99,10 +99,10 @@ def test_a_manifest_with_one_odd_entry_falls_back(store, entry):
 @pytest.mark.parametrize(
     ("contents", "told"),
     [
-        ({"progress_json": "[]"}, "progress.json: found list, expected named values"),
-        ({"progress_json": "{"}, "progress.json: found no JSON"),
+        ({"progress_json": "[]"}, "progress.json: found list, expected a JSON object"),
+        ({"progress_json": "{"}, "progress.json: found invalid JSON"),
         ({"progress_json": '{"number": "three"}'}, "progress.json: number: a text"),
-        ({"traces_npz": "text"}, "traces.npz: found a damaged or cut file"),
+        ({"traces_npz": "text"}, "traces.npz: found a damaged or truncated file"),
         ({"state_index": "text"}, "00000003"),
     ],
 )
@@ -124,7 +124,7 @@ def test_no_whole_checkpoint_is_said(store, caplog):
         (folder / "manifest.json").write_text("{}")
     with caplog.at_level("WARNING", logger="absl"):
         assert checkpoints.restore(tracked) is None
-    assert "no checkpoint is whole; the training begins anew" in caplog.text
+    assert "no checkpoint is intact; training starts over" in caplog.text
 
 
 def test_half_read_variables_are_no_beginning(store):
@@ -132,7 +132,7 @@ def test_half_read_variables_are_no_beginning(store):
     checkpoints, tracked, _ = store
     for folder in checkpoints.folder.iterdir():
         signed(folder, state_index="text")
-    with pytest.raises(InputError, match=r"checkpoints: found no checkpoint that can be read"):
+    with pytest.raises(InputError, match=r"checkpoints: found no readable checkpoint"):
         checkpoints.restore(tracked)
 
 

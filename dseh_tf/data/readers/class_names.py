@@ -1,4 +1,4 @@
-"""The names of the classes, from a file beside image lists."""
+"""The names of the classes, from a file next to image lists."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FILES = ("words.txt", "classes.txt")
 
 
 def read_class_names(folder: Path, classes: int) -> tuple[str, ...]:
-    """Reads the class names, one a line, from `words.txt` or else `classes.txt`.
+    """Reads the class names, one per line, from `words.txt` or else `classes.txt`.
 
     Args:
         folder: The folder of the lists.
@@ -32,10 +32,10 @@ def read_class_names(folder: Path, classes: int) -> tuple[str, ...]:
             text = read_bytes(file, "a class name a line").decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise InputError(
-                f"{file}: found bytes that are not UTF-8 ({error.reason}), expected a class name a line"
+                f"{file}: found bytes that are not UTF-8 ({error.reason}), expected one class name per line"
             ) from None
         names = tuple(line.strip() for line in text.splitlines() if line.strip())
         if len(names) == classes:
             return names
-        logging.warning("%s: found %d names, expected %d; the classes stay without names", file, len(names), classes)
+        logging.warning("%s: found %d names, expected %d; the classes have no names", file, len(names), classes)
     return ()

@@ -1,4 +1,4 @@
-"""MIRFLICKR-25K as DCMH passes it on: `FLICKR-25K.mat`, an HDF5 file of 20,015 images with tags and labels.
+"""MIRFLICKR-25K as distributed by DCMH: `FLICKR-25K.mat`, an HDF5 file of 20,015 images with tags and labels.
 
 On disk: `images` uint8 (N, 3, W, H), `YAll` (1386, N) of tags, `LAll` (24, N) of labels (jiangqy/DCMH-CVPR2017). The names of
 tags and classes are not in it.
@@ -63,7 +63,7 @@ class Flickr25kMat:
 def read_flickr25k_mat(file: Path) -> Flickr25kMat:
     """Reads labels and tags; images stay in the file.
 
-    Raises InputError on a file of another format, a dataset that is missing, of another shape or with another number of
+    Raises InputError on a file of a different format, a dataset that is missing, of a different shape or with a different number of
     rows, and a label that is not 0 or 1.
     """
     with open_hdf5(file) as stored:
@@ -75,7 +75,7 @@ def read_flickr25k_mat(file: Path) -> Flickr25kMat:
         for name, matrix in (("YAll", tags), ("LAll", labels)):
             check_shape(file, name, matrix, (None, None))
             if matrix.shape[1] != n:
-                raise InputError(f"{file}: {name}: found {matrix.shape[1]:,} rows, expected {n:,}, one an image")
+                raise InputError(f"{file}: {name}: found {matrix.shape[1]:,} rows, expected {n:,}, one per image")
         found = labels[()].T
         if not np.isin(found, (0, 1)).all():
             value = found[~np.isin(found, (0, 1))].flat[0]

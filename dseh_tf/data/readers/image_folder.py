@@ -1,4 +1,4 @@
-"""A folder of one's own images, one sub-folder a class."""
+"""Reads a folder of images with one subfolder per class."""
 
 from __future__ import annotations
 
@@ -18,12 +18,11 @@ from dseh_tf.errors import InputError
 def read_image_folder(root: Path) -> tuple[np.ndarray, np.ndarray, FileImages, tuple[str, ...]]:
     """(ids unicode [n], labels uint8 [n, c], images, class names) of `root/<class>/.../<image>`.
 
-    Ids are the paths below `root`; classes and images come in alphabetical order. An image is a file with a suffix
-    that Pillow registers for a format it decodes; whether it is a regular file and an image is seen when it is read.
-    Hidden names (`files.hidden`), links to folders below a class, and other files are passed over; one logged line
-    counts them.
+    Ids are the paths below `root`; classes and images are in alphabetical order. An image is a file with a suffix that
+    Pillow registers for a format it can decode; the file itself is checked when it is read. Hidden names
+    (`files.hidden`), links to folders inside a class, and other files are skipped; one logged line counts them.
 
-    Raises InputError where there is no folder, fewer than two classes, a class without images, or a name that is not
+    Raises InputError if there is no folder, fewer than two classes, a class without images, or a name that is not
     UTF-8.
     """
     root = expanded(root)
@@ -32,13 +31,14 @@ def read_image_folder(root: Path) -> tuple[np.ndarray, np.ndarray, FileImages, t
     if told:
         # What systems leave behind is no surprise; a file of an unknown kind may be an image that is missed.
         say = logging.warning if passed.others or passed.links else logging.info
-        say("%s: found %d images in %d folders; passed over %s", root, len(paths), len(names), told)
+        say("%s: found %d images in %d folders; skipped %s", root, len(paths), len(names), told)
     ids = np.array([path.relative_to(root).as_posix() for path in paths])
     return ids, multi_hot(np.array(classes)), FileImages(tuple(paths)), names
 
 
 def digest(root: Path) -> str:
-    """Of the images by their paths below `root` and their sizes: another digest is another data set. Errors as above."""
+    """A digest of the images by their paths below `root` and their sizes; it identifies the data set. Raises like
+    `read_image_folder`."""
     root = expanded(root)
     paths, *_ = _listed(root)
     lines = (f"{path.relative_to(root).as_posix()}\0{_size(path)}" for path in paths)
@@ -46,9 +46,9 @@ def digest(root: Path) -> str:
 
 
 def _listed(root: Path) -> tuple[list[Path], list[int], tuple[str, ...], Listing]:
-    """(paths of the images, the class of each, names of the classes, all that was found and passed over)."""
+    """(paths of the images, the class of each, names of the classes, all that was found and skipped)."""
     if not is_folder(root):
-        raise InputError(f"{root}: no such folder, expected one with a folder a class")
+        raise InputError(f"{root}: no such folder, expected one with a subfolder for each class")
     total = Listing()
     folders = []
     for entry in entries(root):
@@ -59,7 +59,7 @@ def _listed(root: Path) -> tuple[list[Path], list[int], tuple[str, ...], Listing
         else:
             total.others[f"{entry.suffix.lower() or 'no suffix'} beside the classes"] += 1
     if len(folders) < 2:
-        raise InputError(f"{root}: found {len(folders)} folders, expected at least two, one a class")
+        raise InputError(f"{root}: found {len(folders)} folders, expected at least two, one for each class")
     suffixes = readable_suffixes()
     classes: list[int] = []
     for index, folder in enumerate(folders):
@@ -81,7 +81,7 @@ def _listed(root: Path) -> tuple[list[Path], list[int], tuple[str, ...], Listing
 
 
 def _size(path: Path) -> int:
-    """In bytes; -1 where the file cannot be looked at, as a link to nothing."""
+    """In bytes; -1 if the file cannot be looked at, as a link to nothing."""
     try:
         return path.stat().st_size
     except OSError:

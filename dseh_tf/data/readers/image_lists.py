@@ -1,6 +1,6 @@
-"""One image list of those that the hashing community passes on: `train.txt`, `test.txt` or `database.txt`, a line an image.
+"""Reads one image list: `train.txt`, `test.txt` or `database.txt`, one image per line.
 
-A line is `path 0 1 0 ...`: a path, then one 0 or 1 a class (thuml/HashNet:pytorch/data, swuxyj/DeepHash-pytorch:data).
+A line is `path 0 1 0 ...`: a path, then one 0 or 1 per class (thuml/HashNet:pytorch/data, swuxyj/DeepHash-pytorch:data).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class ImageList:
 
 
 def digest(lists_dir: Path) -> str:
-    """Of the lists as they stand: equal digests are equal splits. A list that is missing counts as empty."""
+    """A digest of the lists: equal digests mean equal splits. A missing list counts as empty."""
     files = (expanded(lists_dir) / name for name in FILES.values())
     parts = (read_bytes(file) if is_regular(file) else b"" for file in files)
     return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:16]
@@ -67,7 +67,7 @@ def read_image_list(file: Path, unlabelled: str = "refuse") -> ImageList:
     if b" \n" in text:
         text = re.sub(rb" +\n", b"\n", text)
     if not text:
-        raise InputError(f"{file}: found an empty list, expected `path 0 1 0 ...` a line")
+        raise InputError(f"{file}: found an empty list, expected lines `path 0 1 0 ...`")
     try:
         text.decode()
     except UnicodeDecodeError as error:
@@ -78,14 +78,14 @@ def read_image_list(file: Path, unlabelled: str = "refuse") -> ImageList:
     entries = replace(entries, paths=tuple(map(posixpath.normpath, entries.paths)))
     if entries.labels.shape[1] == 1:
         raise InputError(
-            f"{entries.origin(0)}: found one number a line, which may be a class id, expected a 0 or 1 for each of two or "
+            f"{entries.origin(0)}: found one number per line, which may be a class id, expected a 0 or 1 for each of two or "
             "more classes"
         )
     missing = np.flatnonzero(~entries.labels.any(axis=1))
     if len(missing) and unlabelled == "refuse":
         raise InputError(
             f"{entries.origin(missing[0])}: found {entries.paths[missing[0]]} without a label "
-            f"({len(missing)} such lines in the list), expected at least one 1 a line; --unlabelled=distractors keeps "
+            f"({len(missing)} such lines in the list), expected at least one 1 per line; --unlabelled=distractors keeps "
             "such lines in the database, --unlabelled=leave_out leaves them out"
         )
     check_ids_once(entries)
@@ -94,10 +94,10 @@ def read_image_list(file: Path, unlabelled: str = "refuse") -> ImageList:
 
 
 def labelled_rows(entries: ImageList) -> ImageList:
-    """The rows that have a label. Raises InputError where none has."""
+    """The rows that have a label. Raises InputError if none has."""
     rows = np.flatnonzero(entries.labels.any(axis=1))
     if not len(rows):
-        raise InputError(f"{entries.file}: found no line with a label, expected some")
+        raise InputError(f"{entries.file}: found no line with a label, expected at least one")
     paths = tuple(entries.paths[row] for row in rows.tolist())
     return replace(entries, paths=paths, labels=entries.labels[rows], lines=entries.lines[rows])
 
@@ -129,7 +129,7 @@ def _read_regular(file: Path, text: bytes) -> ImageList | None:
 def _read_line_by_line(file: Path, text: str) -> ImageList:
     lines = [(number, line.split()) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     if not lines:  # white space of Unicode alone
-        raise InputError(f"{file}: found an empty list, expected `path 0 1 0 ...` a line")
+        raise InputError(f"{file}: found an empty list, expected lines `path 0 1 0 ...`")
     raw = text.split("\n")
     found = [_trailing_numbers(tokens) for _, tokens in lines]
     width = Counter(found[:1000]).most_common(1)[0][0]  # a list may be wrong in its very first line
@@ -158,7 +158,7 @@ def _trailing_numbers(tokens: list[str]) -> int:
 
 
 def check_ids_once(entries: ImageList) -> None:
-    """Raises InputError where a path comes twice."""
+    """Raises InputError if a path occurs twice."""
     if len(set(entries.paths)) == len(entries.paths):
         return
     seen: dict[str, int] = {}

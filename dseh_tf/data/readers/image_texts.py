@@ -1,9 +1,9 @@
-"""The texts of image lists: `texts.txt` beside them, a line `path<TAB>word word ...` an image.
+"""The texts of image lists: `texts.txt` next to them, a line `path<TAB>word word ...` an image.
 
 The path is one of a list, with the same rules for its spelling. One line serves an image in every list that names it, so the
-order of the lines does not matter. Words are parted by white space and taken as they are written; a word that comes twice
-counts twice. The columns of the texts are the words of `vocabulary.txt`, one a line, in its order; without that file they
-are the words of the training images, sorted. Words outside the vocabulary are passed over and counted.
+order of the lines does not matter. Words are separated by white space and taken as they are written; a word that occurs twice
+counts twice. The columns of the texts are the words of `vocabulary.txt`, one per line, in its order; without that file they
+are the words of the training images, sorted. Words outside the vocabulary are skipped and counted.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ _PARTS = ("train", "query", "database")
 
 
 def digest(folder: Path) -> str:
-    """Of the texts and the vocabulary: equal digests are equal texts. A file that is missing counts as empty."""
+    """A digest of the texts and the vocabulary: equal digests mean equal texts. A missing file counts as empty."""
     files = (expanded(folder) / name for name in (TEXTS, VOCABULARY))
     parts = (read_bytes(file) if is_regular(file) else b"" for file in files)
     return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:16]
 
 
 def read_image_texts(file: Path) -> dict[str, tuple[int, list[str]]]:
-    """The number of the line, from 1, and the words of every path. Blank lines are passed over.
+    """The number of the line, from 1, and the words of every path. Blank lines are skipped.
 
-    Raises InputError with file and line on a line without a tab, and on a path that comes twice.
+    Raises InputError with file and line on a line without a tab, and on a path that occurs twice.
     """
     found: dict[str, tuple[int, list[str]]] = {}
     for number, line in enumerate(read_lines(file, stripped=False), 1):
@@ -68,9 +68,9 @@ def with_image_texts(
 
     Args:
         dataset: Its ids are the paths.
-        folder: Of the lists.
+        folder: Folder of the lists.
         place: From a path as written to an id.
-        skip_unpaired: Images without words are left out, and lines of no image passed over; `notes["texts"]` counts both.
+        skip_unpaired: Images without words are left out, and lines of no image skipped; `notes["texts"]` counts both.
         lines_left_out: Lines of the lists were left out (those without a label), so a text of no image is no error.
 
     Raises:
@@ -87,7 +87,7 @@ def with_image_texts(
         name = without_image[0]
         raise InputError(
             f"{file}:{texts[name][0]}: found the text of {name}, which is in no list ({len(without_image)} such lines), "
-            "expected a text for each listed image and no other; --skip_unpaired passes over such lines"
+            "expected a text for each listed image and no other; --skip_unpaired skips such lines"
         )
     for part, split in splits.items():
         paired = np.array([bool(texts.get(name, (0, []))[1]) for name in split.ids.tolist()], bool)
@@ -110,10 +110,10 @@ def with_image_texts(
     else:
         vocabulary = sorted({word for words in lines["train"] for word in words})
     if not vocabulary:
-        raise InputError(f"{folder / VOCABULARY}: found no word, expected one a line")
+        raise InputError(f"{folder / VOCABULARY}: found no word, expected one word per line")
     unknown = {word for part in lines.values() for words in part for word in words} - set(vocabulary)
     if unknown:
-        logging.warning("%s: passed over %d words that are not in the vocabulary", file, len(unknown))
+        logging.warning("%s: skipped %d words that are not in the vocabulary", file, len(unknown))
     parts = {part: replace(split, texts=rows_of_words(lines[part], vocabulary)) for part, split in splits.items()}
     notes = {**dataset.notes, "texts": {**counts, "words": len(vocabulary), "unknown_words": len(unknown)}}
     return dataset.replace(**parts, vocabulary=tuple(vocabulary), notes=notes)

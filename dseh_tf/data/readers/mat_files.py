@@ -1,8 +1,8 @@
-"""Arrays of MATLAB files, of both formats: 5 (read by scipy) and 7.3 (HDF5, read by h5py).
+"""Reads arrays from MATLAB files of both formats: 5 (with scipy) and 7.3 (HDF5, with h5py).
 
-The suffix says nothing about the format, and neither does the text in the header; the signature does. HDF5 files have
-their axes reversed: a matrix [H, W, 3, N] is a dataset (N, 3, W, H). An empty matrix is a dataset of its sizes with the
-attribute MATLAB_empty.
+Neither the suffix nor the text in the header identifies the format; the signature does. HDF5 files have reversed axes:
+a matrix [H, W, 3, N] is a dataset (N, 3, W, H). An empty matrix is a dataset of its sizes with the attribute
+MATLAB_empty.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def mat_format(file: Path) -> str:
         return "hdf5"
     if head[124:128] in (b"\x00\x01IM", b"\x01\x00MI"):
         return "5"
-    raise InputError(f"{file}: found neither the signature of MATLAB 5 nor that of HDF5, expected a MATLAB file")
+    raise InputError(f"{file}: found neither the MATLAB 5 nor the HDF5 signature, expected a MATLAB file")
 
 
 def read_mat(file: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
@@ -59,7 +59,7 @@ def read_mat(file: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
     return found
 
 
-# What a process of its own runs: a damaged file can crash scipy's reader.
+# What a separate process runs: a damaged file can crash scipy's reader.
 _CHILD = "import sys; from dseh_tf.data.readers.mat_files import send; send(*sys.argv[1:])"
 
 
@@ -94,7 +94,7 @@ def _read_here(file: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
 
 @contextmanager
 def open_hdf5(file: Path) -> Iterator[Any]:
-    """The file, open for reading. Raises InputError where it is of the other format, or damaged where the block reads it."""
+    """The file, open for reading. Raises InputError if it is of the other format, or damaged where the block reads it."""
     if mat_format(file) != "hdf5":
         raise InputError(f"{file}: found a MATLAB 5 file, expected HDF5 (MATLAB 7.3)")
     import h5py
@@ -119,7 +119,7 @@ def dataset_of(stored: Any, file: Path, name: str) -> Any:
 
 
 def check_shape(file: Path, name: str, array: Any, expected: Sequence[int | None]) -> None:
-    """Raises InputError where the array has other sizes than expected; None stands for any size."""
+    """Raises InputError if the array has other sizes than expected; None stands for any size."""
     fits = len(array.shape) == len(expected) and all(
         wanted in (None, size) for size, wanted in zip(array.shape, expected, strict=True)
     )

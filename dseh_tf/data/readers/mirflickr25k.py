@@ -2,7 +2,7 @@
 
 The files as read in public readers (iTomxy/data:flickr25k): `mirflickr/im<i>.jpg`, `mirflickr/meta/tags/tags<i>.txt` (one
 tag a line), `mirflickr/doc/common_tags.txt` (`<tag> <count>`, the order of the tag columns),
-`mirflickr25k_annotations_v080/<class>.txt` (numbers of images from 1, one a line). Tags are sparse.
+`mirflickr25k_annotations_v080/<class>.txt` (numbers of images from 1, one per line). Tags are sparse.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ def read_mirflickr(data_dir: Path) -> MirFlickr:
     """`data_dir` holds `mirflickr/` and the annotations, itself or as `mirflickr25k`.
 
     The classes are the files of the annotations without the stricter `*_r1.txt`, in alphabetical order; hidden names
-    (`files.hidden`) are passed over.
+    (`files.hidden`) are skipped.
     Raises InputError naming the file that is missing (with where to get it), and on a number that is no image's or
-    comes twice.
+    occurs twice.
     """
     root = find_folder(data_dir, ("mirflickr25k", "MIRFLICKR-25K"), ("mirflickr", ANNOTATIONS), SOURCE)
     common = find_file(root, "mirflickr/doc/common_tags.txt", source=SOURCE)

@@ -64,14 +64,16 @@ def read_nus_wide(data_dir: Path) -> NusWide:
     """Names, labels and concepts; `data_dir` is the distribution or holds it as `nus_wide` or `NUS-WIDE`.
 
     Without `Groundtruth/AllLabels` the two halves of `TrainTestLabels` are read, in the order of their lists.
-    Raises InputError naming the file that is missing (with where to get it), that has another number of lines than the
-    image list, or holds a value other than 0 and 1, and on a name that comes twice.
+    Raises InputError naming the file that is missing (with where to get it), that has a different number of lines than the
+    image list, or holds a value other than 0 and 1, and on a name that occurs twice.
     """
     root = find_folder(data_dir, ("nus_wide", "NUS-WIDE"), ("ImageList", "Imagelist.txt"), SOURCE)
     concepts = tuple(read_lines(find_file(root, "Concepts81.txt", "ConceptsList/Concepts81.txt", source=SOURCE)))
     truth = root / "Groundtruth"
     if (truth / "TrainTestLabels").is_dir() and not (truth / "AllLabels").is_dir():
-        logging.warning("%s: no AllLabels, so TrainTestLabels are read; rows are in the order of the two lists", truth)
+        logging.warning(
+            "%s: found no AllLabels, so TrainTestLabels is read; rows are in the order of its two lists", truth
+        )
         halves = [
             ("TrainImagelist.txt", "TrainTestLabels", "_Train"),
             ("TestImagelist.txt", "TrainTestLabels", "_Test"),

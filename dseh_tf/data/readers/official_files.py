@@ -1,4 +1,4 @@
-"""What the readers of official distributions share: finding files, and 0/1 tables in text, streamed."""
+"""Helpers for readers of official distributions: finding files, and streaming 0/1 tables from text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def find_folder(data_dir: Path, names: tuple[str, ...], holds: tuple[str, ...], 
     """The folder of a distribution: `data_dir` itself, or below it, or where TFDS keeps what is downloaded by hand.
 
     names: folder names tried under `data_dir` and `data_dir/downloads/manual`. holds: relative paths, one of which
-    must be there. Raises InputError telling the places looked at and where to get the data.
+    must be there. Raises InputError that names the places looked at and where to get the data.
     """
     data_dir = expanded(data_dir)
     places = [data_dir]
@@ -59,10 +59,10 @@ def read_lines(file: Path, stripped: bool = True) -> list[str]:
 
 
 def read_bits(file: Path, count: int, of: str, known_bad: dict[int, str] | None = None) -> np.ndarray:
-    """uint8 [count] of a file with one 0 or 1 a line.
+    """uint8 [count] of a file with one 0 or 1 per line.
 
     of: what has `count` entries, for the message. known_bad: line -> text of known slips, read as 0.
-    Raises InputError on another number of lines, and on a value that is not 0 or 1, with its line.
+    Raises InputError on a different number of lines, and on a value that is not 0 or 1, with its line.
     """
     text = read_bytes(file)
     digits = np.frombuffer(text.translate(None, b" \t\r\n"), np.uint8) - ord("0")

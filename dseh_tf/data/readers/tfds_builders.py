@@ -24,7 +24,7 @@ def prepared_builder(name: str, data_dir: Path, source: str = "") -> Any:
 
 
 def find_builder(name: str, data_dir: Path) -> Any:
-    """TFDS's builder of `name`; nothing is downloaded or read. Raises InputError with TFDS's reason where it has none."""
+    """TFDS's builder of `name`; nothing is downloaded or read. Raises InputError with TFDS's reason if it has none."""
     import tensorflow_datasets as tfds
 
     try:
@@ -88,7 +88,7 @@ def prepare(builder: Any, name: str, data_dir: Path, source: str = "") -> Any:
 
     Args:
         builder: Of TFDS.
-        name: Of the data set, for messages.
+        name: Name of the data set, for messages.
         data_dir: Where TFDS keeps data sets. Files that it cannot download are in `data_dir/downloads/manual`.
         source: Where the files come from, for the message. Default: TFDS's instructions for manual downloads.
 
@@ -97,7 +97,7 @@ def prepare(builder: Any, name: str, data_dir: Path, source: str = "") -> Any:
 
     Raises:
         InputError: With TFDS's reason, if it cannot prepare them (a missing or cut-off archive, no network), and on
-            records in another format than TFRecord.
+            records in a different format than TFRecord.
     """
     import tensorflow_datasets as tfds
 

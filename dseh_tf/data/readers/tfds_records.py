@@ -1,8 +1,8 @@
-"""Data sets that TFDS has prepared, with random access to their encoded images.
+"""Reads data sets that TFDS has prepared, with random access to their encoded images.
 
-TFDS reads its TFRecord files in order only. Here they are scanned once: where each record lies, and its small features
-(ids, labels), kept in an index file; images are then read, one at a time and in any order, straight from the records,
-so that no data set is held in memory or written a second time. TensorFlow is imported in the functions.
+TFDS reads its TFRecord files only in order. Here they are scanned once, and an index file stores where each record is
+and its small features (ids, labels). Images are then read from the records one at a time and in any order, so that no
+data set is held in memory or written a second time. TensorFlow is imported inside the functions.
 
 A TFRecord is a length (uint64), its checksum (4 bytes), the record, its checksum (4 bytes)
 (tensorflow/tensorflow:tensorflow/core/lib/io/record_writer.h); checksums are not verified.
@@ -56,7 +56,7 @@ class RecordImages:
             stream.seek(int(self.offset[row]))
             record = stream.read(int(self.length[row]))
         if len(record) != self.length[row]:
-            raise InputError(f"{file}: found a file cut off, expected the record of {self.names[row]}")
+            raise InputError(f"{file}: found a truncated file, expected the record of {self.names[row]}")
         image = _example(record, file).features.feature[self.feature].bytes_list.value
         if len(image) != 1:
             raise InputError(
@@ -83,12 +83,12 @@ class Records:
 def read_split(
     builder: Any, split: str, id_feature: str | None, label_feature: str = "label", unlabelled_ok: bool = False
 ) -> Records:
-    """Ids, labels and images of a split, by its index (made on first use, beside TFDS's files).
+    """Ids, labels and images of a split, by its index (made on first use, next to TFDS's files).
 
     id_feature: None numbers the images `<split>/<row>`. label_feature: a class id, or a list of them in a sequence of
     objects (`objects/label`), which becomes multi-hot. unlabelled_ok: class ids of -1, which are TFDS's "no label",
     are returned as they are.
-    Raises InputError on a missing split, a file cut off or unlike its checked length, and an id that comes twice.
+    Raises InputError on a missing split, a file truncated or unlike its checked length, and an id that occurs twice.
     """
     if split not in builder.info.splits:
         raise InputError(f"{builder.data_dir}: found splits {', '.join(builder.info.splits)}, expected {split!r}")
@@ -176,7 +176,9 @@ def _index(folder: Path, split: str, files: tuple[Path, ...], id_feature: str | 
                     numbers = value.int64_list.value
                     texts = value.bytes_list.value
                     if not numbers and not texts:
-                        raise InputError(f"{path}: found a record without {id_feature!r}, expected one id each")
+                        raise InputError(
+                            f"{path}: found a record without {id_feature!r}, expected an id in each record"
+                        )
                     columns["ids"].append(str(numbers[0]) if numbers else texts[0].decode(errors="backslashreplace"))
                 bar.update(len(record) + 16)
     index = {name: np.array(values, str if name == "ids" else np.int64) for name, values in columns.items()}
@@ -191,13 +193,13 @@ def _index(folder: Path, split: str, files: tuple[Path, ...], id_feature: str | 
 
 
 def _read_index(file: Path) -> dict[str, np.ndarray]:
-    """The arrays of an index. Raises InputError where they do not fit each other."""
+    """The arrays of an index. Raises InputError if they do not fit each other."""
     index = read_npz(file, _COLUMNS)
     n, counts = len(np.atleast_1d(index["shard"])), index["label_counts"]
     for name, array in index.items():
         kind, rows = ("U" if name == "ids" else "i"), {"ids": (0, n), "labels": (int(counts.sum()),)}.get(name, (n,))
         if array.dtype.kind != kind or array.ndim != 1 or len(array) not in rows:
-            raise InputError(f"{file}: {name}: found {array.dtype} {list(array.shape)}, expected one value a record")
+            raise InputError(f"{file}: {name}: found {array.dtype} {list(array.shape)}, expected one value per record")
     return index
 
 
@@ -209,7 +211,7 @@ def _scan(path: Path) -> Iterator[tuple[int, bytes]]:
             offset = stream.tell()
             length = struct.unpack("<Q", header[:8])[0] if len(header) == 12 else size
             if offset + length + 4 > size:
-                raise InputError(f"{path}: found a TFRecord file cut off at byte {size:,}, expected it whole")
+                raise InputError(f"{path}: found a TFRecord file truncated at byte {size:,}, expected a complete file")
             record = stream.read(length)
             stream.seek(4, os.SEEK_CUR)
             yield offset, record

@@ -33,7 +33,7 @@ class WikipediaPart:
 
     Attributes:
         ids: `<text id>`, unicode [n].
-        labels: uint8 [n, 10], one category a row.
+        labels: uint8 [n, 10], one category per row.
         texts: Sparse float32 [n, t], the topics.
         images: Their paths; None for an image that is not there.
         origins: The list and line of every row.
@@ -49,8 +49,8 @@ class WikipediaPart:
 def read_wikipedia(data_dir: Path) -> dict[str, WikipediaPart]:
     """The parts "train" and "query". `data_dir` holds the files, itself or as `wikipedia`.
 
-    Raises InputError on a missing file (with where to get it), a line of another form, a text that comes twice, and
-    another number of lines than rows.
+    Raises InputError on a missing file (with where to get it), a line of another form, a text that occurs twice, and
+    a different number of lines than rows.
     """
     root = find_folder(data_dir, ("wikipedia", "wikipedia_dataset"), (FEATURES,), SOURCE)
     matrices = read_mat(root / FEATURES, [matrix for _, matrix in _LISTS.values()])
@@ -66,7 +66,7 @@ def _part(root: Path, name: str, matrix: str, values: np.ndarray) -> WikipediaPa
     check_shape(root / FEATURES, matrix, values, (None, None))
     if len(values) != len(rows):
         raise InputError(
-            f"{root / FEATURES}: {matrix}: found {len(values):,} rows, expected {len(rows):,}, one a line of {name}"
+            f"{root / FEATURES}: {matrix}: found {len(values):,} rows, expected {len(rows):,}, one per line of {name}"
         )
     labels = np.zeros((len(rows), len(CATEGORIES)), np.uint8)
     labels[np.arange(len(rows)), [category for _, _, category in rows]] = 1

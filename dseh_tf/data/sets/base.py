@@ -1,4 +1,4 @@
-"""What the data sets share: the options that every one has, and what the catalog knows about each."""
+"""What all data sets share: their common options, and the entry of the catalog."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dseh_tf.errors import InputError, positive
 
 
 def choice(*values: str) -> Any:
-    """A field of options that is one of `values`; the first is its default."""
+    """A field of a dataclass of options that must be one of `values`; the first is the default."""
     return field(default=values[0], metadata={"values": values})
 
 
@@ -24,9 +24,9 @@ class Options:
     """The options of every data set. A leading `~` of a path is expanded.
 
     Attributes:
-        data_dir: Folder of data sets that are prepared or downloaded, or the official distribution itself.
-        labels_only: The images are not touched.
-        skip_bad_images: Images that cannot be read are left out and counted.
+        data_dir: Folder of prepared or downloaded data sets, or the official distribution itself.
+        labels_only: Do not read the images.
+        skip_bad_images: Leave out images that cannot be read, and count them.
 
     Raises:
         InputError: A value that its field does not allow.
@@ -48,13 +48,13 @@ class Options:
 
 @dataclass(frozen=True)
 class DrawOptions(Options):
-    """The options of a data set whose split is drawn.
+    """The options of a data set whose split is drawn at random.
 
     Attributes:
-        seed: Of the draw, a whole number from 0 on.
+        seed: Seed of the draw, a whole number from 0 on.
         split: How "n images per class" is drawn from images with several labels (`dseh_tf.data.draw.draw`).
-        queries: Another number of queries than the protocol's, per class or in total as the protocol counts.
-        train_rows: Another number of training rows, counted in the same way.
+        queries: Number of queries, per class or in total as in the protocol. Default: the protocol's number.
+        train_rows: Number of training rows, counted in the same way. Default: the protocol's number.
     """
 
     seed: int = 0
@@ -74,14 +74,14 @@ class DrawOptions(Options):
 
 @dataclass(frozen=True)
 class DataSet:
-    """What the catalog knows about a data set.
+    """An entry of the catalog of data sets.
 
     Attributes:
-        name: For `--dataset` and `load`.
+        name: The name for `--dataset` and `load`.
         options: Class of its options.
         load: Reads the files and returns the three splits. Raises InputError on files that are missing or bad.
-        protocol: The protocol that `load` draws by, or None where the files or the folder decide.
-        source: Where its files come from and where they belong, for messages. Empty where nothing is needed.
+        protocol: The protocol that `load` draws by, or None if the files or the folder decide.
+        source: Where to get the files and where to put them, for messages. Empty if no files are needed.
         records: What TFDS calls its records, for data sets that TFDS prepares.
     """
 

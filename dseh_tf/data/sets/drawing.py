@@ -37,13 +37,13 @@ def drawn(
         options: Seed and way of the draw; `skip_bad_images` leaves out images that cannot be read.
         ids: Unicode [n].
         labels: uint8 multi-hot [n, c].
-        images: Of the n rows, or None.
+        images: Images of the n rows, or None.
         class_names: c of them.
         texts: Sparse [n, t], or None.
         query_pool: bool [n], see `draw`.
         no_query: bool [n], see `draw`.
         notes: Further facts to keep with the data set.
-        vocabulary: The words of the text columns, where they are known.
+        vocabulary: The words of the text columns, if they are known.
 
     Raises:
         InputError: As `draw`, and where `skip_bad_images` leaves no image of a split.
@@ -70,7 +70,7 @@ def drawn(
 
 
 def with_class_numbers(protocol: Protocol, options: DrawOptions) -> Protocol:
-    """The protocol with `queries` and `train_rows` per class, where they are given."""
+    """The protocol with `queries` and `train_rows` per class, if they are given."""
     changes: dict[str, Any] = {}
     if options.queries is not None:
         changes["queries"] = every_class(options.queries)

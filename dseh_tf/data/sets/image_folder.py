@@ -1,4 +1,4 @@
-"""One's own images, one folder a class."""
+"""Your own images, one folder per class."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dseh_tf.data.sets.base import DataSet, DrawOptions
 from dseh_tf.data.sets.drawing import drawn, tenth, with_class_numbers
 from dseh_tf.errors import InputError
 
-SOURCE = "images_root is a folder of images with one folder a class"
+SOURCE = "images_root is a folder of images with a subfolder for each class"
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,13 @@ def _protocol(_: ImageFolderOptions) -> None:
 
 
 def _load(options: ImageFolderOptions) -> RetrievalDataset:
-    """A tenth of the smallest class as queries of every class; the rest trains and is searched.
+    """Draws the same number of queries from every class, a tenth of the smallest class; all other images are training
+    rows and database.
 
     `queries` and `train_rows` change these numbers.
     """
     if options.images_root is None:
-        raise InputError("images_root: found none, expected a folder of images with one folder a class")
+        raise InputError("images_root: found none, expected a folder of images with a subfolder for each class")
     ids, labels, images, class_names = read_image_folder(options.images_root)
     protocol = with_class_numbers(Protocol("image_folder", every_class(tenth(labels)), None), options)
     dataset = drawn(protocol, options, ids, labels, None if options.labels_only else images, class_names)

@@ -1,4 +1,4 @@
-"""Image lists as the hashing community passes them on: `train.txt`, `test.txt` and `database.txt` of a folder."""
+"""Image lists in the format of most published hashing code: `train.txt`, `test.txt` and `database.txt` in a folder."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def load_image_lists(
     unlabelled: str = "refuse",
     skip_unpaired: bool = False,
 ) -> RetrievalDataset:
-    """Reads the lists of a folder.
+    """Reads image lists from a folder.
 
     Ids are the paths from `images_root` on. `database.txt` is used as it is; without it, the database is the training
     list. `words.txt` or `classes.txt`, one name per line, gives the class names if it has one for every class. Where there
@@ -82,12 +82,12 @@ def load_image_lists(
     Args:
         lists_dir: Folder of `train.txt`, `test.txt` and, optionally, `database.txt`.
         images_root: Folder that the paths of the lists start from. Default: `lists_dir`.
-        labels_only: The images are not looked at.
+        labels_only: Do not read the images.
         skip_bad_images: Every image is decoded once; those missing or damaged are left out and counted in
             `notes["bad_images"]`. Otherwise the first of them is an error. It is found by its header, so an image that
             is cut off after a good header is an error when it is decoded.
-        unlabelled: What becomes of lines of zeros only; HashNet's lists of NUS-WIDE have thousands. `notes["unlabelled"]`
-            and one logged line count them, list by list.
+        unlabelled: What to do with lines that have only zeros; HashNet's lists of NUS-WIDE have thousands.
+            `notes["unlabelled"]` and one logged line count them for each list.
             "refuse": the first of them is an error.
             "distractors": database rows stay and are relevant to nothing; queries stay and count 0 in MAP; training
             rows are left out, because nothing is said about what they resemble.
@@ -109,7 +109,7 @@ def load_image_lists(
     if not is_folder(lists_dir):
         raise InputError(f"{lists_dir}: no such folder, expected one with train.txt and test.txt")
     if not labels_only and not is_folder(root):
-        raise InputError(f"{root}: no such folder, expected the one the images' paths start from")
+        raise InputError(f"{root}: no such folder, expected the one that image paths are relative to")
     has_database = is_there(lists_dir / FILES["database"])
     names = FILES if has_database else {**FILES, "database": FILES["train"]}
     read = {name: read_image_list(lists_dir / name, unlabelled) for name in dict.fromkeys(names.values())}

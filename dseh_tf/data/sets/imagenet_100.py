@@ -68,13 +68,13 @@ def chosen_classes(options: ImageNet100Options, names: tuple[str, ...]) -> np.nd
 
     Args:
         options: With `imagenet_classes` or `seed`.
-        names: Of all classes.
+        names: Names of all classes.
 
     Returns:
         int64 [100], sorted.
 
     Raises:
-        InputError: A file that is missing, a line that is no class, or another number of classes.
+        InputError: A file that is missing, a line that is no class, or a different number of classes.
     """
     if options.imagenet_classes is None:
         rng = generator(options.seed, "imagenet_100 classes")

@@ -29,7 +29,7 @@ class MsCocoOptions(DrawOptions):
     """The options of MS-COCO.
 
     Attributes:
-        coco_db: "minus_query" (117,218 images), or "hashnet_lists", where the database holds the queries and lacks the
+        coco_db: "minus_query" (117,218 images), or "hashnet_lists", in which the database contains the queries and not the
             training images.
     """
 

@@ -28,7 +28,7 @@ class NusWideOptions(DrawOptions):
 
     Attributes:
         images_root: Folder of the photographs. Default: where the distribution has them.
-        nus_pool: "labelled" images (the paper), or those that have one of the 1,000 tags too.
+        nus_pool: "labelled" images (the paper), or only those that also have one of the 1,000 tags.
     """
 
     images_root: Path | None = None

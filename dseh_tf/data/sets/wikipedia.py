@@ -47,7 +47,7 @@ def _load(options: WikipediaOptions) -> RetrievalDataset:
         splits[part] = _split(rows, options)
         counts[part] = len(rows.ids) - len(splits[part])
         if counts[part]:
-            logging.warning("wikipedia: left out %d %s texts without image", counts[part], part)
+            logging.warning("wikipedia: left out %d %s texts without an image", counts[part], part)
     notes = {"texts": {f"{part}_without_image": count for part, count in counts.items()}}
     dataset = RetrievalDataset(
         "wikipedia", splits["train"], splits["query"], splits["train"], class_names=CATEGORIES, notes=notes
@@ -56,7 +56,7 @@ def _load(options: WikipediaOptions) -> RetrievalDataset:
 
 
 def _split(rows: WikipediaPart, options: WikipediaOptions) -> Split:
-    """The rows, without those whose image is missing where such are skipped. Raises InputError where none is left."""
+    """The rows, without those whose image is missing where such are skipped. Raises InputError if none is left."""
     kept = np.array([image is not None for image in rows.images], bool) | (not options.skip_unpaired)
     if not kept.any():
         raise InputError(f"{rows.origins[0]}: found no image of {len(kept):,} texts, expected some")

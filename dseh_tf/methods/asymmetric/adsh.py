@@ -29,10 +29,10 @@ class ADSHSettings(DeepSettings):
     """jiangqy/ADSH-AAAI2018:ADSH_matlab, whose trunk is CNN-F: rates logspace(-4, -6, 150), one an epoch of all rounds.
 
     Attributes:
-        epochs: Of a round; each visits every sampled row once.
+        epochs: Number of epochs per round; each visits every sampled row once.
         rounds: Outer iterations: a sample, its epochs, a V-step.
-        sample: m, the number of database rows that a round draws.
-        gamma: Weight of the distance of codes and outputs of the sampled rows.
+        sample: m, the number of database rows drawn per round.
+        gamma: Weight of the distance between codes and outputs of the sampled rows.
     """
 
     dropout: float = 0.0
@@ -51,7 +51,7 @@ class ADSHSettings(DeepSettings):
 class ADSHRecipe(AsymmetricRecipe):
     """Rounds of: draw a sample; train the network on it with V fixed; solve V bit by bit with the network fixed.
 
-    The V-step reads the outputs that the batches of the last epoch gave before each step.
+    The V-step uses the outputs that the batches of the last epoch gave before each step.
     """
 
     method: ADSH
@@ -84,7 +84,7 @@ class ADSHRecipe(AsymmetricRecipe):
         return self._sample[1]
 
     def draw(self, round_: int) -> None:
-        """Gives the devices what the loss needs of the sample and of V."""
+        """Copies to the devices what the loss needs of the sample and of V."""
         self.bank.fill(self.sample(round_))
 
     def phase(self, round_: int | None = None) -> Phase:
@@ -107,7 +107,7 @@ class ADSHRecipe(AsymmetricRecipe):
         self.trainer.summaries.scalars({"network/objective": value}, round_)
 
     def pull(self, sampled: int) -> np.ndarray | None:
-        """What draws codes of label vectors in the V-step besides the outputs, float [v, K]; nothing here."""
+        """Additional terms that attract codes of label vectors in the V-step, float [v, K]; none here."""
         return None
 
     def fitted(self) -> ImageEncoder:
@@ -117,9 +117,9 @@ class ADSHRecipe(AsymmetricRecipe):
 
 
 class ADSH(DeepMethod):
-    """A network for queries, and a code of its own for every database row: `ADSH(bits=32, seed=0).fit(dataset)`.
+    """A network for queries, and a separate code for every database row: `ADSH(bits=32, seed=0).fit(dataset)`.
 
-    The training rows have to be the whole database.
+    The training rows must be the whole database.
     """
 
     name = "adsh"

@@ -1,6 +1,6 @@
-"""What asymmetric methods share: the training rows are the database, and each of them has a code of its own.
+"""What asymmetric methods share: the training rows are the database, and each of them has a separate code.
 
-The network encodes queries, and database rows that come later. The codes of the training rows are variables of the
+The network encodes queries, and database rows that are added later. The codes of the training rows are variables of the
 optimisation.
 """
 
@@ -48,7 +48,7 @@ class AsymmetricRecipe(DeepRecipe):
         loss: Callable[[Tensors, Tensors], Terms],
         groups: list[VariableGroup],
     ) -> Phase:
-        """The phase of a round, one of many that have `epochs` epochs. The rate goes on falling from round to round."""
+        """The phase of a round, one of many with `epochs` epochs. The learning rate decreases over all rounds."""
         s = self.method.settings
 
         def rate(epoch: int) -> float:
@@ -91,6 +91,7 @@ def database_rows(dataset: RetrievalDataset) -> np.ndarray:
     if changed.any():
         row = int(np.argmax(changed))
         raise InputError(
-            f"database labels: found others than in the training rows in row {row} ({database.ids[row]}), expected the same"
+            f"database labels: found labels that differ from the training rows in row {row} ({database.ids[row]}), expected "
+            "the same"
         )
     return rows

@@ -1,6 +1,6 @@
 """DAPH: Shen et al., "Deep Asymmetric Pairwise Hashing", ACM MM 2017, after swuxyj/DeepHash-pytorch:DAPH.py.
 
-There is no release by the authors. The code that this follows calls itself not completely implemented.
+The authors released no code. The code that this follows describes itself as not completely implemented.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ class DAPHSettings(DeepSettings):
     """swuxyj/DeepHash-pytorch:DAPH.py, but for gamma, which is 10 there.
 
     Attributes:
-        epochs: Of either network; after each the codes are updated.
-        alpha: Weight of the distance of a network's outputs and its codes.
-        gamma: Weight of the distance of the two networks' codes. It has to be smaller than alpha: an output is within
-            (-1, 1), so that sign(alpha u + gamma h) is h otherwise, and the codes never leave their random start.
+        epochs: Number of epochs of either network; after each the codes are updated.
+        alpha: Weight of the distance between a network's outputs and its codes.
+        gamma: Weight of the distance between the two networks' codes. It must be smaller than alpha: an output is
+            within (-1, 1), so otherwise sign(alpha u + gamma h) is h, and the codes never leave their random start.
         decorrelation: Weight of the bits' correlation (lambda).
-        balance: Weight of the bits' balance (beta). The term is the square of a sum over the batch, and all others are
-            means. Where alpha is small, a weight near theirs shrinks the outputs to 0.
+        balance: Weight of the bits' balance (beta). The term is the square of a sum over the batch; all others are
+            means. With a small alpha, a weight as large as theirs shrinks the outputs to 0.
     """
 
     learning_rate: float = 1e-4
@@ -141,7 +141,7 @@ class DAPHRecipe(AsymmetricRecipe):
         return self.network, self.database_network
 
     def side_loss(self, side: str, outputs: Tensors, batch: Tensors) -> Terms:
-        """The loss of a step of one network, the other one's outputs being given."""
+        """The loss of a step of one network, with the outputs of the other network given."""
         terms = self.method.side_loss(side, outputs, batch, self.bank)
         if decay := self.method.settings.weight_decay:
             network = self.networks[SIDES.index(side)]
@@ -163,9 +163,9 @@ class DAPHRecipe(AsymmetricRecipe):
 class DAPH(DeepMethod):
     """Two networks, and codes of the training rows for both: `DAPH(bits=32, seed=0).fit(dataset)`.
 
-    The query network's codes search in B, as in the paper. The code that this follows evaluates both queries and database
-    with one network. Later database rows are encoded by the query network too. The training rows have to be the whole
-    database. The last batch of an epoch is filled up with rows of its first.
+    Queries are encoded by the query network and searched in B, as in the paper; the code that this follows encodes both
+    queries and database with one network. Database rows that are added later are also encoded by the query network. The
+    training rows must be the whole database. The last batch of an epoch is filled up with its first rows.
     """
 
     name = "daph"
@@ -173,14 +173,14 @@ class DAPH(DeepMethod):
     learns_database = True
     Settings = DAPHSettings
     LEAST: ClassVar = {"epochs": 1}
-    # The balance is about .01 / 128^2: the source divided by the squared batch, so that all terms are means.
+    # The balance is about .01 / 128^2, the source's weight divided by the squared batch: it then acts like a mean.
     UNTUNED: ClassVar = {"alpha": 0.03, "gamma": 0.003, "balance": 6e-7}
     PUBLISHED: ClassVar = {"nus_wide": DAPHSettings()}
 
     def check(self, settings: DAPHSettings) -> None:
         if settings.gamma >= settings.alpha:
             raise InputError(
-                f"gamma: found {settings.gamma} beside alpha={settings.alpha}, expected less than alpha: the codes would "
+                f"gamma: found {settings.gamma} with alpha={settings.alpha}, expected less than alpha: the codes would "
                 "never change"
             )
 

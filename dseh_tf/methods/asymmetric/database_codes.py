@@ -1,4 +1,5 @@
-"""The V-step of ADSH: the codes of the database, bit by bit, each bit at its minimum for all rows at once."""
+"""The V-step of ADSH: solves the codes of the database bit by bit; each bit is set to its minimum for all rows at
+once."""
 
 from __future__ import annotations
 
@@ -23,9 +24,9 @@ def solve_codes(
 
         sum_ij (<u_i, v_j> - K S_ij)^2 + gamma sum_i |v_i - u_i|^2 - 2 sum_j <v_j, p_j>
 
-    For bit k of row j the minimum is sign(K (S^T U)_jk + gamma u_jk + p_jk - <v_j, A_k>), where u_j is 0 for rows that are
-    not sampled, A = U^T U with a diagonal of 0, and v_j has the new earlier bits. A row does not depend on others, so rows are
-    worked on in blocks; S^T U exists for distinct label vectors only. The sign of 0 is +1.
+    For bit k of row j the minimum is sign(K (S^T U)_jk + gamma u_jk + p_jk - <v_j, A_k>), where u_j is 0 for rows that
+    are not sampled, A = U^T U with a diagonal of 0, and v_j has the new values of earlier bits. Rows do not depend on
+    each other, so they are processed in blocks; S^T U is computed only for distinct label vectors. The sign of 0 is +1.
 
     Source: jiangqy/ADSH-AAAI2018:ADSH_pytorch/ADSH_CIFAR_10.py. The Matlab release has sign(U) in place of U in S^T U, which is
     not the minimum.

@@ -1,8 +1,8 @@
-"""DSAH, "Deep Semantic Asymmetric Hashing": our reconstruction of a poster that has no formulas and no code.
+"""DSAH, "Deep Semantic Asymmetric Hashing": our reconstruction of a poster without formulas or code.
 
-The poster says: a label auto-encoder guides an asymmetric image network by constraints on features and on codes; the network
-learns by back-propagation, the database's codes are optimised directly. Here the auto-encoder is DSEH's LabNet on the
-distinct label vectors, the asymmetric network is ADSH's, and the constraints are
+The poster says that a label auto-encoder guides an asymmetric image network by constraints on features and on codes;
+the network is trained by back-propagation, and the database's codes are optimised directly. Here the auto-encoder is
+DSEH's LabNet on the distinct label vectors, the asymmetric network is that of ADSH, and the constraints are
 
     mu1 K^2 x mean over pairs of the likelihood of image features and LabNet's features (DSEH's eq. 12), and
     mu2 K m (sum_i |tanh z_i - h_i|^2 + sum_j |v_j - h_j|^2), h LabNet's code of a row's labels,
@@ -51,7 +51,7 @@ class DSAHSettings(ADSHSettings):
             ("labnet"), as in its release.
         labnet_steps: Steps of LabNet, which trains once, before the first round.
         labnet_batch: Distinct label vectors of a step.
-        labnet_learning_rate: Of Adam.
+        labnet_learning_rate: Learning rate of Adam.
     """
 
     mu1: float = 0.01

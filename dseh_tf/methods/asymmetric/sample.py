@@ -1,6 +1,6 @@
-"""Similarities of sampled rows and a whole database, by distinct label vectors.
+"""Similarities between sampled rows and a whole database, by distinct label vectors.
 
-S_ij is 1 where the sampled row i and the database row j share a label, and -r elsewhere, where r is the number of similar
+S_ij is 1 if the sampled row i and the database row j share a label, and -r elsewhere, where r is the number of similar
 pairs over that of dissimilar ones: both kinds of pairs have the same total weight. Rows with equal labels have equal
 columns of S, so that sums over the database's rows are sums over its distinct label vectors. No matrix of
 sampled x database rows exists.
@@ -28,7 +28,7 @@ class Sample:
     """
 
     def __init__(self, database: DistinctRows, rows: np.ndarray) -> None:
-        """Counts the pairs. Raises InputError where all are similar, so that r does not exist."""
+        """Counts the pairs. Raises InputError if all are similar, so that r does not exist."""
         self.database, self.rows = database, rows
         self._present, self._index = np.unique(database.index[rows], return_inverse=True)
         self._vectors = database.vectors[self._present]
@@ -38,7 +38,7 @@ class Sample:
         if similar >= pairs:
             raise InputError(
                 f"sample: found a common label in every pair of the {len(rows)} sampled and the {len(database.index)} "
-                "database rows, expected rows without one: no similarity can be learnt"
+                "database rows, expected pairs without one: no similarity can be learned"
             )
         self.ratio = similar / (pairs - similar)
 

@@ -1,4 +1,4 @@
-"""What a step of ADSH needs of the sampled rows and the database, on the devices."""
+"""What a step of ADSH needs of the sampled rows and the database, stored on the devices."""
 
 from __future__ import annotations
 

@@ -135,10 +135,10 @@ def build_image_network(method: DJSRH, backbone: Backbone | None, features: int 
 
 
 def affinity_features(inputs: TrainingInputs, method: DJSRH, runtime: Runtime) -> TrainingInputs:
-    """What the image affinity is computed from: the training features, or those of a frozen copy of the trunk.
+    """The features for the image affinity: the training features, or those of a frozen copy of the backbone.
 
-    The copy has the weights that the trunk starts from. Where training images are mirrored, the affinity of a batch is that
-    of the mirrored image, as in the release, whose frozen network reads the batch.
+    The copy has the initial weights of the backbone. If training images are mirrored, the affinity of a batch is that
+    of the mirrored images, as in the release, whose frozen network reads the batch.
     """
     plain, flipped = inputs.plain, inputs.flipped
     if plain.ndim == 4:
@@ -157,7 +157,7 @@ def affinity_features(inputs: TrainingInputs, method: DJSRH, runtime: Runtime) -
 
 
 class DJSRH(PublishedMethod[DJSRHRecipe, CrossModalEncoder]):
-    """Unsupervised codes of images and texts: `DJSRH(bits=32, seed=0).fit(dataset)`.
+    """Unsupervised codes for images and texts: `DJSRH(bits=32, seed=0).fit(dataset)`.
 
     Attributes:
         PRESET_ROWS: The row of `PUBLISHED` of a data set, by its name in the catalog.

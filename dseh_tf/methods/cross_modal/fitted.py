@@ -46,13 +46,13 @@ class CrossModalEncoder(ImageEncoder):
         return self.texts.encode(split) if modality == "text" else super().encode(split)
 
     def save(self, path: Path) -> None:
-        """Writes the image network to `path`, and the text network and the vocabulary beside it."""
+        """Writes the image network to `path`, and the text network and the vocabulary next to it."""
         self.texts.save(path.parent)
         super().save(path)
 
 
 def check_texts(dataset: RetrievalDataset, method: str) -> None:
-    """Raises InputError where the data set has no texts, or no training text has a word."""
+    """Raises InputError if the data set has no texts, or no training text has a word."""
     if dataset.train.texts is None:
         raise InputError(
             f"texts: found none in {dataset.name}, but {method} learns from images and texts, expected a data set with texts"

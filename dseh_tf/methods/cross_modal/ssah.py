@@ -1,7 +1,8 @@
 """SSAH: Li, Deng, Li, Liu, Gao, Tao, "Self-Supervised Adversarial Hashing Networks for Cross-Modal Retrieval", CVPR 2018.
 
-Release: lelan-li/SSAH at 8780b20. Its discriminators have no effect on the networks: their loss is computed from features that are
-fed, so no gradient reaches a network. The preset `release` therefore has none. In `paper` they work.
+Release: lelan-li/SSAH at 8780b20. Its discriminators have no effect on the networks: their loss is computed from
+features that are fed as values, so no gradient reaches a network. The preset `release` therefore has no discriminators.
+In `paper` they work.
 """
 
 from __future__ import annotations
@@ -38,10 +39,11 @@ ADVICE = "try smaller learning rates, fewer rounds, or another weight of the fea
 
 
 class SSAHRecipe(Recipe[CrossModalEncoder]):
-    """In every round the label network learns from labels and its banks, then images and texts learn from its banks.
+    """In every round, the label network learns from labels and its banks, and then images and texts learn from these
+    banks.
 
-    The banks hold the features and codes that the label network last had for each training row. They are random before the
-    first round, and never made anew (lelan-li/SSAH:SSAH.py:train_lab_net).
+    The banks store the latest features and codes of the label network for each training row. They are random before the
+    first round, and are never reset (lelan-li/SSAH:SSAH.py:train_lab_net).
     """
 
     def __init__(self, method: SSAH, dataset: RetrievalDataset, runtime: Runtime) -> None:
@@ -82,9 +84,9 @@ class SSAHRecipe(Recipe[CrossModalEncoder]):
             name: "labels", "discriminators", "images" or "texts".
             round_: From 0.
             read: What the networks read besides labels.
-            passes: Of the first stage, as `SSAHSettings.label_passes`.
+            passes: Number of passes of the first stage, as `SSAHSettings.label_passes`.
             stages: Their number.
-            rate: Of the first stage of round 0.
+            rate: Learning rate of the first stage of round 0.
         """
         s = self.settings
         ends = list(accumulate(stage_passes(passes, stages)))
@@ -122,12 +124,12 @@ class SSAHRecipe(Recipe[CrossModalEncoder]):
         return self.judged("text", coded(self.networks.texts(texts, training=True)))
 
     def judged(self, kind: str, outputs: Tensors) -> Tensors:
-        """The outputs, with a discriminator's logits of the features where there is one."""
+        """The outputs, with a discriminator's logits of the features if there is one."""
         discriminator = self.networks.discriminators.get(kind)
         return outputs if discriminator is None else {**outputs, "source": discriminator(outputs["feature"])}
 
     def source_logits(self, batch: Tensors) -> Tensors:
-        """What both discriminators say of a batch's features, and of the label network's."""
+        """The logits of both discriminators for a batch's features, and for the label network's."""
         networks = self.networks
         texts = dense_texts(batch["columns"], batch["values"], networks.words)
         features = {
@@ -175,7 +177,7 @@ def stage_passes(passes: int, stages: int) -> list[int]:
 
 
 class SSAH(TrainedMethod[SSAHRecipe, CrossModalEncoder]):
-    """Codes of images and texts that learn from the codes of labels: `SSAH(bits=32, seed=0).fit(dataset)`."""
+    """Codes for images and texts, learned from the codes of labels: `SSAH(bits=32, seed=0).fit(dataset)`."""
 
     name = "ssah"
     Settings = SSAHSettings
@@ -190,9 +192,9 @@ class SSAH(TrainedMethod[SSAHRecipe, CrossModalEncoder]):
 
         Args:
             bits: Code length K.
-            seed: Of weights, banks, batches and augmentation.
+            seed: Seed of weights, banks, batches and augmentation.
             preset: "paper" (the default) or "release".
-            trunk: The image network below its semantic feature, where the data set has images and no features.
+            trunk: The backbone of the image network, if the data set has images and no features.
             **settings: Fields of `SSAHSettings`.
         """
         if preset not in (None, *PRESETS):

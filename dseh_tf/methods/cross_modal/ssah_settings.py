@@ -14,33 +14,33 @@ class SSAHSettings:
     """Settings of SSAH. Defaults are those of lelan-li/SSAH:setting.py, SSAH.py, for MIRFLICKR-25K: the preset `release`.
 
     Attributes:
-        pair_loss: Of similar and dissimilar pairs. "squared": `squared_likelihood`, the release's; "likelihood":
+        pair_loss: Loss of similar and dissimilar pairs. "squared": `squared_likelihood`, the release's; "likelihood":
             `pair_likelihood`, the paper's.
         similarity: What multiplies S in the pair loss.
-        adversary_weight: Of the loss against the discriminators; 0 for no discriminators.
+        adversary_weight: Weight of the loss against the discriminators; 0 for no discriminators.
         discriminator_widths: Units of their hidden layers.
-        feature_weight, code_weight: Of the pair loss of features and of codes (alpha and gamma).
-        quantization_weight: Of half the squared distance of codes from their signs (beta in the release, eta in the paper).
-        label_weight: Of half the squared error of the classes (eta in the release, beta in the paper).
+        feature_weight, code_weight: Weights of the pair loss of features and of codes (alpha and gamma).
+        quantization_weight: Weight of half the squared distance of codes from their signs (beta in the release, eta in the paper).
+        label_weight: Weight of half the squared error of the classes (eta in the release, beta in the paper).
         feature_dim: Width of the semantic feature.
         label_hidden, text_hidden: Units of the first layer of the label and the text network.
         text_windows: Widths in words of the text network's averages; those wider than the vocabulary are left out.
-        dropout: Share of units dropped after fc6 and fc7, or on frozen features.
-        feature_layer: Units of a ReLU layer above frozen features, 0 for none.
+        dropout: Dropout rate after fc6 and fc7, or on frozen features.
+        feature_layer: Units of a ReLU layer after frozen features; 0 for none.
         optimizer: "adam", "rmsprop" or "sgd". One serves the three networks, so that Adam's bias correction counts the steps
             of all; pretrained layers with a rate of their own and the discriminators have others.
-        momentum: Of sgd.
-        learning_rate: Of the image network, in the first stage of the first round.
-        label_learning_rate, text_learning_rate, discriminator_learning_rate: Of the other networks.
+        momentum: Momentum of SGD.
+        learning_rate: Learning rate of the image network, in the first stage of the first round.
+        label_learning_rate, text_learning_rate, discriminator_learning_rate: Learning rates of the other networks.
         decay: Rates fall by 10^-decay from stage to stage and from round to round.
         pretrained_multiplier: Learning rate of pretrained layers / new layers.
         rounds: In each the label network trains, then the discriminators, the image and the text network.
         label_passes: Over the training rows, in the label network's first stage of a round; stage s has 1 / s of them.
-        label_stages: Of the label network in a round.
+        label_stages: Number of stages of the label network in a round.
         passes, text_passes: As `label_passes`, of the image and the text network.
-        stages: Of the image and of the text network in a round.
-        discriminator_passes, discriminator_stages: Of the discriminators.
-        batch: Rows of all replicas.
+        stages: Number of stages of the image and of the text network in a round.
+        discriminator_passes, discriminator_stages: As above, for the discriminators.
+        batch: Batch size over all replicas.
     """
 
     pair_loss: str = "squared"

@@ -1,7 +1,8 @@
-"""What the deep rivals of DSEH share: trunk, settings and training. A method adds its loss.
+"""What the deep baselines share: backbone, settings and training. Each method adds its loss.
 
-All of them have the trunk of DSEH's ImgNet, including the ReLU layer above frozen features, then K outputs. ImgNet's 512
-linear units in between add no function that a single layer does not have. So the rivals have its capacity.
+All of them have the backbone of DSEH's ImgNet, including the ReLU layer after frozen features, followed by K outputs.
+ImgNet's 512 linear units in between cannot represent more than a single layer can, so the baselines have the same
+capacity.
 """
 
 from __future__ import annotations
@@ -29,10 +30,10 @@ __all__ = ["DeepMethod", "DeepSettings"]
 
 
 class DeepMethod(PublishedMethod[DeepRecipe, ImageEncoder]):
-    """A method that trains one image network by one loss. A subclass has a name, Settings, PUBLISHED and `loss`.
+    """A method that trains one image network with one loss. A subclass defines name, Settings, PUBLISHED and `loss`.
 
     Attributes:
-        UNTUNED: Settings of this method for all trunks but CNN-F, after `trunk_changes`.
+        UNTUNED: Settings of this method for all backbones except CNN-F, applied after `trunk_changes`.
     """
 
     Recipe = DeepRecipe
@@ -59,29 +60,30 @@ class DeepMethod(PublishedMethod[DeepRecipe, ImageEncoder]):
         """Raises InputError for settings that are not valid together."""
 
     def prepare(self, labels: np.ndarray) -> None:
-        """Called once before the network is built, for what follows from the labels float32 [n, c] of all training rows."""
+        """Called once before the network is built, to set up what depends on the labels float32 [n, c] of all training
+        rows."""
 
     def head(self, x: keras.KerasTensor) -> dict[str, keras.KerasTensor]:
         """The method's own layers: [b, d] to {"logits": float32 [b, K]}, whose signs are the codes."""
         return {"logits": new_layer(self.bits, "hash", layer_seed(self.seed, "hash"), dtype="float32")(x)}
 
     def tail(self, outputs: dict[str, keras.KerasTensor]) -> dict[str, keras.KerasTensor]:
-        """Layers above the logits, normalised or not, that a loss needs besides: returns all outputs of the network."""
+        """Further layers after the logits that the loss needs; returns all outputs of the network."""
         return outputs
 
     def bank(self, labels: np.ndarray, strategy: tf.distribute.Strategy) -> CodeBank | None:
-        """What the method keeps of every training row, if anything. labels: float32 [n, c]."""
+        """The bank with values for every training row, if the method needs one. labels: float32 [n, c]."""
         return None
 
     def fill(self, bank: CodeBank, labels: np.ndarray) -> None:
-        """Fills the bank before the first step; a resumed run has it from its checkpoint."""
+        """Fills the bank before the first step; a resumed run restores it from its checkpoint."""
 
     @abc.abstractmethod
     def loss(self, outputs: Tensors, batch: Tensors, bank: Any) -> Terms:
         """The loss of the global batch, as if there were one device.
 
         Args:
-            outputs: Of `head` and `tail`, each [B, ...].
+            outputs: Outputs of `head` and `tail`, each [B, ...].
             batch: "rows" int32 [B] among the training rows, "labels" float32 [B, c], "step" int64.
             bank: As `bank` returned it.
 

@@ -25,7 +25,7 @@ class CentreSettings(DeepSettings):
 
 
 class CentreMethod(DeepMethod):
-    """A method that trains towards fixed centres, one for each class, which are a function of the seed."""
+    """A method that is trained towards fixed centres, one per class, which are a function of the seed."""
 
     Settings = CentreSettings
     CHOICES: ClassVar = {"centres": KINDS}

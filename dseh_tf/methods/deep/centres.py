@@ -1,4 +1,4 @@
-"""Class centres: one fixed code for each class, which CSQ, OrthoHash and DPN train towards. No TensorFlow here."""
+"""Class centres: one fixed code per class, as targets of CSQ, OrthoHash and DPN. Does not import TensorFlow."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dseh_tf.seeding import generator
 
 KINDS = ("hadamard_or_search", "random", "dpn")
 
-_SWEEPS = 3  # passes over all columns after the first, greedy one
+_SWEEPS = 3  # skips all columns after the first, greedy one
 _DRAWS = 32  # sets of centres, of which the one with the best balanced bits is taken
 
 
@@ -24,10 +24,10 @@ def class_centres(classes: int, bits: int, seed: int, kind: str = "hadamard_or_s
         bits: length of a centre, K.
         seed: of all draws.
         kind: "hadamard_or_search" draws rows of [H; -H], H a Hadamard matrix of order K, where one is known (Sylvester,
-            Paley, and doubling) and classes <= 2 K: the least distance is K / 2. Elsewhere it searches for a linear code
-            with a large least distance. Among several draws it takes the one with the best balanced bits.
+            Paley, and doubling) and classes <= 2 K: the minimum distance is K / 2. Elsewhere it searches for a linear code
+            with a large minimum distance. Among several draws it takes the one with the best balanced bits.
             "random" draws independent fair bits, and a centre that repeats another again.
-            "dpn" keeps random words at a least distance from each other, a bound that falls as draws fail.
+            "dpn" keeps random words at a minimum distance from each other, a bound that falls as draws fail.
 
     Returns:
         int8 [classes, bits], each -1 or 1.
@@ -60,7 +60,7 @@ def class_centres(classes: int, bits: int, seed: int, kind: str = "hadamard_or_s
 
 
 def hadamard_matrix(order: int) -> np.ndarray | None:
-    """A matrix of ±1 [order, order] with orthogonal rows, or None where none of these constructions gives one.
+    """A matrix of ±1 [order, order] with orthogonal rows, or None if none of these constructions gives one.
 
     Sylvester's for powers of two; else Paley's first (order - 1 a prime) or second (order / 2 - 1 a prime, 1 mod 4); else
     twice the matrix of half the order.

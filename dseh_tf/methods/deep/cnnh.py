@@ -31,10 +31,11 @@ class CNNHSettings(DeepSettings):
 
 
 class CNNH(DeepMethod):
-    """Codes from the similarities alone first, then a network that regresses them, tanh(z) to the codes.
+    """First solves codes from the similarities alone, and then trains a network to regress tanh(z) on them.
 
-    Not repeated from swuxyj/DeepHash-pytorch:CNNH.py: S of 0 and 1 where the paper's is of -1 and 1 (products of unlike
-    rows would tend to 0 instead of -K), |u - h| for (u - h)^2, unbounded outputs, n x n matrices in memory.
+    Not repeated from swuxyj/DeepHash-pytorch:CNNH.py: S in {0, 1} instead of the paper's {-1, 1} (products of
+    dissimilar rows would tend to 0 instead of -K), |u - h| instead of (u - h)^2, unbounded outputs, n x n matrices in
+    memory.
     """
 
     name = "cnnh"
@@ -56,7 +57,7 @@ class CNNH(DeepMethod):
 
 
 def similarity_codes(labels: np.ndarray, bits: int, seed: int = 0, sweeps: int = 10, block: int = 32) -> np.ndarray:
-    """The first stage: H of ±1 [n, K], float32, with <h_i, h_j> near K s_ij, s_ij = 1 where rows share a label, else -1.
+    """The first stage: H of ±1 [n, K], float32, with <h_i, h_j> near K s_ij, s_ij = 1 if rows share a label, else -1.
 
     labels: float32 [n, c] multi-hot. Coordinate descent on |H H^T - K S|^2 over H in [-1, 1]^{n x K} from a uniform start,
     by the paper's Newton steps (exact, as the loss is quadratic in an entry but for its product with itself, which like the

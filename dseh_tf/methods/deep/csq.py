@@ -30,7 +30,7 @@ class CSQ(CentreMethod):
     """Cross entropy of each bit, (tanh(z) + 1) / 2, and the bit of the row's centre.
 
     Where no Hadamard matrix is large enough, the public program draws centres with K / 2 ones at random. Here they come from
-    a search for a large least distance.
+    a search for a large minimum distance.
     """
 
     name = "csq"

@@ -60,7 +60,7 @@ class DNNH(DeepMethod):
             raise InputError(f"threshold: found {settings.threshold}, expected above 0 and at most 0.5")
 
     def head(self, x: keras.KerasTensor) -> dict[str, keras.KerasTensor]:
-        """50 features a bit, then one output from each slice of 50 (divide and encode)."""
+        """50 features per bit, then one output from each slice of 50 (divide and encode)."""
         width, first = self.settings.slice_width, layer_seed(self.seed, "slices")
         x = new_layer(width * self.bits, "slices", first, activation="relu", dtype="float32")(x)
         x = keras.layers.Reshape((self.bits, width), dtype="float32")(x)

@@ -33,7 +33,7 @@ class DPNSettings(CentreSettings):
 
 
 class DPN(CentreMethod):
-    """A hinge on each bit: the output is to be beyond the margin on the side of the row's centre.
+    """A hinge on each bit: the output should be beyond the margin on the side of the row's centre.
 
     The hinge is a mean over the bits, as in swuxyj/DeepHash-pytorch:DPN.py; FIRe sums it over them, and over the centres of
     several labels one by one.

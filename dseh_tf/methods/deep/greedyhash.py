@@ -38,9 +38,9 @@ _NUS_WIDE = GreedyHashSettings()
 
 
 class GreedyHash(DeepMethod):
-    """Cross entropy of a linear classifier on the signs themselves, through which the gradient passes unchanged.
+    """Cross entropy of a linear classifier on the signs, with a straight-through gradient.
 
-    Several labels share the cross entropy's target; the public program takes the first alone.
+    Several labels share the target of the cross entropy; the public program uses only the first label.
     """
 
     name = "greedyhash"

@@ -1,4 +1,4 @@
-"""The training of a deep rival: one network, one phase, and a bank where the method has one."""
+"""The training of a deep baseline: one network, one phase, and a bank if the method has one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings that all deep rivals share, and what the trunk changes in them."""
+"""Settings that all deep baselines share, and how the backbone changes them."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ OPTIMIZERS = ("adam", "rmsprop", "sgd")
 
 @dataclass(frozen=True)
 class DeepSettings:
-    """Settings that every deep rival has.
+    """Settings of all deep baselines.
 
     Attributes:
-        dropout: Share of units dropped after fc6 and fc7, or on frozen features.
-        feature_layer: Units of a ReLU layer above frozen features, 0 for none.
-        normalize_outputs: Every bit's output has mean 0 and variance 1 over a batch (all replicas), running statistics when
-            encoding, so that no bit can be the same for all rows. A variance far below 1e-3 stays below 1: first outputs
-            that are scaled up are noise, from which a network from scratch does not recover.
+        dropout: Dropout rate after fc6 and fc7, or on frozen features.
+        feature_layer: Units of a ReLU layer after frozen features; 0 for none.
+        normalize_outputs: Whether to normalise every bit's output to mean 0 and variance 1 over the batch of all
+            replicas (with running statistics when encoding), so that no bit can be the same for all rows. A variance
+            far below 1e-3 stays below 1: scaling up the initial outputs would give noise, from which a network trained
+            from scratch does not recover.
         optimizer: "adam", "rmsprop" or "sgd".
-        momentum, nesterov: Of sgd.
-        learning_rate: Of the new layers, at the start.
+        momentum, nesterov: Parameters of SGD.
+        learning_rate: Learning rate of the new layers, at the start.
         decay, decay_epochs: The rate is multiplied by `decay` every `decay_epochs` epochs.
         pretrained_multiplier: Learning rate of pretrained layers / new layers.
         bias_multiplier: Learning rate of biases / kernels.
         weight_decay: Factor of half the squares of all kernels in the loss.
-        batch: Rows of all replicas.
-        epochs: Of n / batch steps.
+        batch: Batch size over all replicas.
+        epochs: Number of epochs of n / batch steps.
     """
 
     dropout: float = 0.5
@@ -46,13 +47,14 @@ class DeepSettings:
 
 
 def trunk_changes(trunk: str) -> dict[str, Any]:
-    """What a trunk other than CNN-F changes: the published optimisers belong to CNN-F's kind, AlexNet's.
+    """The changes for backbones other than CNN-F, because the published optimisers are for networks like CNN-F and
+    AlexNet.
 
-    The changes are the same for all rivals, as `presets.trunk_changes` has them for DSEH: Adam at 1e-3, a fine-tuned trunk
-    at a tenth of that; above frozen features a ReLU layer of 2,048 units and .3 of the units dropped; batches of 32
-    without dropout for "compact". From scratch a likelihood of pairs starts at its saddle, the constant code, and
-    "compact" stays there unless its outputs are normalised (docs/rivals.md). DSEH, which learns codes that LabNet has
-    found, has no such start.
+    The changes are the same for all baselines, and correspond to `presets.trunk_changes` for DSEH: Adam at 1e-3, a
+    fine-tuned backbone at a tenth of that; after frozen features a ReLU layer of 2,048 units and a dropout of .3;
+    batches of 32 without dropout for "compact". With a likelihood of pairs, training from scratch starts at a saddle,
+    the constant code, and "compact" stays there unless its outputs are normalised (docs/rivals.md). DSEH does not have
+    this problem, because it learns codes that LabNet has found.
     """
     if trunk == "cnn_f":
         return {}

@@ -27,11 +27,11 @@ from dseh_tf.training.trainer import Trainer
 
 
 class DSEHRecipe(Recipe[ImageEncoder]):
-    """Algorithm 1: LabNet and ImgNet train in turns.
+    """Algorithm 1: LabNet and ImgNet are trained in turns.
 
-    In every round LabNet learns from labels and its memory; a clean pass gives its features and sign codes of the
-    training labels; ImgNet learns from both; ImgNet's features and signs become LabNet's memory of the next round.
-    Weights and moments of the optimisers carry over between rounds. The memory is all that ImgNet does to LabNet
+    In every round, LabNet learns from labels and its memory; an inference pass gives its features and sign codes of the
+    training labels; ImgNet learns from both; and ImgNet's features and signs become LabNet's memory for the next round.
+    Weights and optimiser slots carry over between rounds. The memory is the only influence of ImgNet on LabNet
     (lelan-li/DSEH:DSEH.py:train_label).
     """
 
@@ -98,7 +98,7 @@ class DSEHRecipe(Recipe[ImageEncoder]):
         return phase
 
     def teach(self) -> None:
-        """Makes LabNet's features and codes what ImgNet learns from."""
+        """Sets LabNet's features and codes as the targets of ImgNet."""
         learnt = self.reports.label_outputs()
         self.targets.fill(learnt.features, learnt.signs)
 

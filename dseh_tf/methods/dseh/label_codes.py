@@ -43,7 +43,7 @@ class CodeTargets:
     Attributes:
         similarity: Added to t where two vectors share a label.
         affinity: Weight of the cosine of two vectors' embeddings.
-        distance: Least Hamming distance between codes of dissimilar vectors, as a share of the bits.
+        distance: Least Hamming distance between codes of dissimilar vectors, as a fraction of the bits.
         class_balance: b in [0, 1]. A row weighs as the mean over its labels of n_c ** -b, n_c the rows of class c: 0 for all
             rows alike, 1 for all classes alike where a row has one label.
     """
@@ -115,7 +115,7 @@ def solve_label_codes(
         targets: Where the inner products are drawn to.
         embedded: float32 [v, e], unit embeddings of the vectors (`LabelEmbedding`); None leaves the affinity out.
         start: int8 ±1 [v, K] to start from; None for random signs.
-        seed: Of the start and of the order of the descent.
+        seed: Seed of the start and of the order of the descent.
 
     Returns:
         int8 ±1 [v, K].

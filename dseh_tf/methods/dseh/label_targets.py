@@ -1,4 +1,4 @@
-"""What ImgNet learns from: LabNet's features and codes, one row for each distinct label vector.
+"""The targets of ImgNet: LabNet's features and codes, one row per distinct label vector.
 
 LabNet is a function of the label vector, so training rows with equal labels have equal features, codes and columns of S.
 A sum over all training rows is therefore a sum over the distinct vectors, weighted by how often each occurs.
@@ -98,7 +98,7 @@ class LabelTargets(tf.Module):
             rows: int32 [B], the global batch.
             labels: float32 [B, c], its label vectors.
             outputs: float32 [B, d], its semantic features.
-            scale: Of the inner products.
+            scale: Scale of the inner products.
             similarity: What multiplies S.
 
         Returns:

@@ -1,4 +1,4 @@
-"""The two losses of DSEH, as terms of a global batch: equation 11 of LabNet, equation 14 of ImgNet."""
+"""The two losses of DSEH as terms of the global batch: equation 11 for LabNet, equation 14 for ImgNet."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def labnet_loss(
 
     Args:
         settings: Weights and scales.
-        memory: LabNet's banks; the batch's rows are written to those that a term reads. None where no term does.
+        memory: LabNet's banks; the batch's rows are written to those that a term reads. None if no term does.
         targets: The solved codes.
         outputs: "feature" [B, d], "code" [B, K] and "label" [B, c] of LabNet.
         batch: "rows" int32 [B], "labels" float32 [B, c].

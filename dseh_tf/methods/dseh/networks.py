@@ -1,4 +1,4 @@
-"""LabNet and ImgNet with their optimisers, and their clean passes."""
+"""LabNet and ImgNet with their optimisers and inference passes."""
 
 from __future__ import annotations
 

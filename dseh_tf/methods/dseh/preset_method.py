@@ -1,4 +1,4 @@
-"""How DSEH's settings follow from a preset, the trunk and what is given."""
+"""Determines DSEH's settings from a preset, the backbone and given settings."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ class PresetMethod(Method):
 
         Args:
             bits: Code length K.
-            seed: Of weights, batches and augmentation.
+            seed: Seed of weights, batches and augmentation.
             preset: "release", "paper" or "modern".
-            preset_dataset: Whose row of the preset: "nus_wide", "imagenet" or "ms_coco".
-            trunk: ImgNet's network below its own layers, where the data set has images and no features.
+            preset_dataset: The row of the preset: "nus_wide", "imagenet" or "ms_coco".
+            trunk: The backbone of ImgNet, if the data set has images and no features.
             phases: "all", or "labnet" for the label side of round 0 alone, which needs no image.
-            rounds: Of alternation. Default: the preset's, or as many as given epochs have.
+            rounds: Number of rounds of alternation. Default: the preset's, or as many as given epochs have.
             **settings: Fields of `DSEHSettings`. `labnet_epochs` and `imgnet_epochs` can be one number for every round.
         """
         preset = preset or ("release" if preset_dataset else self.other_data_preset)

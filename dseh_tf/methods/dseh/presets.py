@@ -1,8 +1,9 @@
 """DSEH's published settings, and ours for other data.
 
-`RELEASE[row]` holds the values of lelan-li/DSEH (main.py, DSEH.py, net_vggf.py at b40990a), `PAPER[row]` those of
-Li et al., "Deep Joint Semantic-Embedding Hashing", IJCAI 2018; row is one of `ROWS`. docs/settings.md has them as a table.
-`MODERN` is ours, the default on data without published settings; docs/studies/modern.md says what its departures are worth.
+`RELEASE[row]` has the values of lelan-li/DSEH (main.py, DSEH.py, net_vggf.py at b40990a), `PAPER[row]` those of Li et
+al., "Deep Joint Semantic-Embedding Hashing", IJCAI 2018; row is one of `ROWS`. docs/settings.md shows them as a table.
+`MODERN` is ours, the default on data without published settings; docs/studies/modern.md measures the effect of its
+changes.
 """
 
 from __future__ import annotations
@@ -125,7 +126,7 @@ def given_rounds(given: Mapping[str, Any], rounds: int | None) -> Iterable[Layer
     """What given epochs and a given number of rounds change, besides the epochs themselves.
 
     Epochs that are not given have as many rounds as those that are, or `rounds`: cut, or the last number repeated. ImgNet's
-    epochs are not raised to `imgnet_least_steps` where they are given, or another number of rounds.
+    epochs are not raised to `imgnet_least_steps` if they are given, or a different number of rounds.
     """
     if "imgnet_epochs" in given:
         yield Layer("given imgnet_epochs", {"imgnet_least_steps": 0})
@@ -145,7 +146,7 @@ def given_rounds(given: Mapping[str, Any], rounds: int | None) -> Iterable[Layer
 
 
 def spread(given: Mapping[str, Any], rounds: int) -> dict[str, Any]:
-    """Given settings, epochs for every round as one number a round."""
+    """Given settings, epochs for every round as one number per round."""
     whole = {name: given[name] for name in _EPOCHS if type(given.get(name)) is int}
     return {**given, **{name: (value,) * rounds for name, value in whole.items()}}
 

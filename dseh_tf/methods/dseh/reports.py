@@ -1,4 +1,4 @@
-"""What a DSEH run reports: codes and MAP of the labels after LabNet's phase, of the images after ImgNet's."""
+"""Reports of a DSEH run: codes and MAP of labels after LabNet's phase, and of images after ImgNet's."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Reports:
     # LabNet
 
     def label_outputs(self) -> Outputs:
-        """LabNet on the distinct label vectors of the training rows; its codes are the solved ones where there are any."""
+        """LabNet on the distinct label vectors of the training rows; its codes are the solved ones if there are any."""
         out = self.labnet.outputs(self.distinct.vectors)
         return Outputs(out.features, self.targets.codes_array()) if self.solved else out
 
@@ -75,7 +75,7 @@ class Reports:
         }
 
     def _label_codes(self, labels: np.ndarray) -> np.ndarray:
-        """int8 ±1 [n, K]: LabNet's signs, and of training label vectors the solved codes where there are any."""
+        """int8 ±1 [n, K]: LabNet's signs, and of training label vectors the solved codes if there are any."""
         rows = distinct_rows(labels)
         codes = self.labnet.signs(rows.vectors)
         if self.solved:

@@ -12,15 +12,15 @@ from dseh_tf.methods.settings import check_choices, check_numbers
 class DSEHSettings:
     """One configuration of DSEH. The defaults are those of the release for NUS-WIDE.
 
-    Every choice on which the paper and the release differ is one field. docs/settings.md has the values as a table.
+    Every difference between the paper and the release is one field. docs/settings.md shows the values as a table.
 
     Attributes:
         labnet_width: Units of LabNet's first layer.
         feature_dim: Width d of both semantic features.
-        feature_activation: Of both semantic features, "relu", "linear" or "tanh".
+        feature_activation: Activation of both semantic features, "relu", "linear" or "tanh".
         hash_input: What ImgNet's hash layer reads: "pre_activation" or "feature" of fc8, or "trunk", the input of fc8.
         label_head: Activation of LabNet's class outputs, "sigmoid" or "linear".
-        dropout: Share of units dropped after fc6 and fc7, or on frozen features, while ImgNet trains.
+        dropout: Dropout rate of ImgNet after fc6 and fc7, or on frozen features.
         feature_layer: Units of a ReLU layer between frozen features and fc8 (ours; CNN-F has fc6 and fc7 to adapt), 0 for
             none. A trunk that is trained never has it.
         labnet_weight_size: Standard deviation of LabNet's first weights, truncated normal; of biases it is .01.
@@ -34,19 +34,19 @@ class DSEHSettings:
             in ImgNet's J1.
 
         labnet_feature_weight: alpha, of J1 in eq. 11.
-        labnet_code_weight: Of J2.
-        labnet_target_weight: Of the regression to solved label codes (ours).
+        labnet_code_weight: Weight of J2.
+        labnet_target_weight: Weight of the regression to solved label codes (ours).
         quantization_weight: beta, of J3.
         quantization_reduction: "mean" or "sum" over the bits.
         label_weight: gamma, of J4.
-        imgnet_feature_weight: Of J1 in eq. 14.
+        imgnet_feature_weight: Weight of J1 in eq. 14.
         imgnet_code_weight: eta, of J2 in eq. 14.
 
         logit_scale: Factor of the hash layer's output in eq. 13.
         target_smoothing: What multiplies the targets 0 and 1 in eq. 13.
 
         optimizer: "adam" or "sgd".
-        momentum: Of sgd.
+        momentum: Momentum of SGD.
         labnet_learning_rate, imgnet_learning_rate: At the start. Both fall by 10^-.5 every `decay_epochs` epochs and every
             round.
         decay_epochs: See there.
@@ -56,13 +56,13 @@ class DSEHSettings:
         labnet_clip, imgnet_clip: Each element of the gradient is clipped to [-clip, clip]; 0 for no clipping.
         labnet_clip_norm: LabNet's whole gradient is clipped to this length; 0 for no clipping.
         labnet_batch, imgnet_batch: Rows of all replicas.
-        labnet_epochs, imgnet_epochs: One number a round.
+        labnet_epochs, imgnet_epochs: One number per round.
 
         label_codes: "labnet": LabNet's signs teach ImgNet; or "solved": codes of the distinct label vectors that solve a
             least-squares problem (`dseh_tf.methods.dseh.label_codes`). LabNet learns those, so that unseen label vectors
             have codes too.
         code_similarity, code_affinity, code_distance, code_class_balance: Terms of that problem. The affinity is that of
-            extracted image features, or of the label vectors where there are none.
+            extracted image features, or of the label vectors if there are none.
 
         bank_reinit: What the banks hold when LabNet trains again (section 3.4), "imgnet", "keep" or "random".
         bank_reinit_mean_subtract: False gives ImgNet images with their mean for that, as the release does by mistake.
@@ -173,7 +173,7 @@ def check(settings: DSEHSettings, labels_only: bool = False) -> None:
         )
     for terms in _WEIGHTS:
         if not any(getattr(s, name) for name in terms):
-            raise InputError(f"{', '.join(terms)}: found 0 in all, expected another number in one")
+            raise InputError(f"{', '.join(terms)}: found 0 for all of them, expected a nonzero value for at least one")
     if not s.labnet_epochs:
         raise InputError("labnet_epochs: found 0 rounds, expected at least 1")
     if not labels_only and len(s.imgnet_epochs) != len(s.labnet_epochs):

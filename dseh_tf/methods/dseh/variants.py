@@ -1,6 +1,6 @@
-"""DSEH without one of its parts: the rows of Table 2 of the paper, each a preset of DSEH with one change.
+"""Ablations of DSEH: the rows of Table 2 of the paper, each a preset of DSEH with one change.
 
-They take DSEH's settings, presets and phases; a setting that is given overrides the change.
+They have DSEH's settings, presets and phases; a setting that is given overrides the change.
 """
 
 from __future__ import annotations
@@ -63,5 +63,5 @@ class DSEHA(_Variant):
             given = self.given.get(name)
             rounds = len(given) if isinstance(given, tuple) else self.rounds or 1
             if rounds > 1:
-                raise InputError(f"{name}: found {rounds} rounds, expected 1, which is what dseh_a is")
+                raise InputError(f"{name}: found {rounds} rounds, expected 1, because dseh_a has a single round")
         return {"labnet_epochs": settings.labnet_epochs[:1], "imgnet_epochs": settings.imgnet_epochs[:1]}

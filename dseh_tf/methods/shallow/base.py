@@ -1,7 +1,7 @@
 """What the shallow methods share: checked input rows, centring, principal directions, the encoder, random streams.
 
-A shallow method learns from the rows of `input_matrix` (features, or flattened images): rows are scaled to unit length
-and centred by the training mean, as is usual for these baselines on deep features. No TensorFlow here.
+A shallow method learns from the rows of `input_matrix` (features or flattened images). Rows are scaled to unit length
+and centred by the training mean, as is usual for these baselines on deep features. TensorFlow is not imported.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def training_rows(dataset: RetrievalDataset) -> np.ndarray:
 
 
 class Preparation(Rows):
-    """Row scaling and centring, learnt on the training rows.
+    """Row scaling and centring, learned on the training rows.
 
     constant: how many columns have one value in all training rows; they carry nothing and centre to zero.
     """
@@ -59,7 +59,7 @@ class Preparation(Rows):
             lowest, highest = np.minimum(lowest, block.min(axis=0)), np.maximum(highest, block.max(axis=0))
         if normalise and (highest - lowest <= _ROUNDING * np.abs(highest)).all():
             raise InputError(
-                f"train features: found {len(train)} rows that differ in length alone, expected several directions, "
+                f"train features: found {len(train)} rows that differ only in length, expected several directions, "
                 "or normalise=False"
             )
         self.mean = total / len(train)
@@ -83,7 +83,7 @@ class ShallowFitted(Fitted):
     def encode(self, split: Split, modality: str = "image") -> np.ndarray:
         """int8 ±1 [n, K] of a split, or of an array of features [n, d] or images uint8 [n, height, width, 3].
 
-        Raises InputError on values that are not finite, another width, or a text side asked for.
+        Raises InputError on values that are not finite, a different width, or a text side asked for.
         """
         if modality != "image":
             raise InputError(f"modality: found {modality!r}, expected 'image': this method encodes images or features")

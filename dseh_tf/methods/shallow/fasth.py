@@ -67,7 +67,7 @@ class FastH(Method):
     - a bit starts at the signs of the residual's leading eigenvector, not at all ones.
     - trees by gradient boosting on the logistic loss (scikit-learn, binned features), not AdaBoost with weight
       trimming; rows weigh by the sum of their absolute couplings, as in the release.
-    - trees see the leading principal directions instead of a random 200 of all features a node: 4,096 features and 64
+    - trees see the leading principal directions instead of a random 200 of all features per node: 4,096 features and 64
       bits then take minutes on two cores.
     """
 
@@ -169,7 +169,7 @@ def tree_arrays(trees: Sequence[HistGradientBoostingClassifier | float]) -> dict
 
 
 def similar_blocks(labels: np.ndarray, most: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """Row numbers in blocks whose rows all share a label: one block a class, larger ones cut at random into equal
+    """Row numbers in blocks whose rows all share a label: one block per class, larger ones cut at random into equal
     parts.
 
     Rows with several labels are in several blocks; rows without any are alone.

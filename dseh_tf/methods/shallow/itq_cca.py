@@ -69,7 +69,7 @@ def canonical_directions(
 
     Solves Cxy (Cyy + r I)^-1 Cyx w = lambda (Cxx + r I) w by Cholesky factors of the two regularised covariances and
     a singular value decomposition between them; directions have unit variance under Cxx + r I; correlation =
-    sqrt(lambda). Raises InputError where all training rows have the same labels.
+    sqrt(lambda). Raises InputError if all training rows have the same labels.
     """
     targets = labels - labels.mean(axis=0, dtype=np.float64)
     if not targets.any():

@@ -1,4 +1,4 @@
-"""The networks below a method's own layers: `compact`, CNN-F, those of `keras.applications`, and `.keras` files."""
+"""Backbones: `compact`, CNN-F, networks of `keras.applications`, and `.keras` files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks of `keras.applications` as trunks, each with the scaling it was trained with."""
+"""Networks of `keras.applications` as backbones, each with the input scaling that it was trained with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a backbone is: a network that turns images into one vector each."""
+"""The interface of backbones: networks that turn images into one vector each."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Backbone:
 
     pretrained: its variables learn at the lower rate. trained: False for a frozen trunk, whose features are extracted
     once. has_dropout: the trunk drops units itself. mean: what it subtracts from an image, for the release's bug of
-    not doing so (`DSEHSettings.bank_reinit_mean_subtract`); None where it scales in another way.
+    not doing so (`DSEHSettings.bank_reinit_mean_subtract`); None if it scales in another way.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Backbone:
         return int(self.model.output_shape[-1])
 
     def fingerprint(self) -> str:
-        """Of the architecture and the weights: equal where features are equal."""
+        """A digest of architecture and weights; backbones with equal fingerprints give equal features."""
         return self._digest(_MODULES)
 
     def is_known_as(self, fingerprint: str) -> bool:
@@ -73,7 +73,7 @@ def _without_names(model: str) -> str:
 def freeze_before(model: keras.Model, layer: str) -> None:
     """Freezes the layers that come before the one called `layer`, in the networks inside the model too.
 
-    Layers come in the order Keras has them in: none before its inputs. Raises InputError where no layer with weights
+    Layers come in the order Keras has them in: none before its inputs. Raises InputError if no layer with weights
     has that name, naming the last that do.
     """
     layers = list(_inner_layers(model))

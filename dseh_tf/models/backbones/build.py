@@ -36,7 +36,7 @@ def build_backbone(
         image_size: Height and width of the images, at most `MAX_IMAGE_SIZE`.
         train: Fine-tune a pretrained trunk. `compact` is always trained.
         scaling: (mean, scale), applied to pixels before a file's model: (x - mean) * scale.
-        seed: Of weights that are drawn.
+        seed: Seed of weights that are drawn.
         weights: The `.mat` file of CNN-F; "imagenet" (default) or a file for `keras.applications`; "random" for both.
         dropout: CNN-F's.
         train_from: The first of the pretrained trunk's layers to be fine-tuned. Those before it stay frozen.

@@ -1,4 +1,4 @@
-"""Reads `.keras` files: one clear error for whatever is wrong with one, and no weight that the file does not hold."""
+"""Reads `.keras` files, with a clear error for anything wrong in them and a check that all weights were loaded."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def load(path: Path) -> keras.Model:
     `check_weights`.
 
     Raises:
-        InputError: The file is missing, damaged, of another format or an older Keras, or has layers that Keras does not
+        InputError: The file is missing, damaged, of a different format or an older Keras, or has layers that Keras does not
             know or refuses.
     """
     version = _check_archive(path)
@@ -84,9 +84,9 @@ def load(path: Path) -> keras.Model:
 def check_weights(model: keras.Model, path: Path) -> None:
     """Checks that every weight of a model from `load` is in the file, and that none is NaN.
 
-    Keras leaves a weight at its random initial value where the model was saved before it was built, or by a version
-    that did not save layers in nested lists. Such a weight is another one at each load. It is found by loading twice:
-    every weight is overwritten in between, and must come back.
+    Keras leaves a weight at its random initial value if the model was saved before it was built, or by a version that
+    did not save layers in nested lists. Such a weight differs at each load. It is found by loading twice: every weight
+    is overwritten in between, and must be restored.
 
     Args:
         model: The model, after it was applied to an input.
@@ -115,7 +115,7 @@ def check_weights(model: keras.Model, path: Path) -> None:
 
 
 def check_numbers(model: keras.Model) -> None:
-    """Raises InputError where a weight of the model holds NaN, naming the first ones."""
+    """Raises InputError if a weight of the model holds NaN, naming the first ones."""
     wrong = [weight.path for weight in model.weights if (weight.numpy() != weight.numpy()).any()]  # only NaN differs
     if wrong:
         raise InputError(
@@ -158,9 +158,7 @@ def _check_archive(path: Path) -> str:
                 )
             damaged = archive.testzip()
             if damaged is not None:
-                raise InputError(
-                    f"found no readable Keras model ({damaged} is damaged), expected the file as it was saved"
-                )
+                raise InputError(f"found no readable Keras model ({damaged} is damaged), expected an undamaged file")
             return _version(archive)
     except InputError:
         raise

@@ -1,4 +1,4 @@
-"""Reads networks that MatConvNet saved as `.mat` files, such as `imagenet-vgg-f.mat`, in a process of its own."""
+"""Reads networks that MatConvNet saved as `.mat` files, such as `imagenet-vgg-f.mat`, in a separate process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Conv", "Layer", "MaxPool", "Network", "Norm", "Relu", "Softmax", "re
 
 
 def read_network(path: Path) -> Network:
-    """The network in a `.mat` file of MATLAB's formats 4 to 7, read in a process of its own.
+    """The network in a `.mat` file of MATLAB's formats 4 to 7, read in a separate process.
 
     scipy's reader is compiled code that a damaged file can crash, or keep busy without end. There, that ends a child and
     not the program.
@@ -32,7 +32,7 @@ def read_network(path: Path) -> Network:
 
     Raises:
         InputError: a missing, truncated or foreign file, one of format 7.3 or one that ends its reader, a missing field, a
-            value of another shape or kind than its layer needs.
+            value of a different shape or kind than its layer needs.
     """
     return _received(read_in_child(path, _CHILD, patience=_PATIENCE, expected="a MATLAB .mat file"))
 

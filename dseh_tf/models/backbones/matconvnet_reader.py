@@ -140,7 +140,7 @@ class _LayerReader:
         kernel = kernel.reshape((*kernel.shape, *[1] * (4 - kernel.ndim)))
         bias = _numbers(self.path, f"{self.name}.biases", biases).reshape(-1)
         if len(bias) != kernel.shape[3]:
-            raise self._error("biases", f"{len(bias)} numbers", f"{kernel.shape[3]}, one a filter")
+            raise self._error("biases", f"{len(bias)} numbers", f"{kernel.shape[3]}, one per filter")
         if any(dilation != 1 for dilation in self._integers("dilate", 1)):
             raise self._error("dilate", str(self._integers("dilate", 1)), "1")
         return Conv(self.name, kernel, bias, self._pair("stride", 1), self._pad())

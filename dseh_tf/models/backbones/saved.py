@@ -42,7 +42,7 @@ def from_file(
 
     Raises:
         InputError: The file cannot be read (see `keras_file.load`), lacks weights or has NaN in them, or holds a model of
-            another kind. A model is run once, on two images of noise, to see that its output is finite.
+            a different kind. A model is run once, on two images of noise, to see that its output is finite.
     """
     keras_file.import_modules(import_modules)
     with naming(f"backbone: {path}"):
@@ -126,7 +126,7 @@ def _listed(tensors: Iterable[tuple[str, keras.KerasTensor]]) -> str:
 
 
 def _one_vector(x: keras.KerasTensor, channels_first: bool) -> keras.KerasTensor:
-    """The output as float32 [b, d]; a feature map is averaged. Raises InputError on another shape or dtype."""
+    """The output as float32 [b, d]; a feature map is averaged. Raises InputError on a different shape or dtype."""
     shape, dtype = tuple(x.shape), keras.backend.standardize_dtype(x.dtype)
     if dtype in ("bool", "string") or "complex" in dtype:
         raise InputError(f"found output of {dtype}, expected numbers")
@@ -137,13 +137,13 @@ def _one_vector(x: keras.KerasTensor, channels_first: bool) -> keras.KerasTensor
     if len(x.shape) != 2 or not x.shape[-1]:
         what = " (tokens)" if len(shape) == 3 else ""
         raise InputError(
-            f"found output {shape}{what}, expected one vector an image, (None, d); add pooling to the model and save it again"
+            f"found output {shape}{what}, expected one vector per image, (None, d); add pooling to the model and save it again"
         )
     return x
 
 
 def _check_run(trunk: keras.Model, image_size: int) -> None:
-    """Runs two images of noise. Raises InputError where that fails, mixes images, or gives values that are not finite."""
+    """Runs two images of noise. Raises InputError if that fails, mixes images, or gives values that are not finite."""
     images = default_generator(0).integers(0, 256, (2, image_size, image_size, 3)).astype(np.float32)
     try:
         found = np.asarray(trunk(images, training=False))
@@ -156,5 +156,5 @@ def _check_run(trunk: keras.Model, image_size: int) -> None:
     if not np.isfinite(found).all():
         bad = found[~np.isfinite(found)][0]
         raise InputError(
-            f"found {bad} in the output for images of noise, expected finite numbers; check its input scaling"
+            f"found {bad} in the output for noise images, expected finite numbers; check its input scaling"
         )

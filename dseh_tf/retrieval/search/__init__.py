@@ -42,14 +42,14 @@ _DUCKDB = (8, b"DUCK")  # where a DuckDB file has its mark
 def new_index(
     engine: str = "exact", *, bits: int, about: Mapping[str, Any] | None = None, path: Path | str | None = None
 ) -> Index:
-    """An empty index.
+    """Makes an empty index.
 
     Args:
         engine: One of `ENGINES`.
         bits: The length of the codes, 8 to 1,024.
-        about: What the codes were made with, as JSON values; kept in the file.
-        path: The file of an index that lives in one (`duckdb`), or the address of a database (`pgvector`,
-            `postgresql://user@host:port/database?index=name`); the others are written by `save`.
+        about: What the codes were made with, as JSON values; stored in the file.
+        path: For `duckdb`, the file of the index; for `pgvector`, the address of a database,
+            `postgresql://user@host:port/database?index=name`. The other engines write a file with `save`.
 
     Raises:
         InputError: An unknown engine, or one whose package is not installed.
@@ -66,12 +66,13 @@ def new_index(
 def replacing_index(
     path: str, *, bits: int, about: Mapping[str, Any] | None = None
 ) -> AbstractContextManager[PgvectorIndex]:
-    """An empty index of the engine `pgvector`, in a `with` block: at its end it takes the place of the one at an address.
+    """A context manager with an empty `pgvector` index, which replaces the index at an address at the end of the block.
 
-    Others see the old index until then, and go on seeing it if the block raises an exception.
+    Other processes see the old index until then. If the block raises an exception, the old index stays.
 
     Raises:
-        InputError: No database answers there, pgvector is missing, or there are tables that are no index.
+        InputError: No database responds at the address, pgvector is missing, or the schema has tables that are not an
+            index.
     """
     return _pgvector().replacing(bits, about, path)
 
@@ -81,8 +82,9 @@ def open_index(path: Path | str, engine: str | None = None, read_only: bool = Fa
 
     Args:
         path: The file, or the address of a database: `postgresql://user@host:port/database?index=name`.
-        engine: `exact` or `faiss` read each other's files; None takes the engine that wrote the file.
-        read_only: Of `duckdb`: several processes can read a file that none may change. Of `pgvector`: changes are refused.
+        engine: The engine; None for the one that wrote the file. `exact` and `faiss` read each other's files.
+        read_only: For `duckdb`, several processes can open a file that none may change. For `pgvector`, changes are
+            refused.
 
     Raises:
         InputError: Names the file, the field, what was found and what was expected.
@@ -145,4 +147,4 @@ def _missing(engine: str, error: ModuleNotFoundError) -> Exception:
     extra, package = ENGINES[engine] or ("", "")
     if error.name != package:
         return error
-    return InputError(f"engine: found no package {package} for {engine}, expected it: pip install 'dseh_tf[{extra}]'")
+    return InputError(f"engine: found no package {package}, which {engine} needs: pip install 'dseh_tf[{extra}]'")

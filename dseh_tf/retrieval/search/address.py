@@ -1,6 +1,7 @@
 """Addresses of indexes in a PostgreSQL database: `postgresql://user:password@host:port/database?index=name`.
 
-Everything but `index` is for libpq, which also reads the environment (PGPASSWORD) and `~/.pgpass`. No password is shown.
+All parameters except `index` are passed to libpq, which also reads the environment (PGPASSWORD) and `~/.pgpass`.
+Passwords are never shown.
 """
 
 from __future__ import annotations

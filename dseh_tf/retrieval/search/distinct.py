@@ -1,7 +1,7 @@
-"""Distinct codes and the items that have them: what a search of learned codes reads.
+"""Distinct codes and their items, the data that a search of learned codes reads.
 
-Learned codes repeat: thousands of items can share a code. A search then compares the query with each distinct code once,
-and reads the items of the nearest codes.
+Many items share the same learned code, sometimes thousands. A search therefore compares the query with each distinct
+code once, and reads the items of the nearest codes.
 """
 
 from __future__ import annotations

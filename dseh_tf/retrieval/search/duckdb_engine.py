@@ -1,4 +1,4 @@
-"""The engine `duckdb` (extra `duckdb`): one database file, which every change reaches at once, or not at all.
+"""The engine `duckdb` (extra `duckdb`): an index in one database file; each change is a transaction.
 
 Tables: `codes` has the distinct codes as columns of 64 bits (word w holds the bits 64 w to 64 w + 63 of a code, the lowest
 first), `items` the items with their place in the order of insertion, `labels` their labels. They can be read with any
@@ -48,8 +48,8 @@ Self = TypeVar("Self", bound="DuckDBIndex")
 class DuckDBIndex:
     """Implements `dseh_tf.retrieval.search.Index` in a DuckDB file.
 
-    A process that is killed in the middle of `add` or `remove` leaves the index as it was before. One process at a time
-    can open a file for changes, or several with read_only=True.
+    If a process is killed during `add` or `remove`, the index stays as it was before. Either one process can open a
+    file for changes, or several with read_only=True.
 
     Args:
         bits: The length of the codes, 8 to 1,024.
@@ -205,7 +205,7 @@ class DuckDBIndex:
         return sorted(name for (name,) in self._rows("select distinct label from labels"))
 
     def save(self, path: Path | str) -> None:
-        """Writes a copy to another file, whole or not at all; the index's own file needs no saving."""
+        """Writes a copy to another file atomically; the index's own file needs no saving."""
         with _naming(self.path):
             self._connection.execute("checkpoint")
         if Path(path).resolve() != self.path.resolve():
@@ -214,7 +214,7 @@ class DuckDBIndex:
                 shutil.copyfile(self.path, temporary)
 
     def _check(self) -> None:
-        """Reads what the file says about itself. Raises InputError where it is no index of this format."""
+        """Reads what the file says about itself. Raises InputError if it is no index of this format."""
         held = "select table_name, column_name, data_type from duckdb_columns() where not internal"
         kinds: dict[str, dict[str, str]] = {}
         for table, column, kind in self._rows(f"{held} and table_name in (select table_name from duckdb_tables())"):
@@ -282,7 +282,7 @@ def _connect(path: Path, read_only: bool = False) -> Any:
 
 
 def _check_free(file: Path) -> None:
-    """Raises InputError where there is a file.
+    """Raises InputError if there is a file.
 
     The log (`.wal`) of another database may not stay either: DuckDB before 2.0 replays it, later versions refuse to open.
     """

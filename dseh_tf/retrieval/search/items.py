@@ -133,7 +133,7 @@ def parse_about(text: str) -> dict[str, Any]:
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
-        raise InputError("about: found no JSON, expected JSON") from None
+        raise InputError("about: found invalid JSON, expected JSON") from None
     return check_about(found)
 
 

@@ -39,7 +39,7 @@ def _rows(packed: np.ndarray, ids: np.ndarray, bits: int) -> Iterator[tuple[int,
 
 
 def add_sent(run: Any, names: Names) -> None:
-    """Adds what `send_items` sent. Raises InputError where an id is in the index."""
+    """Adds what `send_items` sent. Raises InputError if an id is in the index."""
     statement = "select id from pg_temp.given join {items} using (id) order by n limit 1"
     for (known,) in run.execute(names.statement(statement)).fetchall():
         raise InputError(f"ids: found {brief(known)}, which is in the index already, expected new ids")
@@ -61,7 +61,7 @@ def add_sent(run: Any, names: Names) -> None:
 
 
 def remove_sent(run: Any, names: Names) -> None:
-    """Removes the items whose ids are in `given`. Raises InputError where one is not in the index."""
+    """Removes the items whose ids are in `given`. Raises InputError if one is not in the index."""
     missing = "select from {items} held where held.id = given.id"
     statement = f"select id from pg_temp.given where not exists ({missing}) order by n limit 1"
     for (unknown,) in run.execute(names.statement(statement)).fetchall():

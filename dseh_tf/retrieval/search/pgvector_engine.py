@@ -41,8 +41,8 @@ Self = TypeVar("Self", bound="PgvectorIndex")
 class PgvectorIndex:
     """Implements `dseh_tf.retrieval.search.Index` in a PostgreSQL database with pgvector.
 
-    Every `add` and `remove` is a transaction: it is made as a whole or not at all, whatever is killed. Any number of
-    processes can read and change an index at the same time; changes take turns, and readers do not wait for them.
+    Every `add` and `remove` is a transaction, also if a process is killed. Any number of processes can read and change
+    an index at the same time; changes are made one after another, and readers do not wait for them.
 
     Answers are exact until `build_hnsw` is called.
 
@@ -66,9 +66,7 @@ class PgvectorIndex:
                 self._prepare(run)
                 found = pgvector_tables.present(run, self._names.index)
                 if found:
-                    raise InputError(
-                        f"{self.path}: found the tables {', '.join(sorted(found))}, expected none of an index"
-                    )
+                    raise InputError(f"{self.path}: found the tables {', '.join(sorted(found))}, expected no index")
                 self._made = pgvector_tables.create(run, self._names, self.bits, self.about)
         except InputError:
             self.close()
@@ -93,9 +91,9 @@ class PgvectorIndex:
     def replacing(
         cls: type[Self], bits: int, about: Mapping[str, Any] | None = None, path: Path | str | None = None
     ) -> Iterator[Self]:
-        """A new index that takes the place of the one at `path`, if any, at the end of the block; all or nothing.
+        """A new index that atomically replaces the one at `path`, if any, at the end of the block.
 
-        Others see the old index until then. An index that another process has open must be opened again.
+        Other processes see the old index until then. A process that has the index open must open it again.
         """
         index = cls.__new__(cls)
         index.bits, index.about = check_bits(bits), check_about(about)
@@ -246,13 +244,13 @@ class PgvectorIndex:
                 copy.build_hnsw()
 
     def build_hnsw(self, links: int = 16, candidates: int = 64) -> float:
-        """Makes a graph of the distinct codes: `search` without a label is faster from then on, and no longer exact.
+        """Builds a graph of the distinct codes: `search` without a label becomes faster, and is no longer exact.
 
         Later items enter the graph too. Searches with a label, `range`, and answers beyond 1,000 stay exact.
 
         Args:
-            links: Of each code in the graph (`m`).
-            candidates: That are looked at for each new code (`ef_construction`).
+            links: Number of links per code in the graph (`m`).
+            candidates: Number of candidates examined for each new code (`ef_construction`).
 
         Returns:
             The measured recall, which `recall` has from then on: of 100 answers, the share that is no farther than the
@@ -297,4 +295,4 @@ class PgvectorIndex:
 
     def _check_same(self, run: Any) -> None:
         if pgvector_tables.meta(run, self._names).get("made") != self._made:
-            raise InputError(f"{self.path}: found another index than the one that was opened: open it again")
+            raise InputError(f"{self.path}: found a different index than the one that was opened: open it again")

@@ -78,7 +78,7 @@ def use_graph(run: Any, k: int) -> None:
 
 
 def recall_of(known: Mapping[str, str]) -> float | None:
-    """What `meta` says of the answers: None where they are exact."""
+    """What `meta` says of the answers: None if they are exact."""
     try:
         return float(json.loads(known["recall"])["recall"]) if "recall" in known else None
     except (ValueError, TypeError, KeyError):

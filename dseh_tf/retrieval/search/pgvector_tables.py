@@ -61,7 +61,7 @@ class Names:
 
 
 def extension(run: Any, shown: str) -> str:
-    """The schema of the extension `vector`. Raises InputError where it is missing or too old."""
+    """The schema of the extension `vector`. Raises InputError if it is missing or too old."""
     run.execute(
         "select nspname, extversion from pg_catalog.pg_extension e join pg_catalog.pg_namespace n on n.oid = extnamespace "
         "where extname = 'vector'"
@@ -118,7 +118,7 @@ def meta(run: Any, names: Names) -> dict[str, str]:
 
 
 def check(run: Any, names: Names, shown: str) -> tuple[int, dict[str, Any], dict[str, str]]:
-    """(bits, about, meta) of an index. Raises InputError where there is none, or one of another format."""
+    """(bits, about, meta) of an index. Raises InputError if there is none, or one of a different format."""
     found = present(run, names.index)
     if not is_index(found):
         raise InputError(f"{shown}: found no table meta of names and values, expected an index")

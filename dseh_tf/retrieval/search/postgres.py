@@ -1,4 +1,5 @@
-"""A connection to PostgreSQL that comes back after the server was away, and whose errors are one line without a password."""
+"""A PostgreSQL connection that reconnects after the server was away, and whose errors are one line without the
+password."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every engine of a search does, and the checks of its arguments."""
+"""The interface of all search engines, and the checks of its arguments."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Found = tuple[np.ndarray, np.ndarray]  # ids (strings) and distances (int64)
 
 
 class Index(Protocol):
-    """A set of items that is searched by their hash codes.
+    """A set of items that can be searched by hash code.
 
     An item has a code, an id (a string, unique in the index) and any number of labels (strings). Codes are ±1 [n, bits]
     or packed uint8 [n, ceil(bits / 8)]. Answers are exact, and ordered by Hamming distance, then by the order in which
     items were added; every engine gives the same ids and distances.
 
-    bits: The length of the codes, 8 to 1,024. about: What the codes were made with, as JSON values; kept in the file.
-    recall: None. Only `pgvector` can be asked for answers that are not exact; then it is their measured recall.
+    bits: The length of the codes, 8 to 1,024. about: What the codes were made with, as JSON values; stored in the file.
+    recall: None if answers are exact; the measured recall of an approximate `pgvector` index.
     """
 
     bits: int
@@ -43,10 +43,11 @@ class Index(Protocol):
         Args:
             codes: [n, bits] or packed.
             ids: n strings, none of them in the index.
-            labels: For each item a label or several; None for items without labels.
+            labels: For each item, one or several labels; None if no item has labels.
 
         Raises:
-            InputError: Codes of another width, an id twice, or another number of ids or labels than of codes.
+            InputError: The width of the codes is wrong, an id is repeated, or the numbers of codes, ids and labels
+                differ.
         """
 
     def remove(self, ids: Ids) -> None:
@@ -57,8 +58,8 @@ class Index(Protocol):
 
         Args:
             codes: [queries, bits] or packed.
-            k: The number of answers; cut to the number of items that can be found.
-            label: Finds only items with this label.
+            k: The number of answers; limited to the number of items that can be found.
+            label: Return only items with this label.
 
         Returns:
             ids [queries, k], and Hamming distances int64 [queries, k].
@@ -69,9 +70,9 @@ class Index(Protocol):
 
         Args:
             codes: [queries, bits] or packed.
-            radius: The largest distance; with inclusive=False, the first distance that is too large.
+            radius: The maximum distance; with inclusive=False, distances must be smaller than it.
             inclusive: Whether items at the radius are found.
-            label: Finds only items with this label.
+            label: Return only items with this label.
 
         Returns:
             For each query its ids [m] and distances int64 [m], nearest first.
@@ -87,14 +88,14 @@ class Index(Protocol):
         """All labels that some item has, sorted."""
 
     def save(self, path: Path | str) -> None:
-        """Writes the index to a file, whole or not at all."""
+        """Writes the index to a file atomically."""
 
     @classmethod
     def open(cls: type[Self], path: Path | str) -> Self:
         """Reads and checks a saved index. Raises InputError naming the file, the field, what was found and expected."""
 
     def close(self) -> None:
-        """Gives up the file, where the engine holds one open."""
+        """Closes the file, if the engine holds one open."""
 
 
 def check_bits(bits: Any) -> int:
@@ -103,7 +104,7 @@ def check_bits(bits: Any) -> int:
 
 def check_about(about: Mapping[str, Any] | None) -> dict[str, Any]:
     if about is not None and not (isinstance(about, Mapping) and all(isinstance(name, str) for name in about)):
-        raise InputError(f"about: found {brief(about)}, expected named values")
+        raise InputError(f"about: found {brief(about)}, expected a dictionary")
     return dict(about or {})
 
 
@@ -147,7 +148,7 @@ def check_label(label: Any) -> str | None:
 
 
 def check_radius(radius: Any, inclusive: bool) -> int:
-    """The largest distance that is found: -1 where none is."""
+    """The largest distance that is found: -1 if none is."""
     return whole(radius, "radius", 0) - (0 if inclusive else 1)
 
 

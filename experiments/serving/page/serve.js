@@ -31,7 +31,7 @@ function ask(next) {
 }
 
 function askImage(file) {
-  if (!document.body.dataset.images) return fail("This index is served without a model for images.");
+  if (!document.body.dataset.images) return fail("This server has no model to encode images.");
   const most = Number(document.body.dataset.mostBytes);
   if (file.size > most) {
     const found = (file.size / 2 ** 20).toFixed(1);
@@ -64,7 +64,7 @@ async function search() {
     showAnswers(found.answers);
   } catch (error) {
     if (error.name === "AbortError") return; // another search has begun
-    fail(error instanceof TypeError ? "The server does not answer." : error.message);
+    fail(error instanceof TypeError ? "The server does not respond." : error.message);
   }
   $("answers").classList.remove("busy");
 }
@@ -125,7 +125,7 @@ function section(answer, shared) {
 }
 
 function card(item, run, both) {
-  const button = make("button", { type: "button", className: "item", title: "Search on from this item" });
+  const button = make("button", { type: "button", className: "item", title: "Search with this item" });
   if (item.thumbnail) {
     const image = make("img", { loading: "lazy", decoding: "async", draggable: false });
     image.alt = named(item.labels, item.id);

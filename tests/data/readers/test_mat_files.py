@@ -45,7 +45,7 @@ def test_damaged_files_are_one_line(tmp_path):
     miniatures.write_hdf5_mat(tmp_path / "b.mat", {"A": MATRIX})
     cut = (tmp_path / "b.mat").read_bytes()
     for content, message in (
-        (b"", "found neither the signature of MATLAB 5 nor that of HDF5"),
+        (b"", "found neither the MATLAB 5 nor the HDF5 signature"),
         (b"MATLAB 5.0 MAT-file".ljust(200), "found neither"),
         (whole[:150], "cannot be read"),
         (cut[:700], "cannot be read"),
@@ -128,7 +128,7 @@ def test_wikipedia_files_that_do_not_fit(tmp_path):
     lines = tmp_path / "testset_txt_img_cat.list"
     whole = lines.read_text()
     for text, message in (
-        (whole + "x\ty\t1\n", r"raw_features\.mat: T_te: found 10 rows, expected 11, one a line of testset"),
+        (whole + "x\ty\t1\n", r"raw_features\.mat: T_te: found 10 rows, expected 11, one per line of testset"),
         (
             whole.replace("\t3\n", "\t11\n"),
             r"list:3: found 'test-text-2.*11', expected <text id> <image id> <category 1 to 10>",
@@ -174,7 +174,7 @@ def test_flickr25k_mat(tmp_path, flickr):
 def test_flickr25k_mat_that_does_not_fit(tmp_path, flickr):
     file = tmp_path / "FLICKR-25K.mat"
     for changes, message in (
-        ({"YAll": flickr["YAll"][:7]}, "YAll: found 7 rows, expected 120, one an image"),
+        ({"YAll": flickr["YAll"][:7]}, "YAll: found 7 rows, expected 120, one per image"),
         ({"LAll": 2 * flickr["LAll"]}, r"LAll: found the value 2\.0, expected 0 or 1"),
         ({"images": flickr["images"].astype(float)}, "images: found float64, expected uint8"),
         ({"images": flickr["images"][:, :, 0]}, r"images: found uint8 \[120, 4, 5\], expected numbers \[n, 3, n, n\]"),

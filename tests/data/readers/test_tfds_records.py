@@ -65,7 +65,7 @@ def test_index_is_made_once_and_follows_the_files(cifar10, monkeypatch):
     monkeypatch.setattr(tfds_records, "_scan", scan)
     data = first.images.files[0].read_bytes()
     first.images.files[0].write_bytes(data[:-20])
-    with pytest.raises(InputError, match=r"cut off at byte .*, expected it whole"):
+    with pytest.raises(InputError, match=r"truncated at byte .*, expected a complete file"):
         read_split(builder, "test", "id")
 
 
@@ -85,7 +85,7 @@ def test_damaged_files(cifar10):
     file = records.images.files[1]
     data = file.read_bytes()
     file.write_bytes(data[:30])
-    with pytest.raises(InputError, match=r"cut off, expected the record of train_00041"):
+    with pytest.raises(InputError, match=r"found a truncated file, expected the record of train_00041"):
         records.images.read(41)
     file.write_bytes(data[:12] + b"\xff" * (len(data) - 12))
     with pytest.raises(InputError, match="damaged record"):

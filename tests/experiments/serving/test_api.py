@@ -65,7 +65,7 @@ def test_without_a_model(client, place):
         (
             {"code": "ff"},
             422,
-            "code: found 'ff' (found 1 bytes a code, expected 2 for 12 bits), expected 4 hexadecimal",
+            "code: found 'ff' (found 1 bytes per code, expected 2 for 12 bits), expected 4 hexadecimal",
         ),
         ({"code": "xy"}, 422, "code: found 'xy', expected 4 hexadecimal digits of 12 bits"),
         ({"code": "ffff"}, 422, "code: found 'ffff'"),
@@ -85,7 +85,7 @@ def test_other_addresses(client):
 
 def test_a_fault_of_ours_is_one_line(client, place, monkeypatch):
     monkeypatch.setattr(place.model, "encode", lambda images: 1 / 0)
-    refused(client().post("/api/search", content=image_of(9), headers=HEADERS), 500, "a fault of the server")
+    refused(client().post("/api/search", content=image_of(9), headers=HEADERS), 500, "an internal error")
 
 
 def test_two_indexes_side_by_side(client, place, tmp_path):

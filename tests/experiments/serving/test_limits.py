@@ -50,12 +50,12 @@ def animated() -> bytes:
         (b"", "image/png", 400, "image: found an empty file, expected an image"),
         (b"0" * 3000, "image/png", 413, "image: found a file of 0.0 MB, expected at most 0.00195312 MB"),
         (iter([b"0" * 1500] * 2), "image/png", 413, "image: found a larger file, expected at most"),
-        (image_of(9), "text/plain", 415, "Content-Type: found text/plain, expected image/jpeg, image/png or the like"),
+        (image_of(9), "text/plain", 415, "Content-Type: found text/plain, expected image/jpeg, image/png or similar"),
         (image_of(9), "", 415, "Content-Type: found none, expected image/jpeg"),
         (image_of(9), "multipart/form-data; boundary=x", 415, "Content-Type: found multipart/form-data, expected"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "image/svg+xml", 415, "image: found none, expected one of JPEG, PNG"),
         (image_of(9, (64, 64), "ICO"), "image/x-icon", 415, "image: found none, expected one of JPEG, PNG"),
-        (image_of(9, (100, 100), "JPEG")[:700], "image/jpeg", 422, "image: found an image cut off or damaged"),
+        (image_of(9, (100, 100), "JPEG")[:700], "image/jpeg", 422, "image: found a truncated or damaged image"),
         (animated(), "image/gif", 422, "image: found an animated image of 3 frames, expected one picture"),
         (image_of(9, (101, 100)), "image/png", 422, "image: found 101 x 100 pixels (0.0101 million), expected at most 0.01"),
         (png_header(10_000, 10_000), "image/png", 422, "image: found 10000 x 10000 pixels (100 million), expected at most"),
@@ -81,7 +81,7 @@ def test_an_upload_that_never_ends():
         await asyncio.sleep(30)
 
     begin = time.monotonic()
-    with pytest.raises(limits.Refused, match=r"image: found an upload unfinished after 0\.1 seconds") as error:
+    with pytest.raises(limits.Refused, match=r"image: found an unfinished upload after 0\.1 seconds") as error:
         asyncio.run(limits.read_body(slow(), {"content-type": "image/png"}, limits.Limits(seconds=0.1)))
     assert error.value.status == 408 and time.monotonic() - begin < 5
 
@@ -95,12 +95,12 @@ def test_encoding_takes_too_long_and_too_many_wait(client, place):
     for thread in threads:
         thread.start()
         time.sleep(0.1)
-    refused(post(api, image_of(9)), 503, "busy: found too many queries at a time")
+    refused(post(api, image_of(9)), 503, "busy: found too many queries at once")
     assert found(api.get("/api/search", params={"id": "0.png", "top": 2})) == place.expected(0, 2)
     for thread in threads:
         thread.join()
     refused(answers[0], 503, "encoding: found it unfinished after 1 seconds")
-    refused(answers[1], 503, "busy: found no turn to encode within 1 seconds")
+    refused(answers[1], 503, "busy: found no free slot to encode within 1 seconds")
     place.model.pause = 0
     while place.model.running:
         time.sleep(0.05)

@@ -133,7 +133,9 @@ def test_what_is_refused_at_the_start(place, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="run: found neither imgnet"):  # it goes on, to a run without an encoder
         call(index, run, "--allow_mixed", "--port=0")
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    with pytest.raises(InputError, match=r"found no package uvicorn, expected it: pip install 'dseh_tf\[serve\]'"):
+    with pytest.raises(
+        InputError, match=r"found no package uvicorn, which experiments.serve needs: pip install 'dseh_tf\[serve\]'"
+    ):
         call(index)
 
 
@@ -275,7 +277,7 @@ def test_the_page_in_a_browser(browser, own, tmp_path, width):
         broken = tmp_path / "broken.png"
         broken.write_bytes(image_of(9)[:60])
         page.one("#file").send_keys(str(broken))
-        page.until(lambda: page.one("#wrong").text.startswith("image: found an image cut off or damaged"))
+        page.until(lambda: page.one("#wrong").text.startswith("image: found a truncated or damaged image"))
         assert page.fits()
         severe = [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
         assert len(severe) == 1 and "422" in severe[0], severe  # the broken image alone

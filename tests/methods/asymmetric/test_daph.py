@@ -63,7 +63,7 @@ def test_the_whole_loss_is_that_of_the_oracle(tag, side):
 def test_gamma_has_to_be_smaller_than_alpha():
     from dseh_tf.methods import METHODS
 
-    with pytest.raises(InputError, match=r"^gamma: found 10.0 beside alpha=10.0, expected less than alpha"):
+    with pytest.raises(InputError, match=r"^gamma: found 10.0 with alpha=10.0, expected less than alpha"):
         METHODS["daph"](8, alpha=10.0, gamma=10.0)
 
 

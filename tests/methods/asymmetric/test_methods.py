@@ -196,7 +196,7 @@ def changed(dataset, which: str):
         ),
         ("others", "train rows: found 92 of the 96 database rows and 4 others, expected the whole database"),
         ("unlabelled", "database labels: found none in the 96 rows, expected some"),
-        ("labels", "database labels: found others than in the training rows in row 5 (train/"),
+        ("labels", "database labels: found labels that differ from the training rows in row 5 (train/"),
     ],
 )
 @pytest.mark.parametrize("name", NAMES)

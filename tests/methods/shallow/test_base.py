@@ -215,7 +215,7 @@ def test_rows_of_one_direction(method):
     lengths = np.linspace(1, 9, 40, dtype=np.float32)[:, None]
     for rows in (lengths, lengths * np.linspace(1, 2, 7, dtype=np.float32)):
         data = RetrievalDataset.from_arrays((rows, np.arange(40) % 4), (rows, np.arange(40) % 4))
-        with pytest.raises(InputError, match="train features: found 40 rows that differ in length alone"):
+        with pytest.raises(InputError, match="train features: found 40 rows that differ only in length"):
             make(method).fit(data)
 
 

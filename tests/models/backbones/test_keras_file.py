@@ -269,7 +269,7 @@ def test_damaged_archives(tmp_path):
     flipped = bytearray(whole)
     flipped[whole.find(weights) + len(weights) - 100] ^= 64
     cut.write_bytes(flipped)
-    refused(cut, r"found no readable Keras model \(model\.weights\.h5 is damaged\), expected the file as it was saved")
+    refused(cut, r"found no readable Keras model \(model\.weights\.h5 is damaged\), expected an undamaged file")
     for change, reason in (
         (lambda name, content: None if name == "config.json" else content, r"a zip archive without config\.json"),
         (lambda name, content: None if "weights" in name else content, r"a zip archive without model\.weights\.h5"),
@@ -495,10 +495,10 @@ def test_a_feature_map_is_averaged(tmp_path, images):
             lambda x: layers.Reshape((36, 4))(x),
             r"found output \(None, 36, 4\) \(tokens\), expected one vector .*pooling.*",
         ),
-        (lambda x: keras.ops.mean(x, (1, 2, 3)), r"found output \(None,\), expected one vector an image.*"),
+        (lambda x: keras.ops.mean(x, (1, 2, 3)), r"found output \(None,\), expected one vector per image.*"),
         (lambda x: mean_of(x) > 0, r"found output of bool, expected numbers"),
         (lambda x: keras.ops.reshape(x, (-1, 12)), r"found output \(24, 12\) for 2 images, expected \(2, 12\)"),
-        (lambda x: keras.ops.log(-1 - keras.ops.abs(mean_of(x))), "found nan in the output for images of noise, .*"),
+        (lambda x: keras.ops.log(-1 - keras.ops.abs(mean_of(x))), "found nan in the output for noise images, .*"),
     ],
 )
 def test_outputs_that_are_no_vector(tmp_path, outputs, line):
@@ -520,7 +520,7 @@ def test_half_precision_that_overflows(tmp_path):
     finally:
         keras.config.set_dtype_policy(policy)
     model.get_layer("conv").kernel.assign(np.full(model.get_layer("conv").kernel.shape, 1e4))
-    refused(saved(model, tmp_path), "found inf in the output for images of noise, expected finite numbers; .*")
+    refused(saved(model, tmp_path), "found inf in the output for noise images, expected finite numbers; .*")
     found = trunk(model, tmp_path, scaling=(0.0, 1e-4))
     assert found.model.output.dtype == "float32"
 

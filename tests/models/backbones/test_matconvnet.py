@@ -151,7 +151,7 @@ def _with(index: int, field: str, value):
         (_with(0, "pad", -1), r"conv1\.pad: found \[-1.0\], expected non-negative integers"),
         (_with(0, "stride", 0), r"conv1\.stride: found \[0\], expected one positive number"),
         (_with(0, "dilate", 2), r"conv1\.dilate: found \[2\], expected 1"),
-        (_with(0, "biases", np.zeros((1, 9))), r"conv1\.biases: found 9 numbers, expected 3, one a filter"),
+        (_with(0, "biases", np.zeros((1, 9))), r"conv1\.biases: found 9 numbers, expected 3, one per filter"),
         (_with(0, "biases", "none"), r"conv1\.biases: found text, expected numbers"),
         (_with(0, "filters", np.zeros((0, 0))), r"conv1\.filters: found nothing, expected numbers"),
         (_with(0, "filters", np.full((11, 11, 3, 3), np.nan)), r"conv1\.filters: found NaN or infinite values"),

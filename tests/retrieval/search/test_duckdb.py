@@ -79,7 +79,7 @@ def test_a_new_index_takes_no_other_file_s_place(path, tmp_path):
         (["update meta set value = '128' where name = 'bits'", "alter table codes drop w1"], "table codes: found the col"),
         (["update meta set value = '9999' where name = 'bits'"], "bits: found 9999, expected 8 to 1024"),
         (["update meta set value = 'x' where name = 'bits'"], "bits: found 'x', expected a whole number"),
-        (["update meta set value = '[' where name = 'about'"], "about: found no JSON"),
+        (["update meta set value = '[' where name = 'about'"], "about: found invalid JSON"),
         (["alter table items rename id to name"], "table items: found the columns"),
         (["drop table items", "create view items as select 1::bigint place, 'a' id, 0::bigint code"], "table items: found"),
         (["delete from codes"], "items: found 'a' without a code"),

@@ -107,7 +107,7 @@ def test_bad_input_changes_nothing(engine, make):
     index.add(codes[:2], ["a", "b"], ["dog", ["sea"]])
     for ask, line in [
         (lambda: index.add(codes[:, :8], ["c", "d", "e"]), "codes: found codes of 8 bits, expected 12"),
-        (lambda: index.add(pack(codes)[:, :1], ["c", "d", "e"]), "codes: found 1 bytes a code, expected 2"),
+        (lambda: index.add(pack(codes)[:, :1], ["c", "d", "e"]), "codes: found 1 bytes per code, expected 2"),
         (lambda: index.add(codes, ["c", "d"]), r"ids: found <U1 \[2\], expected strings \[3\]"),
         (lambda: index.add(codes, [1, 2, 3]), r"ids: found int64 \[3\], expected strings \[3\]"),
         (lambda: index.add(codes, ["c", "d", "c"]), "ids: found 'c' twice, expected each id once"),
@@ -125,7 +125,7 @@ def test_bad_input_changes_nothing(engine, make):
         (lambda: index.range(codes, 1.0), "radius: found 1.0, expected a whole number"),
         (lambda: new_index(engine, bits=7), "bits: found 7, expected 8 to 1024"),
         (lambda: new_index(engine, bits=1025), "bits: found 1025, expected 8 to 1024"),
-        (lambda: new_index(engine, bits=8, about=3), "about: found 3, expected named values"),
+        (lambda: new_index(engine, bits=8, about=3), "about: found 3, expected a JSON object"),
     ]:
         with pytest.raises(InputError, match=line):
             ask()

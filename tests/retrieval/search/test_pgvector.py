@@ -178,7 +178,7 @@ def test_tables_as_documented(path, run):
         ("update meta set value = '2' where name = 'format'", "format: found '2', expected 1"),
         ("update meta set value = '64' where name = 'bits'", r"table codes: found the columns .*bit\(70\).*, expected"),
         ("update meta set value = '9999' where name = 'bits'", "bits: found 9999, expected 8 to 1024"),
-        ("update meta set value = '[' where name = 'about'", "about: found no JSON"),
+        ("update meta set value = '[' where name = 'about'", "about: found invalid JSON"),
         ("drop table labels", "found no table labels, expected one"),
         ("alter table items rename id to name", "table items: found the columns"),
         ("drop table labels; create view labels as select 1::bigint place, 1::bigint position, 'a' label",
@@ -255,7 +255,7 @@ def test_addresses_that_do_not_work_do_not_show_the_password(engine, postgres):
 
 def test_an_index_is_replaced_as_a_whole(path, run):
     index, code = open_index(path), CODES[:1, :12]
-    with pytest.raises(InputError, match=r"found the tables codes, items, labels, meta, expected none of an index"):
+    with pytest.raises(InputError, match=r"found the tables codes, items, labels, meta, expected no index"):
         new_index("pgvector", bits=12, path=path)
     with pytest.raises(ZeroDivisionError), replacing_index(path, bits=12) as other:
         other.add(code, ["n"])
@@ -266,7 +266,7 @@ def test_an_index_is_replaced_as_a_whole(path, run):
         other.add(code, ["m"])
         assert index.search(CODES[:1], 9)[0].tolist() == [["a", "b", "c"]] and len(other) == 2
     for ask in (lambda: index.search(CODES[:1], 9), lambda: index.add(CODES[:1], ["d"]), lambda: len(index)):
-        with pytest.raises(InputError, match="found another index than the one that was opened: open it again"):
+        with pytest.raises(InputError, match="found a different index than the one that was opened: open it again"):
             ask()
     index.close()
     index = open_index(path, read_only=True)

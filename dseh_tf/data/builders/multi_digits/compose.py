@@ -106,7 +106,7 @@ def _enlarge(scan: np.ndarray, centre: np.ndarray, size: float, angle: float) ->
 
 
 def _ink_colour(rng: np.random.Generator, ground: np.ndarray) -> np.ndarray:
-    """A light colour, its luminance well above the dark background's: legible, and learnt from 2,000 images."""
+    """A light colour, its luminance well above the dark background's: legible, and learned from 2,000 images."""
     weights = np.array([0.299, 0.587, 0.114])
     while True:
         colour = rng.uniform(60, 255, 3)

@@ -1,4 +1,4 @@
-"""TFDS builder of multi_digits; see README.md beside it."""
+"""TFDS builder of multi_digits; see README.md next to it."""
 
 from __future__ import annotations
 

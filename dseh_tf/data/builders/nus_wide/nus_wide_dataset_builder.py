@@ -1,4 +1,4 @@
-"""TFDS builder of NUS-WIDE; see README.md beside it."""
+"""TFDS builder of NUS-WIDE; see README.md next to it."""
 
 from __future__ import annotations
 
