@@ -2,7 +2,7 @@
 
 A stream is a pure function of its seed and its name. It draws the same numbers on every machine and in every process,
 whatever was drawn before. `generator` is for numpy, `layer_seed` for the initial weights of a network, `stream_seed`
-and `stateless_seed` for stateless operations of TensorFlow. No TensorFlow here.
+and `stateless_seed` for stateless operations of TensorFlow. Does not import TensorFlow.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def stateless_seed(seed: int, name: str, index: int = 0) -> tuple[int, int]:
 
 
 def generator(seed: int, name: str, index: int = 0) -> np.random.Generator:
-    """A numpy generator (Philox) at the start of a named stream. Arguments as `stateless_seed`."""
+    """A numpy generator (Philox) at the start of a named stream. Arguments are as in `stateless_seed`."""
     return np.random.Generator(np.random.Philox(key=stateless_seed(seed, name, index)))
 
 

@@ -163,7 +163,7 @@ def image_files(named: Sequence[str], flag: str = "images") -> list[Path]:
 
 
 def check_image(path: Path) -> None:
-    """Raises InputError on a file that is no image, damaged, or has more than `MOST_PIXELS`, by its header."""
+    """Raises InputError on a file that is not an image, damaged, or has more than `MOST_PIXELS`, by its header."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the line below says it
         width, height = check_header(path)

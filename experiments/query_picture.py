@@ -30,7 +30,7 @@ def source(config: Mapping[str, Any], given: Any) -> Source:
 
 
 def reader(config: Mapping[str, Any], given: Any) -> Source | None:
-    """As `source`, with the images in their own sizes; None if there are no images."""
+    """Like `source`, with the images in their own sizes; None if there are no images."""
     root = given.images_root or config.get("images", {}).get("root")
     if "images" in config and root:
         return lambda name: _read(lambda: decode_file(Path(root) / name))

@@ -185,7 +185,7 @@ def _method() -> Any:
 
 
 def _trunk() -> Any:
-    """What stands below the method's own layers: as the flags say, or as the features were extracted."""
+    """The backbone below the method's own layers: as the flags say, or as the features were extracted."""
     if _FEATURES.value is None:
         return backbone_flags.trunk()
     from dseh_tf.encoding.features import read_summary

@@ -94,7 +94,7 @@ def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
 
 
 def execute(arguments: Mapping[SuiteRun, Sequence[str]], folder: Path, jobs: int) -> dict[SuiteRun, str]:
-    """Makes all the runs, with their table on standard output; what failed is told and returned with its reason.
+    """Makes all the runs, with their table on standard output; prints and returns failed runs with their reasons.
 
     Ends the program with STOPPED where it is interrupted. Raises InputError if data, features, a backbone or a setting
     of a run that is not finished is not as it should be; other problems of this kind are printed before.

@@ -72,7 +72,7 @@ def is_regular(path: Path) -> bool:
 
 
 def read_bytes(file: Path, expected: str = "a regular file") -> bytes:
-    """The content of a regular file. Raises InputError as `check_regular` does, and where reading fails."""
+    """The content of a regular file. Raises InputError like `check_regular`, and where reading fails."""
     check_regular(file, expected)
     try:
         return file.read_bytes()

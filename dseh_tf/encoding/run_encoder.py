@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 NETWORK, ARRAYS = "imgnet.keras", "encoder.npz"  # what a trained method leaves in a run folder, and a shallow one
 BACKBONE = "backbone.keras"  # a frozen backbone, where `RunEncoder.save` put it
 _KEPT = ("dataset", "method", "bits", "seed", "settings", "trunk", "trunk_files", "features", "tf32")  # of config.json
-_BLOCK_ROWS = shallow.BLOCK_ROWS  # the features of so many images are in memory at a time
+_BLOCK_ROWS = shallow.BLOCK_ROWS  # number of images whose features are in memory at a time
 
 
 class RunEncoder:
@@ -91,7 +91,7 @@ class RunEncoder:
                 are taken if it has them. Images are resized as the run's were.
 
         Raises:
-            InputError: Anything else; a file that is no image; features of a different width, or not finite; a backbone that
+            InputError: Anything else; a file that is not an image; features of a different width, or not finite; a backbone that
                 is not where it was, or is another one.
         """
         return np.concatenate([sign(values) for values in self.blocks(items)])
@@ -133,7 +133,7 @@ class RunEncoder:
                 )
 
     def outputs(self, items: Any) -> np.ndarray:
-        """The real values [n, K] whose signs are the codes. Takes and raises what `encode` does."""
+        """The real values [n, K] whose signs are the codes. Takes the same arguments and raises the same errors as `encode`."""
         return np.concatenate(list(self.blocks(items)))
 
     def save(self, folder: Path | str) -> None:

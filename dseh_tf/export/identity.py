@@ -45,7 +45,7 @@ def check_same(model: Path | str, expected: Mapping[str, Any], where: str, allow
             litert_int8.
 
     Returns:
-        A line on the cost in MAP if the precisions differ; else None.
+        A line on the cost in MAP if the precisions differ; otherwise None.
 
     Raises:
         InputError: Another run; or a different precision without `allow_mixed`.

@@ -164,7 +164,7 @@ def resident(array: np.ndarray) -> np.ndarray | tf.Tensor:
 
 
 def _reader(array: np.ndarray | tf.Tensor):
-    """rows int32 [b] -> array[rows], from a tensor, or from the file behind a large memory map."""
+    """rows int32 [b] -> array[rows], from a tensor, or from the file of a large memory map."""
     if isinstance(array, np.memmap) and array.nbytes > _TENSOR_BYTES:
         dtype, shape = tf.as_dtype(array.dtype), array.shape[1:]
 

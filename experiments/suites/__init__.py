@@ -24,7 +24,7 @@ class SuiteRun:
     """One run: what it computes, in full but for where the data is.
 
     Attributes:
-        options: What it is given besides.
+        options: Its other options.
         row: The name of its row in the suite; empty for the method's own.
         trial: Its number, if it only tries settings (`experiments.tune`).
     """
@@ -64,7 +64,7 @@ class Row:
         name: In folder names and for `--methods`. Default: the method's. A suite may have a method in several rows.
         bits: Its code lengths. Default: the suite's.
         seeds: Its seeds. Default: the suite's.
-        on: What its runs are given besides on a data set, by the data set's name.
+        on: Additional options of its runs on a data set, by the data set's name.
     """
 
     method: str

@@ -119,7 +119,7 @@ def dataset_of(stored: Any, file: Path, name: str) -> Any:
 
 
 def check_shape(file: Path, name: str, array: Any, expected: Sequence[int | None]) -> None:
-    """Raises InputError if the array has other sizes than expected; None stands for any size."""
+    """Raises InputError if the sizes of the array are not as expected; None means any size."""
     fits = len(array.shape) == len(expected) and all(
         wanted in (None, size) for size, wanted in zip(array.shape, expected, strict=True)
     )

@@ -126,7 +126,7 @@ def read_split(
 
 
 def read_splits(builder: Any, parts: tuple[str, ...], id_feature: str | None, label_feature: str) -> Records:
-    """Several splits as one, in that order. Arguments and errors as `read_split` and `join`."""
+    """Several splits as one, in that order. Arguments and errors are as in `read_split` and `join`."""
     return join([read_split(builder, part, id_feature, label_feature) for part in parts])
 
 

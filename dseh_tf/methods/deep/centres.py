@@ -62,7 +62,7 @@ def class_centres(classes: int, bits: int, seed: int, kind: str = "hadamard_or_s
 def hadamard_matrix(order: int) -> np.ndarray | None:
     """A matrix of ±1 [order, order] with orthogonal rows, or None if none of these constructions gives one.
 
-    Sylvester's for powers of two; else Paley's first (order - 1 a prime) or second (order / 2 - 1 a prime, 1 mod 4); else
+    Sylvester's for powers of two; otherwise Paley's first (order - 1 a prime) or second (order / 2 - 1 a prime, 1 mod 4); otherwise
     twice the matrix of half the order.
     """
     if order & (order - 1) == 0:

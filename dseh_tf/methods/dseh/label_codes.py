@@ -62,7 +62,7 @@ class LabelEmbedding:
     """
 
     def __init__(self, features: np.ndarray, labels: np.ndarray) -> None:
-        """Fits the embedding, to 20,000 evenly spaced rows where there are more.
+        """Fits the embedding, to 20,000 evenly spaced rows if there are more.
 
         Args:
             features: float [n, d].
