@@ -189,7 +189,11 @@ def test_what_is_refused(codes, workdir, tmp_path):
     for module, arguments, line in (
         (index, [], r"--workdir, --codes: found none, expected one of them"),
         (index, [f"--codes={codes}", f"--workdir={codes}"], r"--workdir, --codes: found both, expected one of them"),
-        (index, [f"--workdir={codes}", "--labels=folder"], r"--labels: found folder, but the run of --workdir has labels"),
+        (
+            index,
+            [f"--workdir={codes}", "--labels=folder"],
+            r"--labels: found folder, but the run of --workdir has labels",
+        ),
         (index, [f"--codes={tmp_path}"], r"encode.json: found no such file, expected a folder of codes"),
         (index, [f"--codes={codes}", f"--labels={tmp_path / 'no'}"], r"no: found no such file"),
         (
