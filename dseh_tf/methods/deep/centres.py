@@ -12,7 +12,7 @@ from dseh_tf.seeding import generator
 
 KINDS = ("hadamard_or_search", "random", "dpn")
 
-_SWEEPS = 3  # skips all columns after the first, greedy one
+_SWEEPS = 3  # passes over all columns after the first, greedy one
 _DRAWS = 32  # sets of centres, of which the one with the best balanced bits is taken
 
 
