@@ -57,7 +57,7 @@ def stateless_seed(seed: int, name: str, index: int = 0) -> tuple[int, int]:
     Args:
         seed: From 0 to 2**64 - 1.
         name: Name of the stream.
-        index: Number of one of several streams of that name.
+        index: Number of the stream, if several have the same name.
 
     Returns:
         The seed itself, and the key of the name and index.

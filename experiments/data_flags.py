@@ -82,7 +82,7 @@ def options(labels_only: bool) -> catalog.DataOptions:
 
 
 def config() -> dict[str, Any]:
-    """What of them decides the rows, for config.json; where the data lies does not.
+    """The flags that determine the rows, for config.json; the place of the data does not.
 
     `unlabelled` and `skip_unpaired` are recorded if they are given: runs from before these flags resume, and refused
     such lines.

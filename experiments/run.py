@@ -257,7 +257,7 @@ def data_config() -> dict[str, Any]:
 
 
 def config_of(method: Any, data: Mapping[str, Any]) -> dict[str, Any]:
-    """Every resolved setting of the run, as config.json has it. data: as `data_config` returns it."""
+    """Every resolved setting of the run, as stored in config.json. data: the result of `data_config`."""
     from dseh_tf.data.readers import image_texts
     from dseh_tf.encoding.features import read_summary
 
@@ -287,7 +287,7 @@ def config_of(method: Any, data: Mapping[str, Any]) -> dict[str, Any]:
         config["texts"] = image_texts.digest(Path(data_flags.LISTS_DIR.value))
     if method.needs_images:
         trunk = dataclasses.asdict(_trunk())
-        # Fields that came later are left out where they say nothing: runs of before have none.
+        # Newer fields are left out if they have their defaults, because older runs do not have them.
         config["trunk"] = {
             name: value for name, value in trunk.items() if value or name not in ("train_from", "import_modules")
         }

@@ -49,7 +49,7 @@ class Table:
         print(" ".join(part for part in parts if part), file=self._stream, flush=True)
 
     def close(self) -> None:
-        """The table as it is in the end, where it does not occur on the terminal already."""
+        """Prints the final table, unless it is already on the terminal."""
         if not self._drawn:
             print(self.text(), file=self._stream, flush=True)
 

@@ -57,7 +57,7 @@ def build(runs: Runs) -> list[tables.Table]:
 
 
 def _lengths(runs: Runs) -> list[int]:
-    """All of the runs' code lengths where none of them has anything to compare."""
+    """All code lengths of the runs, if none of them has anything to compare."""
     compared = [b for b in runs.bits if b == published.ABLATION_BITS or {r.method for r in runs.of(bits=b)} != {"dseh"}]
     return compared or runs.bits
 

@@ -62,7 +62,7 @@ def _draw(
     points: Points,
     finish: Callable[[Axes], None],
 ) -> list[Path]:
-    """The figure of one data set, code length and direction; none where no run has a line."""
+    """The figure of one data set, code length and direction; none if no run has a line."""
     groups = {(method, preset): here.of(method=method, preset=preset) for method, preset in here.variants}
     # Runs with databases of different sizes cannot be pooled; `runs.differences` names them.
     drawn = {v: points(pooled_report(group, direction)) for v, group in groups.items() if _one_size(group)}

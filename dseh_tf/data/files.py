@@ -22,7 +22,7 @@ _SYSTEM_NAMES = frozenset(
 
 
 def expanded(path: str | os.PathLike[str]) -> Path:
-    """The path with a leading `~` or `~user` replaced by that home folder; unchanged where there is no such user.
+    """The path with a leading `~` or `~user` replaced by the home folder; unchanged if there is no such user.
 
     Raises InputError on anything that is not a path.
     """

@@ -22,7 +22,7 @@ def divided(workers: Workers, rows: int, unit: int, work: Callable[[slice], Outp
         rows: Number of rows, at least one.
         unit: Rows of a forward pass. Parts are multiples of it, so that every pass has the same rows as in a single
             process.
-        work: From rows to arrays [n of these rows, ...] by name.
+        work: A function from a slice of rows to arrays [n of these rows, ...] by name.
     """
     if workers.count == 1:
         return work(slice(0, rows))

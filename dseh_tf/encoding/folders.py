@@ -160,8 +160,8 @@ def encoded(
         identity: Identity of the plan.
         root: The folder of the images.
         work: The number and the images of each chunk.
-        threads: As of `encode_folder`.
-        progress: As of `encode_folder`.
+        threads: As in `encode_folder`.
+        progress: As in `encode_folder`.
     """
     width = -(-model.bits // 8)
     batches = ([root / name for name in batch] for _, ids in work for batch in _batches(ids))

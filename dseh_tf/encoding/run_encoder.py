@@ -3,7 +3,7 @@
     from dseh_tf import load_run
     codes = load_run("runs/x").encode(["a.jpg", array])
 
-TensorFlow is loaded where the run has a network or a frozen backbone, and not before it is needed.
+TensorFlow is loaded only if the run has a network or a frozen backbone, and not before it is needed.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class RunEncoder:
         The run of an asymmetric method has learned the codes of its database. Rows that came later have none.
 
         Args:
-            split: The rows, with images or features where not all of them are the run's.
+            split: The rows, with images or features unless all of them belong to the run.
 
         Raises:
             InputError: The run has no codes.npz, or a row of its database now has other labels; also as `encode` does.
@@ -143,7 +143,7 @@ class RunEncoder:
             folder: A new or empty folder.
 
         Raises:
-            InputError: A folder that holds something, or a backbone that is not where it was or is another one.
+            InputError: The folder is not empty, or the backbone is missing or a different one.
         """
         folder = expanded(Path(folder))
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

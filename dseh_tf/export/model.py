@@ -134,7 +134,7 @@ def open_model(folder: Path | str, backbone: Path | str | None = None, import_mo
 
     Args:
         folder: An export of any format, or the folder of a finished run.
-        backbone: Of a run: the file of its frozen backbone, or of its weights, if it has moved.
+        backbone: For a run, the file of its frozen backbone or its weights, if it has moved.
         import_modules: For a run, modules that register the layer classes of a `.keras` backbone.
 
     Returns:

@@ -21,7 +21,7 @@ CROSS_MODAL = ("djsrh", "ssah")  # methods that need texts
 
 @dataclass(frozen=True)
 class SuiteRun:
-    """One run: what it computes, in full but for where the data is.
+    """One run: everything that it computes, except for the places of the data.
 
     Attributes:
         options: Its other options.
@@ -113,7 +113,7 @@ class Suite:
 
         Args:
             name: The suite's name, for the message.
-            registry: By method, the types of its settings by name.
+            registry: The types of settings by name, for each method.
 
         Raises:
             InputError: On an unknown data set or method, two rows of one name, or an option or setting that is unknown

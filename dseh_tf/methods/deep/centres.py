@@ -172,7 +172,8 @@ def _least_distance_draws(
     """Random words, each kept if its distance to all that were kept is at least share x K.
 
     After `failures` words that were not kept, over all classes, the share falls by `step`. The words are drawn in blocks; the
-    outcome is that of one word after the other. The release gives up below .2, where this goes on to one bit.
+    outcome is that of one word after the other. The release gives up below .2; here the search continues down to one
+    bit.
     """
     kept = np.zeros((0, bits), np.float32)
     failed, level = 0, 0

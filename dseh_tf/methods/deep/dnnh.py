@@ -26,7 +26,8 @@ class DNNHSettings(DeepSettings):
     triplet_ranking_hinge_loss_layer.cpp) hands back twice its loss' gradient: its rate of 1e-3 is 2e-3 here, and its decay of
     5e-4, which is not doubled, half of that. A pretrained trunk learns at a tenth, which is ours.
     slice_width: units that each bit is encoded from. margin: of the ranking, 1 in the paper, 2 there. threshold: epsilon of
-    the piecewise threshold, .5 for none as there; no source gives the paper's. triplets: drawn for each anchor of a batch.
+    the piecewise threshold, .5 for none, as in the source; no source gives the paper's value. triplets: drawn for each
+    anchor of a batch.
     """
 
     optimizer: str = "sgd"

@@ -63,7 +63,7 @@ def _items(value: Any) -> list[Any]:
 
 
 def _fields(struct: Any) -> dict[str, Any]:
-    """A struct's fields by name; none where it is not a struct."""
+    """The fields of a struct by name; none if it is not a struct."""
     return {name: getattr(struct, name) for name in getattr(struct, "_fieldnames", ())}
 
 

@@ -15,7 +15,7 @@ from dseh_tf.retrieval.search.items import parse_about
 from dseh_tf.retrieval.search.protocol import FORMAT, check_bits
 
 TABLES = ("meta", "codes", "items", "labels")
-OLDEST = (0, 8)  # the first pgvector whose graphs go on until there are enough answers
+OLDEST = (0, 8)  # the first pgvector whose graphs are searched until there are enough answers
 
 
 def columns(bits: int) -> dict[str, dict[str, str]]:
