@@ -59,7 +59,7 @@ class BlockPhase(Phase):
 
 
 def random_labels(rows: int, distinct: int, classes: int, rng: np.random.Generator) -> np.ndarray:
-    """uint8 [rows, classes] with `distinct` different rows; one label each where there are as many classes."""
+    """uint8 [rows, classes] with `distinct` different rows; one label each if there are as many classes."""
     if distinct == classes:
         vectors = np.eye(classes, dtype=np.uint8)
     else:

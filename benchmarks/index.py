@@ -100,7 +100,7 @@ def starts(codes: np.ndarray, repeats: int) -> None:
 
 
 def database(name: str, codes: np.ndarray, queries: np.ndarray, address: str, repeats: int) -> None:
-    """One line: the engine `pgvector`, exact and with HNSW, beside the answers of `exact`."""
+    """One line: the engine `pgvector`, exact and with HNSW, compared with the answers of `exact`."""
     ids = [f"images/{i}.jpg" for i in range(len(codes))]
     reference, one = new_index(bits=64), [queries[i : i + 1] for i in range(len(queries))]
     reference.add(codes, ids)

@@ -3,8 +3,8 @@
     python -m benchmarks.labnet_step [--rows=10500] [--classes=21] [--bits=32] [--repeats=15] [--nodeterministic]
 
 Preset release: banks of `rows` x 512 features and `rows` x `bits` codes, batches of 32; 10,500 x 21 is NUS-WIDE. Ours is
-timed inside `Trainer.run`, batches and Adam included, a block of 50 steps at a time; behind each block the others take
-their turn, so that whatever else the machine does meets all alike. Medians over the blocks; ratios are medians of the
+timed inside `Trainer.run`, batches and Adam included, a block of 50 steps at a time; after each block the others take
+their turn, so that other load on the machine affects all alike. Medians over the blocks; ratios are medians of the
 ratios within a turn.
 """
 

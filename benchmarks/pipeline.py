@@ -118,7 +118,7 @@ def encoding(name: str, files: tuple[Path, ...], batch: int, repeats: int) -> No
         yield from array_batches(decoded, batch)
 
     def elsewhere(seconds: float) -> float:
-        """Seconds of encoding beside a device that takes `seconds` for all forward passes."""
+        """Seconds of encoding with a device that takes `seconds` for all forward passes."""
         pause = seconds / -(-len(files) // batch)
         stand_in = copy.copy(encoder)
         stand_in._forward = RowStream(

@@ -101,7 +101,7 @@ def record(only: str) -> dict[str, np.ndarray]:
 
 
 def compare(before: Mapping[str, np.ndarray], after: Mapping[str, np.ndarray]) -> bool:
-    """Prints a line a run; True where nothing differs by more than `TOLERANCE`."""
+    """Prints a line per run; returns True if nothing differs by more than `TOLERANCE`."""
     fine = True
     for run in dict.fromkeys("/".join(key.split("/")[:2]) for key in before):
         keys = [key for key in before if key.startswith(f"{run}/")]

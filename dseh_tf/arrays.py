@@ -129,7 +129,7 @@ def as_labels(labels: Any, field: str) -> np.ndarray:
     if array.ndim == 1 and array.dtype.kind in "iu":
         if len(array) and array.min() < 0:
             raise InputError(f"{field}: found the class id {array.min()}, expected 0 or above")
-        if array.dtype == np.uint64:  # beside int64, numpy compares both as floats, which have 53 bits
+        if array.dtype == np.uint64:  # compared with int64, numpy converts both to floats, which have 53 bits
             if len(array) and array.max() > np.iinfo(np.int64).max:
                 raise InputError(f"{field}: found the class id {array.max()}, expected at most 2^63 - 1")
             array = array.astype(np.int64)

@@ -6,7 +6,7 @@ import os
 import re
 from typing import Any
 
-# What a disk or a path refuses, and no program of ours can mend.
+# Errors of the file system that the user must resolve.
 _REFUSED = (
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST,
     errno.EFBIG, errno.EIO, errno.ENAMETOOLONG, errno.ELOOP,
@@ -83,7 +83,7 @@ def refusal(error: BaseException) -> str | None:
 
 
 def _refused(error: BaseException | None) -> tuple[int | None, str]:
-    """(number, file or folder) of an error, or of one it was raised from or hid; (None, "") where no disk refused."""
+    """(errno, file or folder) of an error, or of one that it was raised from or hid; (None, "") for other errors."""
     while error is not None:
         if isinstance(error, OSError):
             path = error.filename2 or error.filename or ""

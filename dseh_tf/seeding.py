@@ -2,7 +2,7 @@
 
 A stream is a pure function of its seed and its name. It draws the same numbers on every machine and in every process,
 whatever was drawn before. `generator` is for numpy, `layer_seed` for the initial weights of a network, `stream_seed`
-and `stateless_seed` for stateless operations of TensorFlow. No TensorFlow here.
+and `stateless_seed` for stateless operations of TensorFlow. Does not import TensorFlow.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def stateless_seed(seed: int, name: str, index: int = 0) -> tuple[int, int]:
     Args:
         seed: From 0 to 2**64 - 1.
         name: Name of the stream.
-        index: Number of one of several streams of that name.
+        index: Number of the stream, if several have the same name.
 
     Returns:
         The seed itself, and the key of the name and index.
@@ -66,7 +66,7 @@ def stateless_seed(seed: int, name: str, index: int = 0) -> tuple[int, int]:
 
 
 def generator(seed: int, name: str, index: int = 0) -> np.random.Generator:
-    """A numpy generator (Philox) at the start of a named stream. Arguments as `stateless_seed`."""
+    """A numpy generator (Philox) at the start of a named stream. Arguments are as in `stateless_seed`."""
     return np.random.Generator(np.random.Philox(key=stateless_seed(seed, name, index)))
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 BACKBONE = program.DEFINE_path(
     "backbone",
     "compact",
-    "ImgNet's trunk: compact, cnn_f, a network of keras.applications (resnet50, ...), or the path of a .keras file.",
+    "Backbone: compact, cnn_f, a network of keras.applications (resnet50, ...), or the path of a .keras file.",
 )
 _WEIGHTS = program.DEFINE_path(
     "backbone_weights",
@@ -27,21 +27,21 @@ _WEIGHTS = program.DEFINE_path(
 _SCALING = flags.DEFINE_list(
     "backbone_scaling",
     None,
-    "mean,scale: pixels become (x - mean) * scale, for a .keras model that does not scale its input itself.",
+    "mean,scale: pixels become (x - mean) * scale; for a .keras model that does not scale.",
 )
 _IMAGE_SIZE = flags.DEFINE_integer(
     "image_size",
     0,
-    "Images are resized to a square of this size. Default: 48 for multi_digits (except with cnn_f), else 224.",
+    "Size of the square images. Default: 48 for multi_digits (except with cnn_f), else 224.",
     lower_bound=0,
 )
 TRAIN = flags.DEFINE_bool(
-    "train_backbone", False, "Fine-tune a pretrained backbone; otherwise its features are extracted once."
+    "train_backbone", False, "Fine-tune a pretrained backbone, instead of extracting features once."
 )
 _TRAIN_FROM = flags.DEFINE_string(
     "train_backbone_from",
     None,
-    "With --train_backbone: the first layer to fine-tune, by name; the layers before it stay frozen.",
+    "With --train_backbone: first layer to fine-tune; earlier layers stay frozen.",
 )
 
 _IMAGE_SIZES = {"multi_digits": 48}

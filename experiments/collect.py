@@ -144,7 +144,7 @@ def _candidates(loaded: suites.Suite, run: Run) -> list[Options]:
 
 
 def _flags(config: Mapping[str, Any], options: Options) -> list[str]:
-    """The flags of experiments.run for the row on the run's network; where its data and features are is left open."""
+    """The flags of experiments.run for the row on the run's network, without the places of its data and features."""
     given = {name: config[name] for name in ("dataset", "method", "bits", "seed")}
     trunk = config.get("trunk") or {}
     given |= {flag: trunk[name] for name, flag in _SCALAR_TRUNK.items() if trunk.get(name) is not None}

@@ -19,24 +19,20 @@ from experiments import program, run_data
 DATASET = flags.DEFINE_string("dataset", "multi_digits", "Data set, by its name in dseh_tf.data.catalog, or tfds:NAME.")
 DATA_DIR = program.DEFINE_path("data_dir", "data", "Folder of data sets, or the official distribution itself.")
 LISTS_DIR = program.DEFINE_path("lists_dir", None, "image_lists: folder of train.txt, test.txt and database.txt.")
-IMAGES_ROOT = program.DEFINE_path("images_root", None, "Where the images are. Default for image_lists: lists_dir.")
+IMAGES_ROOT = program.DEFINE_path("images_root", None, "Folder of the images. Default for image_lists: lists_dir.")
 SKIP_BAD = flags.DEFINE_bool("skip_bad_images", False, "Leave out images that cannot be read, and count them.")
 _UNLABELLED = flags.DEFINE_enum(
     "unlabelled",
     "refuse",
     UNLABELLED,
-    "image_lists, lines without a label: refuse them, keep them as distractors in the database (they do not train; as "
+    "image_lists, lines without a label: refuse them, keep them as distractors in the database (not used for training; as "
     "queries they count 0), or leave_out.",
 )
 _SKIP_UNPAIRED = flags.DEFINE_bool(
     "skip_unpaired", False, "Leave out images without text and texts without image, and count them."
 )
-_SPLIT_SEED = flags.DEFINE_integer(
-    "split_seed", 0, "Seed of the split. It is separate from --seed, so that runs with different seeds share a split."
-)
-_SPLIT = flags.DEFINE_enum(
-    "split", "sequential-class", SPLITS, "How images with several labels are drawn for each class."
-)
+_SPLIT_SEED = flags.DEFINE_integer("split_seed", 0, "Seed of the split; independent of --seed.")
+_SPLIT = flags.DEFINE_enum("split", "sequential-class", SPLITS, "How to draw per class if images have several labels.")
 _QUERIES = flags.DEFINE_integer(
     "queries", None, "Number of queries, per class or in total as in the protocol. Default: the protocol's."
 )
@@ -44,15 +40,13 @@ _TRAIN = flags.DEFINE_integer(
     "train_rows", None, "Number of training images, counted likewise. Default: the protocol's."
 )
 _NUS_POOL = flags.DEFINE_enum(
-    "nus_pool", "labelled", nus_wide.POOLS, "NUS-WIDE: use images with a label, or only those that also have tags."
+    "nus_pool", "labelled", nus_wide.POOLS, "NUS-WIDE: images with a label, or those with tags too."
 )
-_COCO_DB = flags.DEFINE_enum("coco_db", "minus_query", ms_coco.DATABASES, "MS-COCO: which images are the database.")
+_COCO_DB = flags.DEFINE_enum("coco_db", "minus_query", ms_coco.DATABASES, "MS-COCO: the database.")
 _CLASSES = program.DEFINE_path(
     "imagenet_classes", None, "imagenet_100: file with 100 classes. Default: classes drawn with --split_seed."
 )
-_CIFAR10 = flags.DEFINE_enum(
-    "cifar10_train", "500_a_class", cifar10.TRAINING, "CIFAR-10: which images are used for training."
-)
+_CIFAR10 = flags.DEFINE_enum("cifar10_train", "500_a_class", cifar10.TRAINING, "CIFAR-10: the training images.")
 
 
 def options(labels_only: bool) -> catalog.DataOptions:
@@ -88,7 +82,7 @@ def options(labels_only: bool) -> catalog.DataOptions:
 
 
 def config() -> dict[str, Any]:
-    """What of them decides the rows, for config.json; where the data lies does not.
+    """The flags that determine the rows, for config.json; the place of the data does not.
 
     `unlabelled` and `skip_unpaired` are recorded if they are given: runs from before these flags resume, and refused
     such lines.

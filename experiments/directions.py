@@ -43,7 +43,7 @@ def measured(
 
 
 def measured_in_pieces(codes: CodesFile, rows: int | None = None) -> dict[str, dict[str, Any]]:
-    """As `measured`, with the database in pieces of `rows` rows (as `CodesFile.pieces`)."""
+    """Like `measured`, with the database in pieces of `rows` rows (as `CodesFile.pieces`)."""
     sides, found = {"image": "codes", "text": "codes_text"}, {}
     for direction in DIRECTIONS:
         asking, searched = direction.split("->")

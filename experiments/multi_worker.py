@@ -88,10 +88,10 @@ def end(line: str, code: int) -> NoReturn:
 
 
 def open_together(workers: Workers, workdir: Path, config: Mapping[str, Any]) -> bool:
-    """As `open_workdir`: worker 0 opens the folder, and the others check that it is theirs, too.
+    """Like `open_workdir`: worker 0 opens the folder, and the others check that it is theirs, too.
 
     Raises:
-        InputError: As `open_workdir`; this worker does not see worker 0's config.json, or has a different configuration.
+        InputError: As in `open_workdir`; this worker does not see worker 0's config.json, or has a different configuration.
     """
     path = workdir / "config.json"
     opened = None

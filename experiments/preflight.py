@@ -106,7 +106,7 @@ def check_files() -> None:
     """Data, features and backbone files of the run that the flags say. Loads no TensorFlow.
 
     Raises:
-        InputError: As the readers do, and where a file is missing.
+        InputError: As in the readers, and if a file is missing.
     """
     labels_only = flags.FLAGS.phases == "labnet"
     features = Path(flags.FLAGS.features) if flags.FLAGS.features is not None and not labels_only else None

@@ -203,7 +203,7 @@ def DEFINE_path(
 def DEFINE_multi_path(
     name: str, default: list[str] | None, help: str, flag_values: flags.FlagValues = flags.FLAGS
 ) -> flags.FlagHolder:
-    """As `DEFINE_path`; the flag may be repeated and its value is a list."""
+    """Like `DEFINE_path`; the flag may be repeated and its value is a list."""
     return flags.DEFINE_multi(_PathParser(), flags.ArgumentSerializer(), name, default, help, flag_values)
 
 

@@ -144,7 +144,7 @@ def image_files(named: Sequence[str], flag: str = "images") -> list[Path]:
     A name that exists is taken as it is, commas and all. `flag` is named in errors.
 
     Raises:
-        InputError: On a name that is none of these, and where there is no image at all.
+        InputError: A name is neither a file nor a folder, or there is no image at all.
     """
     found: list[Path] = []
     for name in named:
@@ -163,7 +163,7 @@ def image_files(named: Sequence[str], flag: str = "images") -> list[Path]:
 
 
 def check_image(path: Path) -> None:
-    """Raises InputError on a file that is no image, damaged, or has more than `MOST_PIXELS`, by its header."""
+    """Raises InputError on a file that is not an image, damaged, or has more than `MOST_PIXELS`, by its header."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the line below says it
         width, height = check_header(path)
@@ -189,7 +189,7 @@ def check_run(workdir: Path) -> tuple[dict[str, Any], list[str]]:
     """config.json and the names of the classes (empty if they are not known) of a run that has an encoder.
 
     Raises:
-        InputError: Where there is no such run. No TensorFlow is loaded.
+        InputError: There is no such run. TensorFlow is not loaded.
     """
     config = read_config(workdir)
     encoder_file(workdir, config)

@@ -24,13 +24,13 @@ Source = Callable[[str], "np.ndarray | None"]
 
 
 def source(config: Mapping[str, Any], given: Any) -> Source:
-    """Where a run's database images are read from; says so on standard error where they are not to be found."""
+    """The source of a run's database images; prints a note to standard error if they cannot be found."""
     read = reader(config, given)
     return lambda name: None if read is None or (pixels := read(name)) is None else resize(pixels, SIZE)
 
 
 def reader(config: Mapping[str, Any], given: Any) -> Source | None:
-    """As `source`, with the images in their own sizes; None if there are no images."""
+    """Like `source`, with the images in their own sizes; None if there are no images."""
     root = given.images_root or config.get("images", {}).get("root")
     if "images" in config and root:
         return lambda name: _read(lambda: decode_file(Path(root) / name))
@@ -88,7 +88,7 @@ def save(path: Path, answers: Sequence[Mapping[str, Any]], read: Source) -> None
 
 
 def _draw(axes: Any, pixels: np.ndarray | None, title: str, below: str, name: str = "") -> None:
-    """One picture with its title above and a text of at most two lines below; the id where there is no picture."""
+    """One picture with its title above and a text of at most two lines below; the id if there is no picture."""
     axes.set_title(title, fontsize=8, fontweight="bold" if title == "query" else None, pad=3, parse_math=False)
     if pixels is None:
         axes.imshow(np.full((SIZE, SIZE, 3), 235, np.uint8))

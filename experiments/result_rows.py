@@ -1,4 +1,4 @@
-"""The rows of docs/results/*.csv: one row per run, in a fixed order and format. No TensorFlow here."""
+"""The rows of docs/results/*.csv: one row per run, in a fixed order and format. Does not import TensorFlow."""
 
 from __future__ import annotations
 

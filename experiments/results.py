@@ -202,7 +202,7 @@ def _slices(n: int, size: int) -> Iterator[slice]:
 
 
 def reports_in_pieces(codes: CodesFile, rows: int | None = None) -> tuple[Report, Report | None]:
-    """As `reports`, with the database in pieces of `rows` rows (as `CodesFile.pieces`)."""
+    """Like `reports`, with the database in pieces of `rows` rows (as `CodesFile.pieces`)."""
     trained, names, asked = (
         codes.database_trained,
         ("database_codes", "database_labels"),

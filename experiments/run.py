@@ -24,21 +24,19 @@ from dseh_tf.errors import InputError
 from dseh_tf.runs import environment, held, listing
 from experiments import backbone_flags, data_flags, multi_worker, program, run_data
 
-_METHOD = flags.DEFINE_string(
-    "method", "dseh", "Method, by its name in dseh_tf.methods.METHODS, or as package.module:Class."
-)
+_METHOD = flags.DEFINE_string("method", "dseh", "Name in dseh_tf.methods.METHODS, or package.module:Class.")
 _BITS = flags.DEFINE_integer("bits", 32, "Length of the hash codes.")
 _PRESET = flags.DEFINE_string(
     "preset",
     None,
-    "DSEH's settings: release, paper or modern. Default: release where the data set, or --preset_dataset, has published "
-    "settings, else modern. SSAH's: paper (default) or release.",
+    "Preset of DSEH: release, paper or modern. Default: release if the data set or --preset_dataset has published "
+    "settings, else modern. Preset of SSAH: paper (default) or release.",
 )
 _PRESET_DATASET = flags.DEFINE_string(
     "preset_dataset",
     None,
-    "Whose row of the preset: nus_wide, imagenet or ms_coco; of DJSRH nus_wide, mirflickr25k or wikipedia. Default: the data "
-    "set's own; elsewhere nus_wide's, with S smoothed in DSEH's LabNet by release and paper.",
+    "Row of the preset: nus_wide, imagenet or ms_coco; for DJSRH nus_wide, mirflickr25k or wikipedia. Default: the data "
+    "set's own row, else nus_wide; release and paper then smooth S in DSEH's LabNet.",
 )
 _SEED = flags.DEFINE_integer(
     "seed", 0, "Seed of weights, batches, augmentation and random projections.", lower_bound=0, upper_bound=2_000_000
@@ -48,18 +46,18 @@ _WORKDIR = program.DEFINE_path("workdir", None, "Run folder. Default: runs/<data
 _VALIDATION = flags.DEFINE_float(
     "validation",
     0.0,
-    "Share of the training rows to hold out as queries instead of the test queries, for choosing settings.",
+    "Fraction of the training rows to hold out as queries instead of the test queries, to choose settings.",
 )
 
 _WHOLE_DATABASE = flags.DEFINE_bool(
-    "whole_database", False, "Train on all database rows; asymmetric methods learn codes for them and need that."
+    "whole_database", False, "Train on all database rows, as asymmetric methods require."
 )
 
 _FEATURES = program.DEFINE_path(
-    "features", None, "Folder written by experiments.extract_features: train on its features; no image is needed."
+    "features", None, "Folder of experiments.extract_features to train on; no image is needed."
 )
 
-_PHASES = flags.DEFINE_string("phases", "all", "DSEH: all, or labnet for the label side of round 0 alone.")
+_PHASES = flags.DEFINE_string("phases", "all", "DSEH: all, or labnet to train only LabNet in round 0.")
 _ROUNDS = flags.DEFINE_integer("rounds", None, "DSEH: rounds of alternation.", lower_bound=1)
 _LABNET_EPOCHS = flags.DEFINE_integer("labnet_epochs", None, "DSEH: LabNet epochs per round.", lower_bound=0)
 _IMGNET_EPOCHS = flags.DEFINE_integer("imgnet_epochs", None, "DSEH: ImgNet epochs per round.", lower_bound=0)
@@ -72,17 +70,17 @@ _WORKER_TIMEOUT = flags.DEFINE_float(
     "worker_timeout", TIMEOUT, "multi_worker: seconds to wait for workers at the start.", lower_bound=1.0
 )
 _WORKER_SILENCE = flags.DEFINE_float(
-    "worker_silence", SILENCE, "multi_worker: seconds without a sign of life; then a worker is lost.", lower_bound=1.0
+    "worker_silence", SILENCE, "multi_worker: seconds of silence after which a worker is lost.", lower_bound=1.0
 )
 _REPLICAS = flags.DEFINE_integer(
-    "replicas", 0, "Number of devices; logical CPUs if there are fewer GPUs. 0: all GPUs, or one CPU.", lower_bound=0
+    "replicas", 0, "Number of devices; logical CPUs if GPUs are too few. 0: all GPUs, or one CPU.", lower_bound=0
 )
 _DETERMINISTIC = flags.DEFINE_bool("deterministic", True, "Give the same numbers every time the same command is run.")
 _CHECKPOINT_STEPS = flags.DEFINE_integer(
     "checkpoint_steps", 1000, "Number of steps between checkpoints within a phase.", lower_bound=1
 )
 _LABEL_REPORT = flags.DEFINE_integer(
-    "label_report_epochs", 0, "LabNet epochs between reports of n_h and map_l; 0: only one report, at the end."
+    "label_report_epochs", 0, "LabNet epochs between reports of n_h and map_l; 0: only at the end."
 )
 _EVALUATE_ROUNDS = flags.DEFINE_bool("evaluate_rounds", True, "Evaluate DSEH after every round, not only at the end.")
 _JIT = flags.DEFINE_bool("jit_compile", False, "Compile the training steps with XLA, on one device (docs/gpus.md).")
@@ -185,7 +183,7 @@ def _method() -> Any:
 
 
 def _trunk() -> Any:
-    """What stands below the method's own layers: as the flags say, or as the features were extracted."""
+    """The backbone below the method's own layers: as the flags say, or as the features were extracted."""
     if _FEATURES.value is None:
         return backbone_flags.trunk()
     from dseh_tf.encoding.features import read_summary
@@ -259,7 +257,7 @@ def data_config() -> dict[str, Any]:
 
 
 def config_of(method: Any, data: Mapping[str, Any]) -> dict[str, Any]:
-    """Every resolved setting of the run, as config.json has it. data: as `data_config` returns it."""
+    """Every resolved setting of the run, as stored in config.json. data: the result of `data_config`."""
     from dseh_tf.data.readers import image_texts
     from dseh_tf.encoding.features import read_summary
 
@@ -289,7 +287,7 @@ def config_of(method: Any, data: Mapping[str, Any]) -> dict[str, Any]:
         config["texts"] = image_texts.digest(Path(data_flags.LISTS_DIR.value))
     if method.needs_images:
         trunk = dataclasses.asdict(_trunk())
-        # Fields that came later are left out where they say nothing: runs of before have none.
+        # Newer fields are left out if they have their defaults, because older runs do not have them.
         config["trunk"] = {
             name: value for name, value in trunk.items() if value or name not in ("train_from", "import_modules")
         }

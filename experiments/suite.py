@@ -94,9 +94,9 @@ def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
 
 
 def execute(arguments: Mapping[SuiteRun, Sequence[str]], folder: Path, jobs: int) -> dict[SuiteRun, str]:
-    """Makes all the runs, with their table on standard output; what failed is told and returned with its reason.
+    """Makes all the runs, with their table on standard output; prints and returns failed runs with their reasons.
 
-    Ends the program with STOPPED where it is interrupted. Raises InputError if data, features, a backbone or a setting
+    Ends the program with STOPPED if it is interrupted. Raises InputError if data, features, a backbone or a setting
     of a run that is not finished is not as it should be; other problems of this kind are printed before.
     """
     signal.signal(signal.SIGTERM, _interrupt)
@@ -219,7 +219,8 @@ def check_runs(runs: Sequence[Sequence[str]]) -> list[str]:
 
 
 def resolved(runs: Sequence[Sequence[str]]) -> list[dict[str, Any] | str]:
-    """The configurations that experiments.run makes of these flags; a text where it would refuse them, saying why."""
+    """The configurations that experiments.run makes from these flags; a text with the reason if it would refuse
+    them."""
     return asked_of_preflight("resolve", runs)
 
 

@@ -56,7 +56,8 @@ class Options:
         return (*given, *setting_flags(setting_texts(self.settings)))
 
     def text(self) -> str:
-        """What changes the numbers, as `name=value` separated by blanks; preset, phases and places are told elsewhere."""
+        """What changes the numbers, as `name=value` separated by blanks; preset, phases and places are recorded
+        elsewhere."""
         told = [f"{name}={value}" for name, value in self._given().items() if name not in _SKIPPED_IN_TEXT]
         return " ".join([*told, *(item.replace(" ", "") for item in setting_texts(self.settings))])
 
@@ -127,7 +128,7 @@ def _is(value: Any, *expected: str) -> bool:
 
 
 def types_of(settings: type) -> dict[str, str]:
-    """The types of a `Settings` dataclass by field, as text: what another process is told of them."""
+    """The types of a `Settings` dataclass by field, as text, in the form in which another process gets them."""
     return {
         each.name: each.type if isinstance(each.type, str) else getattr(each.type, "__name__", str(each.type))
         for each in fields(settings)

@@ -49,7 +49,7 @@ class Runner:
     def run(self) -> dict[SuiteRun, str]:
         """Runs all that is not finished and returns those that failed with their reasons.
 
-        However it is left, no child of it goes on: where this process is killed, they notice it and end.
+        However it ends, its children end too: if this process is killed, they notice it.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         self._take_finished([run for run in self.arguments if self._finished(run)], "finished before")

@@ -20,7 +20,8 @@ class State(Enum):
 
 
 class Table:
-    """Where every run stands. A cell: mean MAP of the seeds that are done, how many are, `>` running, `x` failed."""
+    """The state of every run. A cell shows the mean MAP of the finished seeds, their number, `>` for running, `x` for
+    failed."""
 
     def __init__(self, runs: Sequence[SuiteRun], stream: TextIO) -> None:
         self.states = {run: State.WAITING for run in runs}
@@ -30,7 +31,7 @@ class Table:
         self._drawn = 0
 
     def change(self, run: SuiteRun, state: State, note: str = "", score: float | None = None) -> None:
-        """A run's new state; `score` is its MAP, `note` what is said of it besides."""
+        """Sets the state of a run; `score` is its MAP, `note` a remark."""
         self.states[run] = state
         if score is not None:
             self._maps[run] = score
@@ -48,7 +49,7 @@ class Table:
         print(" ".join(part for part in parts if part), file=self._stream, flush=True)
 
     def close(self) -> None:
-        """The table as it is in the end, where it does not occur on the terminal already."""
+        """Prints the final table, unless it is already on the terminal."""
         if not self._drawn:
             print(self.text(), file=self._stream, flush=True)
 

@@ -54,7 +54,7 @@ SETTINGS: Mapping[str, tuple[Trial, ...]] = {
     "adsh": (*_NETWORK, {"gamma": 20.0}, {"rounds": 60}, {"sample": 2000}),
     "daph": (*_NETWORK[:4], *({"alpha": alpha, "gamma": alpha / 10} for alpha in (1.0, 0.3, 0.1, 0.01))),
     "dsah": (*_NETWORK, {"mu1": 0.0}, {"mu2": 0.05}, {"label_codes": "labnet"}),
-    # They need texts, and are tried where --methods names them.
+    # They need texts, and are tried only if --methods names them.
     "ssah": (
         {}, {"dropout": 0.5}, {"feature_layer": 4096}, {"learning_rate": 0.001}, {"passes": 30}, {"feature_weight": 0.0},
         {"adversary_weight": 10.0}, {"pair_loss": "squared", "similarity": 0.999},

@@ -19,7 +19,8 @@ MEASURES = {
     "map_l": ("map_labels", "map_l", 4),
     "map_i": ("map", "map_i", 4),
 }
-# The settings that make a variant. What else differs from DSEH's is told: the table would not show one part's worth.
+# The settings that make a variant. Other differences from DSEH are noted, because the table would not show the effect
+# of one part.
 OWN = {
     "dseh_s": {"imgnet_feature_weight"},
     "dseh_ss": {
@@ -37,7 +38,8 @@ MEASURE_NOTE = (
 
 
 def build(runs: Runs) -> list[tables.Table]:
-    """One table per data set and code length: 32 bits, as published, and those that a variant besides DSEH has runs at."""
+    """One table per data set and code length: 32 bits, as published, and those at which a variant other than DSEH has
+    runs."""
     variants = runs.where(lambda run: run.method in VARIANTS)
     result = []
     for dataset in variants.datasets:
@@ -55,7 +57,7 @@ def build(runs: Runs) -> list[tables.Table]:
 
 
 def _lengths(runs: Runs) -> list[int]:
-    """All of the runs' code lengths where none of them has anything to compare."""
+    """All code lengths of the runs, if none of them has anything to compare."""
     compared = [b for b in runs.bits if b == published.ABLATION_BITS or {r.method for r in runs.of(bits=b)} != {"dseh"}]
     return compared or runs.bits
 
@@ -90,7 +92,7 @@ def _database_notes(runs: Runs) -> list[str]:
 
 
 def _other_differences(runs: Runs) -> list[str]:
-    """Settings besides its own part that a variant does not share with DSEH under the same preset and seed."""
+    """Settings, other than its own part, in which a variant differs from DSEH under the same preset and seed."""
     notes = []
     for method, own in OWN.items():
         names: set[str] = set()

@@ -62,7 +62,7 @@ def _draw(
     points: Points,
     finish: Callable[[Axes], None],
 ) -> list[Path]:
-    """The figure of one data set, code length and direction; none where no run has a line."""
+    """The figure of one data set, code length and direction; none if no run has a line."""
     groups = {(method, preset): here.of(method=method, preset=preset) for method, preset in here.variants}
     # Runs with databases of different sizes cannot be pooled; `runs.differences` names them.
     drawn = {v: points(pooled_report(group, direction)) for v, group in groups.items() if _one_size(group)}
@@ -92,7 +92,7 @@ def _one_size(runs: Runs) -> bool:
 
 
 def seeds_told(runs: Runs, variants: list[tuple[str, str]] | None = None) -> str:
-    """How many seeds stand behind each line, of all variants or of those given: `3 seeds`, or `1 to 3 seeds`."""
+    """The number of seeds per line, of all variants or of those given: `3 seeds`, or `1 to 3 seeds`."""
     counts = sorted({len(runs.of(method=method, preset=preset)) for method, preset in variants or runs.variants})
     number = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     return f"{number} seed{'' if counts[-1] == 1 else 's'}"

@@ -71,7 +71,7 @@ class Runs:
         return sorted(self, key=lambda r: (places[r.dataset], *style.method_order(r.method), r.preset, r.bits, r.seed))
 
     def title(self, method: str, preset: str) -> str:
-        """The method's name, with its preset only where runs of several presets stand side by side."""
+        """The method's name, with its preset only if there are runs with several presets."""
         several = len({run.preset for run in self if run.method == method}) > 1
         return style.method_style(method).title + (f" ({preset or 'no preset'})" if several else "")
 
@@ -120,7 +120,7 @@ def read_runs(root: Path, needs: tuple[str, ...] = ()) -> Runs:
 
 
 def _without_trials(runs: list[Run]) -> tuple[list[Run], list[str]]:
-    """The runs on test queries, with a note of what was left out; if there are none, the trials, which are told."""
+    """The runs on test queries, with a note of what was left out; if there are none, the trials, with a note."""
     trials = [run for run in runs if run.held_out]
     results = [run for run in runs if not run.held_out]
     if results:
@@ -172,7 +172,7 @@ def _sizes(run: Run) -> dict[str, int]:
 
 
 def _inputs(run: Run) -> dict[str, Any]:
-    """What a run's network reads, beside its settings: the split, the trunk, and which weights its features are of."""
+    """The inputs of a run's network: the split, the backbone, and the weights that its features come from."""
     trunk, features = run.config.get("trunk", {}), run.config.get("features", {})
     split = {f"data.{name}": value for name, value in run.config.get("data", {}).items()}
     trained = {"train_backbone": trunk.get("train"), "train_backbone_from": trunk.get("train_from")}

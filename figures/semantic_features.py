@@ -38,7 +38,7 @@ def principal_components(features: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 
 def sample_rows(n: int, labels: np.ndarray | None) -> np.ndarray:
-    """100 of n rows (all, where there are fewer), sorted by label vector where labels [n, c] are known."""
+    """100 of n rows (or all, if there are fewer), sorted by label vector if labels [n, c] are known."""
     rows = np.sort(np.random.Generator(np.random.Philox(key=[SAMPLE_SEED, n])).permutation(n)[:ROWS])
     if labels is None:
         return rows

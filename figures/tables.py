@@ -149,7 +149,7 @@ def write_text(path: Path, text: str) -> Path:
 
 
 def save(tables: list[Table], out: Path, name: str) -> list[Path]:
-    """Writes `name.md`, `name.tex` and `name.csv`, all tables in each; nothing where there is no table."""
+    """Writes `name.md`, `name.tex` and `name.csv`, all tables in each; nothing if there is no table."""
     if not tables:
         return []
     records = Table("", [], [], records=[record for table in tables for record in table.records])

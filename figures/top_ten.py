@@ -23,7 +23,7 @@ QUERIES, ANSWERS, SIZE = 12, 10, 96
 class Picture:
     """An item: its id, the classes it has, and its image as a data URI, or empty if there is none.
 
-    classes: their names, or their numbers where nothing names them.
+    classes: their names, or their numbers if the names are not known.
     """
 
     name: str
@@ -126,7 +126,7 @@ def _item(
 
 
 def _pictures(run: Run) -> Callable[[str], str]:
-    """id -> data URI, or an empty text where the run has no picture of it."""
+    """id -> data URI, or an empty text if the run has no picture of it."""
     if run.has("thumbnails"):
         stored = contents.thumbnails(run)
         images = dict(zip(map(str, stored["query_ids"]), stored["query_images"], strict=True))

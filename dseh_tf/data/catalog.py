@@ -81,7 +81,7 @@ def load(name: str, options: Options | None = None, **given: Any) -> RetrievalDa
 
 
 def protocol_of(name: str, options: Options | None = None) -> Protocol | None:
-    """The protocol that `load` draws by with these options; None if the files decide. Raises as `load`."""
+    """The protocol that `load` draws by with these options; None if the files decide. Raises like `load`."""
     data_set = find(name)
     return data_set.protocol(_options(data_set, options, {}))
 

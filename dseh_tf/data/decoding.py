@@ -59,7 +59,7 @@ def decode_file(path: Path, origin: str = "") -> np.ndarray:
 
 
 def decode_bytes(data: bytes, name: str, origin: str = "") -> np.ndarray:
-    """As `decode_file`, from the bytes of a file; `name` stands for it in messages."""
+    """Like `decode_file`, from the bytes of a file; `name` is its name in messages."""
     with _opened(io.BytesIO(data), name, origin) as image:
         return _pixels(image, name, origin)
 
@@ -83,7 +83,7 @@ def resize(image: np.ndarray, size: int) -> np.ndarray:
 
 
 def resize_to(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """As `resize`, to (height, width)."""
+    """Like `resize`, to (height, width)."""
     if image.shape[:2] == shape:
         return image
     return np.asarray(Image.fromarray(image).resize(shape[::-1], Image.Resampling.BILINEAR))
@@ -96,7 +96,7 @@ def _opened(file: Path | io.BytesIO, name: Path | str, origin: str) -> Image.Ima
         if kind is not None:
             raise InputError(f"{name}: found {kind}, expected an image{where}")
         image = Image.open(file, formats=readable_formats())
-        # A camera's MPO is a JPEG with previews behind it: its first frame is the photograph.
+        # A camera's MPO file is a JPEG followed by previews: its first frame is the photograph.
         frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
     except FileNotFoundError:
         raise InputError(f"{name}: no such file{where}") from None

@@ -37,7 +37,7 @@ def draw(
         labels: uint8 [n, c].
         protocol: The numbers of queries and training images.
         seed: Seed of the draw.
-        split: How a number for every class is read where an image has several labels. "sequential-class": class by class,
+        split: How a number per class is drawn if images have several labels. "sequential-class": class by class,
             its unused images are permuted, the first are queries, the next train (zzs1994/DJSRH:datasets.py).
             "greedy-image": one permutation of all images, each goes to the first of its classes with room, training before
             queries (swuxyj/DeepHash-pytorch:data/nuswide_21/code.py).

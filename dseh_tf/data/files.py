@@ -22,7 +22,7 @@ _SYSTEM_NAMES = frozenset(
 
 
 def expanded(path: str | os.PathLike[str]) -> Path:
-    """The path with a leading `~` or `~user` replaced by that home folder; unchanged where there is no such user.
+    """The path with a leading `~` or `~user` replaced by the home folder; unchanged if there is no such user.
 
     Raises InputError on anything that is not a path.
     """
@@ -72,7 +72,7 @@ def is_regular(path: Path) -> bool:
 
 
 def read_bytes(file: Path, expected: str = "a regular file") -> bytes:
-    """The content of a regular file. Raises InputError as `check_regular` does, and where reading fails."""
+    """The content of a regular file. Raises InputError like `check_regular`, and where reading fails."""
     check_regular(file, expected)
     try:
         return file.read_bytes()

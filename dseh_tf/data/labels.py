@@ -60,7 +60,7 @@ def multi_hot_splits(
             large to be a class.
     """
     found, names = _numbered(labels, _checked_names(class_names))
-    # As many classes in every split, also where one split lacks the largest id.
+    # The same number of classes in every split, even if a split lacks the largest id.
     ids = [y for y in found.values() if y.ndim == 1]
     classes = max((int(y.max()) + 1 for y in ids if len(y)), default=0)
     classes = max(classes, len(names)) if ids else classes

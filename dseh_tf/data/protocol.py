@@ -56,7 +56,7 @@ class Protocol:
     The database consists of all images except the queries; it includes the training images.
 
     Attributes:
-        name: For messages.
+        name: Name for messages.
         queries: How many images are queries.
         train: How many are training images; None for the whole database.
         images, classes: Numbers of images and classes of the whole data set; None if they are not fixed.

@@ -69,7 +69,7 @@ class Split:
         return self.labels.shape[1]
 
     def with_features(self, features: np.ndarray, flipped: np.ndarray | None = None) -> Split:
-        """The same rows with features [n, d], and those of the mirrored images where given."""
+        """The same rows with features [n, d], and optionally those of the mirrored images."""
         return replace(self, features=features, flipped_features=flipped)
 
     def part(self, rows: slice) -> Split:

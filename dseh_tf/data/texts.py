@@ -1,4 +1,4 @@
-"""The texts of a data set: sparse rows over a vocabulary, one row an image. No TensorFlow here.
+"""The texts of a data set: sparse rows over a vocabulary, one row per image. Does not import TensorFlow.
 
 A row has a number for each word: 0 or 1 for tags, counts for a bag of words, or weights (the topics of Wikipedia). Rows
 are stored as a `scipy.sparse.csr_array` of float32, so memory grows with the words that occur, not with the vocabulary.

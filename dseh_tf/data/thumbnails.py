@@ -25,7 +25,7 @@ def thumbnails(
     """Pictures of a dozen queries and of their ten nearest database items; ties in database order.
 
     Args:
-        dataset: With images.
+        dataset: A data set with images.
         query_codes: int8 ±1 [queries, K], or packed.
         database_codes: In either form, [n, ...]; or parts of it, in order.
         bits: K, needed for packed codes only.
@@ -59,7 +59,7 @@ def answer_sheet(shown: dict[str, np.ndarray], dataset: RetrievalDataset) -> np.
     """One picture: a line for each query, then its answers, framed green if they share a label with it and red if not.
 
     Args:
-        shown: As `thumbnails` returns it.
+        shown: The result of `thumbnails`.
         dataset: The data set that it was made of.
 
     Returns:

@@ -22,7 +22,7 @@ def divided(workers: Workers, rows: int, unit: int, work: Callable[[slice], Outp
         rows: Number of rows, at least one.
         unit: Rows of a forward pass. Parts are multiples of it, so that every pass has the same rows as in a single
             process.
-        work: From rows to arrays [n of these rows, ...] by name.
+        work: A function from a slice of rows to arrays [n of these rows, ...] by name.
     """
     if workers.count == 1:
         return work(slice(0, rows))
@@ -55,7 +55,7 @@ def evaluate_divided(
     query_labels: np.ndarray,
     database_labels: np.ndarray,
 ) -> Report:
-    """As `evaluate`; every worker ranks the database for its part of the queries.
+    """Like `evaluate`; every worker ranks the database for its part of the queries.
 
     Either all workers must read `map_stable_order`, or none.
     """
@@ -71,7 +71,7 @@ def evaluate_unseen_divided(
     database_labels: np.ndarray,
     trained: np.ndarray | None,
 ) -> tuple[Report, Report | None]:
-    """As `evaluate_unseen`, divided as in `evaluate_divided`; the second report is None if `trained` is."""
+    """Like `evaluate_unseen`, divided as in `evaluate_divided`; the second report is None if `trained` is."""
     own = workers.share(len(query_codes))
     if own.start == own.stop:  # fewer queries than workers
         own = slice(0, 1)

@@ -1,4 +1,4 @@
-"""How the workers of a run find each other before TensorFlow starts. No TensorFlow here.
+"""How the workers of a run find each other before TensorFlow starts. Does not import TensorFlow.
 
 If a worker is missing, TensorFlow waits for it indefinitely, without a message and without letting other Python threads
 or signal handlers run. The workers therefore connect first, over their own connections to worker 0. They use its port

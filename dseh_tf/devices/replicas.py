@@ -19,7 +19,7 @@ from dseh_tf.errors import InputError
 def make_strategy(name: str = "default", replicas: int = 0) -> tf.distribute.Strategy:
     """The distribution strategy of a run.
 
-    name: "default" (one device; all GPUs where there are several), "mirrored" or "multi_worker" (TF_CONFIG).
+    name: "default" (one device, or all GPUs if there are several), "mirrored" or "multi_worker" (TF_CONFIG).
     replicas: how many; 0 for every GPU, or one CPU. More than there are GPUs makes logical CPU devices, which only
     works before TensorFlow has used its devices; InputError otherwise.
     """

@@ -50,7 +50,7 @@ class Workers:
                 The main thread may be waiting in TensorFlow then, so that a program has to end in this call.
 
         Raises:
-            InputError: As `meet`.
+            InputError: As in `meet`.
         """
         self.cluster = cluster
         self._lost, self._silence = lost, silence
@@ -105,7 +105,7 @@ class Workers:
             part: [n of this worker, ...], of one dtype and width on all workers.
 
         Raises:
-            InputError: As `gather`, and where the workers have rows of different kinds.
+            InputError: As in `gather`, and where the workers have rows of different kinds.
         """
         if self.count == 1:
             return part

@@ -87,7 +87,7 @@ def encode_with_beam(
         The numbers of images, codes and bad images.
 
     Raises:
-        InputError: As `encode_folder` does; also an unknown runner or option.
+        InputError: As in `encode_folder`; also an unknown runner or option.
         RuntimeError: The pipeline failed; the chunks that it finished stay.
     """
     chosen, parsed = _runner(runner), _options(options)

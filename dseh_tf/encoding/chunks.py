@@ -54,7 +54,7 @@ def write_chunk(path: Path, chunk: Chunk, mark: str | None = None) -> None:
     Args:
         path: The file.
         chunk: Its content.
-        mark: As of `replacing`.
+        mark: As in `replacing`.
     """
     n, width = chunk.codes.shape
     # From one buffer: numpy's bytes type would lose zeros at the end of a code.

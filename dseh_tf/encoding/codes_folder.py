@@ -40,7 +40,8 @@ class CodesFolder:
 
     @property
     def about(self) -> dict[str, Any]:
-        """What made the codes, and where the images are: what an index keeps (`dseh_tf.retrieval.search.new_index`)."""
+        """What made the codes, and where the images are, as stored in an index
+        (`dseh_tf.retrieval.search.new_index`)."""
         images = {name: self.manifest["images"].get(name) for name in ("kind", "root")}
         return {**self.manifest["model"], "images": images}
 

@@ -130,7 +130,7 @@ def write_features(
 
 
 def read_summary(folder: Path) -> dict[str, Any]:
-    """`features.json` of a folder that `write_features` made. Raises InputError if it is none."""
+    """Reads `features.json` of a folder that `write_features` made. Raises InputError if it is not such a file."""
     file = expanded(folder) / SUMMARY
     check_regular(file, "a folder that extract_features has finished")
     found = read_json(file, "a folder that extract_features has finished")
@@ -199,7 +199,7 @@ def _rows_of(wanted: np.ndarray, ids: np.ndarray) -> np.ndarray:
 
 
 def _taken(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """The rows, in memory; the array itself where they are all of its rows in order."""
+    """The rows, in memory; the array itself if they are all of its rows in order."""
     if len(rows) == len(values) and (rows == np.arange(len(rows))).all():
         return values
     return np.asarray(values[rows])
@@ -220,7 +220,7 @@ def _extract_all(
 ) -> dict[str, Path]:
     """Extracts what is not there yet and returns the files, by name.
 
-    There is no file "train" where every training row is in the database: its features are there.
+    There is no file "train" if every training row is in the database, which has its features.
     """
     _check_has_images(dataset)
     jobs = [("database", dataset.database, False), ("query", dataset.query, False)]

@@ -6,7 +6,7 @@ be resumed.
     for ids, codes in folder.chunks(): ...
 
 The folder holds `encode.json` (what is encoded, and by what; written first), `chunk-000000.parquet` and so on, then
-`bad_images.csv` and `summary.json` (written last). No TensorFlow here.
+`bad_images.csv` and `summary.json` (written last). Does not import TensorFlow.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Plan:
 
     @classmethod
     def of(cls, model: Model, images: ImageFiles, chunk: int = CHUNK, digest: str = "") -> Plan:
-        """The plan to encode the images with the model. Takes and raises what `encode_folder` does."""
+        """The plan to encode the images with the model. Takes the same arguments and raises the same errors as `encode_folder`."""
         about = {name: value for name, value in model.about.items() if name != "images"}  # those it was trained on
         facts = {
             "format": FORMAT,
@@ -160,8 +160,8 @@ def encoded(
         identity: Identity of the plan.
         root: The folder of the images.
         work: The number and the images of each chunk.
-        threads: As of `encode_folder`.
-        progress: As of `encode_folder`.
+        threads: As in `encode_folder`.
+        progress: As in `encode_folder`.
     """
     width = -(-model.bits // 8)
     batches = ([root / name for name in batch] for _, ids in work for batch in _batches(ids))
@@ -194,7 +194,7 @@ def _batches(ids: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
 def working(plan: Plan, out: Path) -> Iterator[list[int]]:
     """Makes or checks the folder, keeps other processes out of it inside the block, and gives the chunks to be made.
 
-    Raises InputError as `encode_folder` does.
+    Raises InputError like `encode_folder`.
     """
     with held(out, "out", "an encoding"):
         path, names = out / MANIFEST, [entry.name for entry in out.iterdir()]

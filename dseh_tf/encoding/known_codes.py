@@ -29,7 +29,7 @@ def with_known_codes(
 def with_known_parts(
     split: Split, parts: Iterable[tuple[np.ndarray, np.ndarray]], bits: int, encode: Callable[[Split], np.ndarray]
 ) -> np.ndarray:
-    """As `with_known_codes`, where the known ids and their codes come in parts, one held at a time. An id is in one part."""
+    """Like `with_known_codes`, where the known ids and their codes come in parts, one held at a time. An id is in one part."""
     known, found = np.zeros(len(split), bool), np.empty((len(split), bits), np.int8)
     for ids, codes in parts:
         here = np.flatnonzero(np.isin(split.ids, ids))

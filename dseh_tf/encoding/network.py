@@ -66,7 +66,7 @@ class NetworkEncoder:
     def encode(self, split: Split) -> np.ndarray:
         """int8 ±1 [n, K] of a split, or of an array of features [n, d] or images uint8 [n, height, width, 3].
 
-        Raises InputError as `batches` does. The workers of a run divide the rows, and each of them gets all codes.
+        Raises InputError like `batches`. The workers of a run divide the rows, and each of them gets all codes.
         """
         workers, split = self.runtime.workers, as_split(split)
         if workers.count == 1 or not len(split):

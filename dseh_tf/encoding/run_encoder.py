@@ -3,7 +3,7 @@
     from dseh_tf import load_run
     codes = load_run("runs/x").encode(["a.jpg", array])
 
-TensorFlow is loaded where the run has a network or a frozen backbone, and not before it is needed.
+TensorFlow is loaded only if the run has a network or a frozen backbone, and not before it is needed.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 NETWORK, ARRAYS = "imgnet.keras", "encoder.npz"  # what a trained method leaves in a run folder, and a shallow one
 BACKBONE = "backbone.keras"  # a frozen backbone, where `RunEncoder.save` put it
 _KEPT = ("dataset", "method", "bits", "seed", "settings", "trunk", "trunk_files", "features", "tf32")  # of config.json
-_BLOCK_ROWS = shallow.BLOCK_ROWS  # the features of so many images are in memory at a time
+_BLOCK_ROWS = shallow.BLOCK_ROWS  # number of images whose features are in memory at a time
 
 
 class RunEncoder:
@@ -91,7 +91,7 @@ class RunEncoder:
                 are taken if it has them. Images are resized as the run's were.
 
         Raises:
-            InputError: Anything else; a file that is no image; features of a different width, or not finite; a backbone that
+            InputError: Anything else; a file that is not an image; features of a different width, or not finite; a backbone that
                 is not where it was, or is another one.
         """
         return np.concatenate([sign(values) for values in self.blocks(items)])
@@ -102,7 +102,7 @@ class RunEncoder:
         The run of an asymmetric method has learned the codes of its database. Rows that came later have none.
 
         Args:
-            split: The rows, with images or features where not all of them are the run's.
+            split: The rows, with images or features unless all of them belong to the run.
 
         Raises:
             InputError: The run has no codes.npz, or a row of its database now has other labels; also as `encode` does.
@@ -133,7 +133,7 @@ class RunEncoder:
                 )
 
     def outputs(self, items: Any) -> np.ndarray:
-        """The real values [n, K] whose signs are the codes. Takes and raises what `encode` does."""
+        """The real values [n, K] whose signs are the codes. Takes the same arguments and raises the same errors as `encode`."""
         return np.concatenate(list(self.blocks(items)))
 
     def save(self, folder: Path | str) -> None:
@@ -143,7 +143,7 @@ class RunEncoder:
             folder: A new or empty folder.
 
         Raises:
-            InputError: A folder that holds something, or a backbone that is not where it was or is another one.
+            InputError: The folder is not empty, or the backbone is missing or a different one.
         """
         folder = expanded(Path(folder))
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

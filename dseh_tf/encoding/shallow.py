@@ -41,7 +41,7 @@ class Rows:
         return len(self.mean)
 
     def scaled(self, x: np.ndarray) -> np.ndarray:
-        """float32 [n, d], rows of unit length where asked, not centred."""
+        """float32 [n, d], scaled to unit length if requested, not centred."""
         return unit_rows(x) if self.normalise else x
 
     def centred(self, x: np.ndarray) -> np.ndarray:
@@ -62,7 +62,7 @@ class ShallowEncoder(abc.ABC):
 
     Attributes:
         rows: What happens to rows first.
-        image_shape: (height, width) of the training images where raw images were learned from, else None.
+        image_shape: (height, width) of the training images if the method was trained on raw images, else None.
     """
 
     rows: Rows

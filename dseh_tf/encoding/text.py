@@ -60,7 +60,7 @@ class TextEncoder:
     def encode_words(self, lines: Sequence[str]) -> np.ndarray:
         """int8 ±1 [n, K] of strings of words, separated by white space.
 
-        Raises InputError on a word outside the vocabulary, and where there is no vocabulary.
+        Raises InputError on a word outside the vocabulary, and if there is no vocabulary.
         """
         if not self.vocabulary:
             raise InputError("text: found texts without a vocabulary, expected a data set that names its words")

@@ -22,7 +22,7 @@ class Trunk:
     mirror: training images are mirrored with probability 1/2.
     weights: of CNN-F or a network of `keras.applications`. train_from: with `train`, the layer fine-tuning begins at.
     import_modules: modules that register the layers of a `.keras` file.
-    kind: "features" where it is frozen and its features were extracted, else "compact", "cnn_f" or "finetuned" (another
+    kind: "features" if it is frozen and its features were extracted, else "compact", "cnn_f" or "finetuned" (another
     pretrained trunk).
     """
 
@@ -118,7 +118,8 @@ def check_trunk_files(config: Mapping[str, Any], trunk: Trunk) -> None:
 
 
 def trunk_digests(trunk: Trunk) -> dict[str, str]:
-    """Of the files a trunk is read from, by what they are: the same path may hold another network when a run goes on."""
+    """Digests of the files that a backbone is read from, because a path may contain a different network when a run is
+    resumed."""
     files = {"backbone": trunk.backbone, "backbone_weights": trunk.weights}
     digests = {}
     for name, path in files.items():

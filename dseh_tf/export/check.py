@@ -60,7 +60,7 @@ def check(
         run: The run's encoder.
         dataset: The run's data, with images. Rows are taken from queries and database.
         runner: The exported model.
-        encoder: Its name: what it was rounded to.
+        encoder: The name of the encoder, which gives its precision.
         shape: (height, width) of the encoder's images.
         sizes: Bytes of the exported files, and of the weights as float32.
 

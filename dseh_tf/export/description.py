@@ -1,6 +1,6 @@
 """`model.json` of an export: what the model is, digests of its files, check images, and the result of the check.
 
-No TensorFlow here.
+Does not import TensorFlow.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from dseh_tf.errors import InputError
 from dseh_tf.export import description
 from dseh_tf.runs import read_config
 
-FLOAT32 = "float32"  # the encoder's name where nothing was rounded; `about` leaves it out
+FLOAT32 = "float32"  # the encoder's name if nothing was rounded; `about` leaves it out
 SAME = ("bits", "method", "dataset", "backbone", "seed", "identity")  # of a model and of codes that it is compared with
 _KEPT = ("dataset", "method", "bits", "seed", "identity", "images")
 
@@ -45,7 +45,7 @@ def check_same(model: Path | str, expected: Mapping[str, Any], where: str, allow
             litert_int8.
 
     Returns:
-        A line on the cost in MAP if the precisions differ; else None.
+        A line on the cost in MAP if the precisions differ; otherwise None.
 
     Raises:
         InputError: Another run; or a different precision without `allow_mixed`.

@@ -56,17 +56,17 @@ class Model(abc.ABC):
             items: As `RunEncoder.encode` takes them; an export takes no features. Images are resized as the run's were.
 
         Raises:
-            InputError: Anything else; a file that is no image; logits that are not finite.
+            InputError: Anything else; a file that is not an image; logits that are not finite.
         """
         return np.concatenate([code for code, _ in self.outputs(items)])
 
     def logits(self, items: Any) -> np.ndarray:
-        """The real values [n, K] whose signs are the codes. Takes and raises what `encode` does."""
+        """The real values [n, K] whose signs are the codes. Takes the same arguments and raises the same errors as `encode`."""
         return np.concatenate([logits for _, logits in self.outputs(items)])
 
     @abc.abstractmethod
     def outputs(self, items: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yields packed codes and logits, block by block. Takes and raises what `encode` does."""
+        """Yields packed codes and logits, block by block. Takes the same arguments and raises the same errors as `encode`."""
 
 
 class ExportedModel(Model):
@@ -134,7 +134,7 @@ def open_model(folder: Path | str, backbone: Path | str | None = None, import_mo
 
     Args:
         folder: An export of any format, or the folder of a finished run.
-        backbone: Of a run: the file of its frozen backbone, or of its weights, if it has moved.
+        backbone: For a run, the file of its frozen backbone or its weights, if it has moved.
         import_modules: For a run, modules that register the layer classes of a `.keras` backbone.
 
     Returns:

@@ -17,7 +17,7 @@ Runner = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 def needed(module: str, extra: str) -> ModuleType:
-    """The module of an optional package. Raises InputError, naming the extra, where it is not installed."""
+    """The module of an optional package. Raises InputError, naming the extra, if it is not installed."""
     try:
         return importlib.import_module(module)
     except ImportError as error:

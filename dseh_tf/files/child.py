@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dseh_tf.errors import InputError
 
-PATIENCE = 60  # seconds that a child has besides those for its file's size
+PATIENCE = 60  # seconds that a child has in addition to those for the size of its file
 _PACKAGE = str(Path(__file__).parents[2])
 
 
@@ -21,7 +21,7 @@ def read_in_child(path: Path, code: str, *arguments: str, patience: int = PATIEN
         path: The file that it reads.
         code: Ends with exit code 0 if it writes a result, or the message on a file that is wrong.
         arguments: Further arguments.
-        patience: Seconds that it has besides one for each MiB of the file.
+        patience: Time limit in seconds, in addition to one second per MiB of the file.
         expected: What the file should be, for the error.
 
     Raises:

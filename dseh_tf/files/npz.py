@@ -16,7 +16,7 @@ from dseh_tf.errors import InputError
 from dseh_tf.files.read import check_regular, printable, reason
 
 _BLOCK = 1 << 20
-_DEFLATE_RATIO = 1032  # no deflated byte stands for more than this many
+_DEFLATE_RATIO = 1032  # no deflated byte expands to more than this many
 _DTYPE = re.compile(r"[<>|=]?(\?|[biufUS][0-9]{1,9})")
 _SIZE = r"(?:0|[1-9][0-9]*)"
 _HEADER = re.compile(
@@ -74,7 +74,7 @@ def npz_headers(path: Path | str) -> dict[str, Header]:
 
 
 def header_of(path: Path | str) -> tuple[Header, int]:
-    """Shape and type of the array of a `.npy` file, and where its bytes begin. Raises InputError as `mapped`."""
+    """Shape and type of the array of a `.npy` file, and where its bytes begin. Raises InputError like `mapped`."""
     path = Path(path)
     check_regular(path, "a .npy array")
     try:

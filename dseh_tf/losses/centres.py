@@ -11,7 +11,7 @@ def centre_targets(labels: tf.Tensor, centres: tf.Tensor, ties: tf.Tensor) -> tf
     Args:
         labels: [b, c], 0 or 1.
         centres: [c, K], -1 or 1.
-        ties: [K], -1 or 1; taken where the sum is 0.
+        ties: [K], -1 or 1; used where the sum is 0.
 
     Returns:
         [b, K], -1 or 1, and 0 in the rows of `labels` that are all 0.

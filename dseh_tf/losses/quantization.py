@@ -10,7 +10,8 @@ import tensorflow as tf
 def absolute_distance(codes: tf.Tensor, reduction: str = "mean") -> tf.Tensor:
     """Distance of tanh outputs from ±1, sum over rows of mean (or sum) over bits of | 1 - |h| | (eq. 8, J3).
 
-    codes: [b, K] in (-1, 1). Scalar. As printed, eq. 8 would be least at h = 0; this is its evident meaning and what
+    codes: [b, K] in (-1, 1). Scalar. As printed, eq. 8 would have its minimum at h = 0; this is its evident meaning and
+        what
     the release computes (tf.losses.absolute_difference, an average over bits).
     """
     distance = tf.abs(1.0 - tf.abs(codes))

@@ -154,7 +154,7 @@ class Method(abc.ABC):
         return settings
 
     def config(self) -> dict[str, Any]:
-        """What config.json holds of the method besides its settings."""
+        """What config.json records about the method in addition to its settings."""
         return {}
 
     @abc.abstractmethod

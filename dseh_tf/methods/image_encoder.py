@@ -79,7 +79,7 @@ class ImageEncoder(Fitted):
     def encode(self, split: Split, modality: str = "image") -> np.ndarray:
         """int8 ±1 [n, K] of a split, or of an array of features [n, d] or images uint8 [n, height, width, 3].
 
-        Raises InputError as `outputs` does.
+        Raises InputError like `outputs`.
         """
         if modality != "image":
             raise InputError(f"modality: found {modality!r}, expected image")
@@ -93,7 +93,7 @@ class ImageEncoder(Fitted):
     def outputs(self, split: Split) -> dict[str, np.ndarray]:
         """The network's outputs, float32, a row each, of a split or an array as in `encode`.
 
-        Raises InputError as `NetworkEncoder.batches` does, and after labels alone.
+        Raises InputError like `NetworkEncoder.batches`, and after labels alone.
         """
         return self._trained().outputs(split)
 

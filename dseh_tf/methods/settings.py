@@ -20,7 +20,7 @@ S = TypeVar("S")
 
 @dataclass(frozen=True)
 class Layer:
-    """Changes of settings, and where they come from.
+    """Changes of settings, and their source.
 
     Attributes:
         source: The source of the changes, as recorded in config.json, for example "trunk: features".
@@ -50,7 +50,7 @@ def resolve(start: S, source: str, layers: Iterable[Layer]) -> Resolved[S]:
     Args:
         start: The settings to start from, a frozen dataclass.
         source: The source of `start`.
-        layers: In order.
+        layers: The layers, in order.
     """
     settings: Any = start
     origin = {field.name: source for field in fields(settings)}

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def build_labnet(classes: int, bits: int, settings: DSEHSettings, seed: int = 0) -> keras.Model:
-    """The label network of section 3.2 of the paper, as lelan-li/DSEH:net_vggf.py:LabelNetVgg has it.
+    """The label network of section 3.2 of the paper, as in lelan-li/DSEH:net_vggf.py:LabelNetVgg.
 
     classes -> labnet_width, ReLU, LRN -> feature_dim, feature_activation -> bits, tanh -> classes, label_head.
     Input: float32 [b, classes], 0 and 1. Output: {"feature": [b, feature_dim], "code": [b, bits] in (-1, 1),

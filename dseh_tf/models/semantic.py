@@ -68,7 +68,7 @@ def build_text_network(
 
     Args:
         words: Width of a text row.
-        windows: Of `MultiScaleTexts`; () for the words alone.
+        windows: The windows of `MultiScaleTexts`; () for the words alone.
         classes, bits, hidden, dim, seed: As in `build_label_network`.
 
     Returns:

@@ -27,7 +27,7 @@ def stretched(places: int, words: int, dtype: str = "float32") -> np.ndarray:
 
 @keras.saving.register_keras_serializable("dseh_tf")
 class MultiScaleTexts(keras.layers.Layer):
-    """Text rows [b, t] beside their averages over windows of neighbouring words: to [b, t, 1 + scales].
+    """Text rows [b, t] and their averages over windows of neighbouring words: to [b, t, 1 + scales].
 
     Each scale averages windows that do not overlap, multiplies by one trained weight, takes the ReLU and stretches the result
     back to t values. A weight that starts below zero leaves its scale at zero for good where texts are not negative. Source:

@@ -14,7 +14,7 @@ from dseh_tf.errors import InputError, positive
 from dseh_tf.files import MANIFEST, ShardFolder, open_shards, read_npz, write_npz
 from dseh_tf.retrieval.codes import naming
 
-FILE, FOLDER = "codes.npz", "codes"  # in a run folder; the second where the database was written in shards
+FILE, FOLDER = "codes.npz", "codes"  # in a run folder; the second if the database was written in shards
 PARTS = ("codes", "labels", "ids", "trained", "codes_text")  # what there is of each row
 _OPTIONAL = ("database_trained", "query_codes_text", "database_codes_text")
 
@@ -184,7 +184,7 @@ def save_codes(
 
 
 def codes_path(folder: Path | str) -> Path:
-    """`codes.npz` of a run folder, or the folder `codes/` where there is that instead."""
+    """`codes.npz` of a run folder, or the folder `codes/` if it exists instead."""
     file, large = Path(folder) / FILE, Path(folder) / FOLDER
     return large if (large / MANIFEST).exists() and not file.exists() else file
 

@@ -84,7 +84,7 @@ class CodesWriter:
 
 
 def _check_many_unique(ids: np.ndarray) -> None:
-    """As `check_unique`, with 8 bytes an id: by hash, and exactly only among ids whose hashes are equal."""
+    """Like `check_unique`, with 8 bytes an id: by hash, and exactly only among ids whose hashes are equal."""
     if ids.ndim != 1 or ids.dtype.kind != "U" or not len(ids):
         raise InputError(f"database_ids: found {ids.dtype} {list(ids.shape)}, expected strings [n], n > 0")
     hashes = np.empty(len(ids), np.int64)

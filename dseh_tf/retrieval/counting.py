@@ -19,7 +19,7 @@ from dseh_tf.retrieval.counts import Counts
 from dseh_tf.retrieval.kernels import kernel, over_queries, popcount, trailing_zeros
 
 BLOCK = 2048  # rows; 16 KB of one-word codes, half a first-level cache; a multiple of 64
-LAYOUT_VALUES = 2**22  # label values laid out at a time: what a layout needs beside its result
+LAYOUT_VALUES = 2**22  # label values laid out at a time, which bounds the temporary memory of a layout
 ONE = np.uint64(1)
 NO_CLASS = np.uint32(2**32 - 1)  # the class id of an item that shares its class with no query
 

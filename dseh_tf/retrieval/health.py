@@ -200,7 +200,7 @@ def correlation(codes: np.ndarray) -> np.ndarray:
 
 
 def packed_correlation(parts: Iterable[np.ndarray], bits: int) -> np.ndarray:
-    """As `correlation`, of packed codes that come in parts."""
+    """Like `correlation`, of packed codes that come in parts."""
     blocks_of = (part[begin : begin + _BLOCK_ROWS] for part in parts for begin in range(0, len(part), _BLOCK_ROWS))
     return _correlation((_unpacked(block, bits) for block in blocks_of), bits)
 

@@ -46,7 +46,7 @@ class HammingIndex:
             raise InputError(f"ids: found {shown(ids)}, expected strings or integers [{len(packed)}]")
         if self._parts:
             before = self._parts[0][1].dtype
-            if ids.dtype.kind != before.kind:  # int64 beside uint64 would make floats of both
+            if ids.dtype.kind != before.kind:  # joining int64 and uint64 would convert both to floats
                 raise InputError(f"ids: found {ids.dtype}, expected {before} as before")
         columns = code_columns(packed)
         if np.may_share_memory(columns, packed):

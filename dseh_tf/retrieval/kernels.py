@@ -42,7 +42,7 @@ def trailing_zeros(typing_context: Any, word: Any) -> Any:
 
 
 def kernel(function: Function, **options: Any) -> Function:
-    """Compiles on first use, and keeps the machine code on disk where some folder can be written.
+    """Compiles on first use, and caches the machine code on disk if a folder is writable.
 
     options: further ones of numba.njit.
     """

@@ -91,7 +91,7 @@ def precision_recall(counts: Counts, mode: str = "micro") -> tuple[np.ndarray, n
     mode "micro": hits of all queries / items retrieved by all queries
     (willard-yuan/hashing-baseline-for-image-retrieval: utils/recall_precision.m). "macro": precision is the mean over
     the queries that retrieve something at that radius, recall the mean over the queries with a relevant item.
-    Precision is NaN where no query retrieves anything; recall is NaN where no query has a relevant item. Raises
+    Precision is NaN if no query retrieves anything; recall is NaN if no query has a relevant item. Raises
     InputError on another mode.
 
     Example: 2 bits, total = [[1, 2, 0], [0, 1, 2]], relevant = [[1, 1, 0], [0, 0, 1]]. Micro: recall [1/3, 2/3, 1],
@@ -155,7 +155,7 @@ def _block_sums(
 def _harmonic(start: np.ndarray, m: np.ndarray) -> np.ndarray:
     """1/(start + 1) + ... + 1/(start + m).
 
-    A difference of digammas loses digits where both are large; there it is the logarithm of the ratio and the
+    A difference of digammas loses digits if both are large; there it is the logarithm of the ratio and the
     difference of the first terms of digamma(x + 1/2) = log x + 1/(24 x^2) - 7/(960 x^4) + 31/(8064 x^6) - ...
     """
     start, m = np.asarray(start, np.float64), np.asarray(m, np.float64)
@@ -174,7 +174,7 @@ def _harmonic(start: np.ndarray, m: np.ndarray) -> np.ndarray:
 def _given_cut_hits(
     x: int, whole: np.float64, hits_before: np.int64, m: np.int64, harmonic: np.float64, rising: np.float64
 ) -> float:
-    """Expected average precision where the block at the cut gives x hits among its m items within k."""
+    """Expected average precision if the block at the cut has x hits among its m items within k."""
     if hits_before + x == 0:
         return 0.0
     others = (x - 1) / (m - 1) if m > 1 else 0.0

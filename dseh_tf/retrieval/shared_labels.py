@@ -55,7 +55,7 @@ class Labels:
     def _as_uint32(self, ids: np.ndarray) -> np.ndarray:
         """Class ids as uint32 [n], equal where the ids are; NO_CLASS where no query can have it."""
         if self._large_ids is not None:  # numbered, as uint32 does not hold them
-            ids = ids.astype(np.uint64, copy=False)  # beside int64, numpy would compare them as floats
+            ids = ids.astype(np.uint64, copy=False)  # compared with int64, numpy would convert them to floats
             numbers = np.minimum(np.searchsorted(self._large_ids, ids), len(self._large_ids) - 1)
             return np.where(self._large_ids[numbers] == ids, numbers, NO_CLASS).astype(np.uint32)
         if ids.dtype.itemsize > NO_CLASS.itemsize:

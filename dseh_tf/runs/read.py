@@ -151,7 +151,7 @@ def open_run(folder: Path | str, needed: Iterable[str] = (), of_result: Iterable
         of_result: The same of result.json.
 
     Raises:
-        InputError: As `schema.read_config` and `schema.read_result`.
+        InputError: As in `schema.read_config` and `schema.read_result`.
     """
     folder = Path(folder)
     config = schema.read_config(folder, needed)

@@ -45,7 +45,7 @@ HEALTH_SECTIONS = ("labnet", "train", "train_text", "database", "database_text")
 _HEALTH_NUMBERS = (
     "distinct_codes", "label_vectors", "constant_bits", "nearly_constant_bits", "mean_balance", "worst_balance",
 )  # fmt: skip
-# A field of the left is printed or drawn beside those of the right.
+# A field on the left is printed or drawn together with those on the right.
 _TOGETHER = {
     "map_labels": ("map_labels_database", "distinct_label_codes", "distinct_label_vectors"),
     "map_unseen": ("n_database_unseen", "n_database"),
@@ -202,7 +202,7 @@ def read_result(folder: Path | str, needed: Iterable[str] = ()) -> dict[str, Any
 
 
 def read_map(folder: Path | str) -> float | None:
-    """The MAP in `result.json`, and nothing else of it; None if it has none. Raises InputError if it is no number."""
+    """The MAP in `result.json`, and nothing else of it; None if it has none. Raises InputError if it is not a number."""
     path = Path(folder) / "result.json"
     result = read_json(path)
     _check(path, result, {"map": _is_number})

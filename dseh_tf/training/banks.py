@@ -94,7 +94,7 @@ class SemanticMemory(tf.Module):
         Args:
             name: Name of the bank, "feature" or "code".
             outputs: [B, d] or [B, K] of the batch.
-            similar: As `similar` returns it.
+            similar: The result of `similar`.
             scale: Scale of the inner products.
             similarity: What multiplies S.
 

@@ -61,13 +61,14 @@ class TrainingRows:
 
     @property
     def epoch_steps(self) -> int:
-        """Steps of an epoch. Of a permutation, the last batch is filled up with the rows of the first."""
+        """Number of steps per epoch. With permutations, the last batch is filled up with the rows of the first."""
         return -(-self.rows // self.batch_size) if self.permuted else max(1, self.rows // self.batch_size)
 
     def dataset(self, context: tf.distribute.InputContext, first: int, last: int) -> tf.data.Dataset:
         """Batches of the steps first..last-1 for one worker: its replicas' shares of each step, in turn.
 
-        An element: {"rows": int32 [b], and one tensor [b, ...] a name}. With a subset it also has "places" int32 [b], where
+        An element: {"rows": int32 [b], and one tensor [b, ...] per name}. With a subset it also has "places" int32 [b],
+        where
         the rows are in it; in a permutation "counted" float32 [b], 0 for rows that fill up the last batch of an epoch.
         """
         replicas = context.num_replicas_in_sync
@@ -164,7 +165,7 @@ def resident(array: np.ndarray) -> np.ndarray | tf.Tensor:
 
 
 def _reader(array: np.ndarray | tf.Tensor):
-    """rows int32 [b] -> array[rows], from a tensor, or from the file behind a large memory map."""
+    """rows int32 [b] -> array[rows], from a tensor, or from the file of a large memory map."""
     if isinstance(array, np.memmap) and array.nbytes > _TENSOR_BYTES:
         dtype, shape = tf.as_dtype(array.dtype), array.shape[1:]
 

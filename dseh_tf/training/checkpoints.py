@@ -97,7 +97,7 @@ class CheckpointStore:
             # Every saved value must find its variable: another network or optimiser is an error here, not a surprise.
             try:
                 tracked.read(str(folder / "state")).assert_existing_objects_matched()
-            except (AssertionError, ValueError) as error:  # the latter where a shape is another
+            except (AssertionError, ValueError) as error:  # the latter if a shape differs
                 raise InputError(
                     f"checkpoint {folder}: found different variables ({str(error).splitlines()[0]}), "
                     "expected those of this configuration"
@@ -127,7 +127,7 @@ def restore_together(
     """Restores the checkpoint that worker 0 finds newest and whole, on all workers; one process restores its own.
 
     Args:
-        store: Of the folder that all workers share.
+        store: The checkpoints of the folder that all workers share.
         workers: The workers of the run.
         tracked: As in `CheckpointStore.restore`.
         check: As in `CheckpointStore.restore`.

@@ -38,7 +38,7 @@ class Phase:
             and what `rows` has but for `private`. Every replica computes the same terms; a sum over the rows of a bank may
             be split (`dseh_tf.devices.replicas.split_sum`).
         groups: Variables and their optimisers.
-        learning_rate: From an epoch to its base rate.
+        learning_rate: Maps an epoch to its base rate.
         on_epoch: Called after each epoch with the number of finished epochs.
         private: Entries of a batch that only `forward` reads. They are not exchanged between replicas.
         saved: Whether a checkpoint is written at its end. Recipes with many short phases set it to False; a checkpoint

@@ -151,7 +151,7 @@ def create_app(runs: Sequence[Served], limits: Limits, hosts: Sequence[str] = ()
     Args:
         runs: The indexes that are served.
         limits: Bounds of a request.
-        hosts: Names by which the server may be addressed besides IP addresses and localhost.
+        hosts: Names by which the server may be addressed, in addition to IP addresses and localhost.
     """
     # Its pages of documentation load scripts from another site.
     app = FastAPI(title="dseh_tf: search by hash codes", version="1", docs_url=None, redoc_url=None)

@@ -28,7 +28,7 @@ class Guard:
 
     Args:
         app: The application.
-        hosts: The accepted names, besides localhost.
+        hosts: The accepted names, in addition to localhost.
     """
 
     def __init__(self, app: Callable[..., Awaitable[None]], hosts: Sequence[str] = ()) -> None:

@@ -65,7 +65,7 @@ class Gate:
 
     @contextmanager
     def place(self) -> Iterator[None]:
-        """Holds a place for a query. Raises Refused where all are taken."""
+        """Holds a place for a query. Raises Refused if all are taken."""
         if not self._places.acquire(blocking=False):
             raise Refused(503, "busy: found too many queries at once, expected fewer; try again later")
         try:
@@ -74,7 +74,7 @@ class Gate:
             self._places.release()
 
     def run(self, act: Callable[[], Value]) -> Value:
-        """The result of `act`. Raises Refused where it takes too long.
+        """The result of `act`. Raises Refused if it takes too long.
 
         A thread cannot be stopped: if it takes too long, it keeps its slot until it is done, so that no more than
         `encodes` ever run. It is a daemon thread, so that the server can still stop.
@@ -101,7 +101,7 @@ class Gate:
 
 
 async def read_body(chunks: AsyncIterator[bytes], headers: Mapping[str, str], limits: Limits) -> bytes:
-    """The uploaded file. Raises Refused on one that is no image by its type, too large, empty or too slow."""
+    """The uploaded file. Raises Refused on one that is not an image by its type, too large, empty or too slow."""
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if not kind.startswith("image/") and kind != "application/octet-stream":
         raise Refused(415, f"Content-Type: found {kind or 'none'}, expected image/jpeg, image/png or similar")
@@ -127,7 +127,7 @@ async def read_body(chunks: AsyncIterator[bytes], headers: Mapping[str, str], li
 
 
 def decode_upload(data: bytes, limits: Limits) -> np.ndarray:
-    """uint8 [height, width, 3], RGB. Raises Refused on what is no image, damaged or too large, by its header."""
+    """uint8 [height, width, 3], RGB. Raises Refused on what is not an image, damaged or too large, by its header."""
     try:
         check_pixels(io.BytesIO(data), limits, FORMATS)
     except UnidentifiedImageError:

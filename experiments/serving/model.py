@@ -1,4 +1,4 @@
-"""The model of a served index behind one small interface: a run folder or an export."""
+"""The model of a served index, a run folder or an export, with a small common interface."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from experiments import own_layers
 
 
 class Model(Protocol):
-    """Images, and words where it is cross-modal, to packed codes uint8 [n, ceil(bits / 8)]."""
+    """Images, and words if it is cross-modal, to packed codes uint8 [n, ceil(bits / 8)]."""
 
     folder: Path
     bits: int
@@ -85,7 +85,7 @@ def open_model(folder: Path, backbone: str | None = None) -> Model:
     """The model of a folder, loaded and used once, so that whatever it lacks is found at the start.
 
     Raises:
-        InputError: A folder without an encoder, a backbone that is not where it was, or one beside an export.
+        InputError: The folder has no encoder, its backbone is missing, or a backbone was given for an export.
     """
     if is_export(folder):
         if backbone is not None:

@@ -23,7 +23,7 @@ _CACHE_BYTES = 64 * 2**20
 
 
 class Pictures(Protocol):
-    """The pictures of items by id. Both methods raise Refused where an item has none that can be shown."""
+    """The pictures of items by id. Both methods raise Refused if an item has none that can be shown."""
 
     def pixels(self, name: str) -> np.ndarray:
         """uint8 [height, width, 3], RGB, as an encoder reads it."""

@@ -63,7 +63,7 @@ class Served:
 
     @contextmanager
     def index(self) -> Iterator[Index]:
-        """The index, for one thread at a time. Raises Refused where it cannot be read."""
+        """The index, for one thread at a time. Raises Refused if it cannot be read."""
         with self._lock:
             try:
                 yield self._opened()
@@ -123,12 +123,12 @@ class Served:
                 raise
 
     def check_item(self, name: str) -> None:
-        """Raises Refused where the index has no such item."""
+        """Raises Refused if the index has no such item."""
         if self.code_of(name) is None:
             raise Refused(404, f"id: found {name!r}, expected an item of {self.name}")
 
     def labels_of(self, name: str) -> list[str]:
-        """The labels of an item. Raises Refused where the index has no such item."""
+        """The labels of an item. Raises Refused if the index has no such item."""
         self.check_item(name)
         with self.index() as index:
             return index.labels_of([name])[0]
@@ -138,13 +138,13 @@ class Served:
             return index.label_names()
 
     def encode(self, image: np.ndarray) -> np.ndarray:
-        """The packed code of an image. Raises Refused where there is no model."""
+        """The packed code of an image. Raises Refused if there is no model."""
         if self.model is None:
             raise Refused(422, f"image: found no model for {self.name}, expected one (--model=RUN) to encode images")
         return self._encoded(lambda model: model.encode([image]))
 
     def encode_words(self, text: str) -> np.ndarray:
-        """The packed code of words. Raises Refused where there is no model, or one that does not know the words."""
+        """The packed code of words. Raises Refused if there is no model, or one that does not know the words."""
         if self.model is None:
             raise Refused(422, f"text: found no model for {self.name}, expected one (--model=RUN) to encode words")
         return self._encoded(lambda model: model.encode_texts([text]))
@@ -182,7 +182,7 @@ def code_of_item(run: Served, origin: Served, name: str) -> np.ndarray:
 def answers(
     runs: Sequence[Served], code_of: Callable[[Served], np.ndarray], top: int, radius: int | None, label: str | None
 ) -> list[dict[str, Any]]:
-    """The answer of each run, or its error. Raises Refused where no run has an answer."""
+    """The answer of each run, or its error. Raises Refused if no run has an answer."""
     if label is not None and not any(label in names for names in _label_names(runs)):
         raise Refused(422, f"label: found {label!r}, expected a label of the index")
     found: list[dict[str, Any]] = []

@@ -21,10 +21,10 @@ CROSS_MODAL = ("djsrh", "ssah")  # methods that need texts
 
 @dataclass(frozen=True)
 class SuiteRun:
-    """One run: what it computes, in full but for where the data is.
+    """One run: everything that it computes, except for the places of the data.
 
     Attributes:
-        options: What it is given besides.
+        options: Its other options.
         row: The name of its row in the suite; empty for the method's own.
         trial: Its number, if it only tries settings (`experiments.tune`).
     """
@@ -64,7 +64,7 @@ class Row:
         name: In folder names and for `--methods`. Default: the method's. A suite may have a method in several rows.
         bits: Its code lengths. Default: the suite's.
         seeds: Its seeds. Default: the suite's.
-        on: What its runs are given besides on a data set, by the data set's name.
+        on: Additional options of its runs on a data set, by the data set's name.
     """
 
     method: str
@@ -113,7 +113,7 @@ class Suite:
 
         Args:
             name: The suite's name, for the message.
-            registry: By method, the types of its settings by name.
+            registry: The types of settings by name, for each method.
 
         Raises:
             InputError: On an unknown data set or method, two rows of one name, or an option or setting that is unknown

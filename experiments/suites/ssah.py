@@ -2,8 +2,9 @@
 64 bits.
 
 Source: Li, Deng, Li, Liu, Gao, Tao, Self-Supervised Adversarial Hashing Networks for Cross-Modal Retrieval, CVPR 2018; release
-lelan-li/SSAH, whose README shows its MAP in a picture, so that no published number is printed beside ours. Its split of
-MIRFLICKR-25K is not seeded: 2,000 queries, 10,000 training rows, and the 18,015 rows that are no queries as database. The published
+lelan-li/SSAH, whose README shows its MAP only in a picture, so no published numbers are printed next to ours. Its split
+of MIRFLICKR-25K is not seeded: 2,000 queries, 10,000 training rows, and the 18,015 rows that are not queries as
+database. The published
 settings apply to a fine-tuned CNN-F:
 
     python -m experiments.suite --suite=ssah --datasets=mirflickr25k --runs=runs/ssah --run_flag=--data_dir=/data/mirflickr \

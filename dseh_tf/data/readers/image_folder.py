@@ -29,7 +29,7 @@ def read_image_folder(root: Path) -> tuple[np.ndarray, np.ndarray, FileImages, t
     paths, classes, names, passed = _listed(root)
     told = passed.passed_over()
     if told:
-        # What systems leave behind is no surprise; a file of an unknown kind may be an image that is missed.
+        # Files that systems leave behind are expected; a file of an unknown kind may be an image that was missed.
         say = logging.warning if passed.others or passed.links else logging.info
         say("%s: found %d images in %d folders; skipped %s", root, len(paths), len(names), told)
     ids = np.array([path.relative_to(root).as_posix() for path in paths])

@@ -103,9 +103,9 @@ def labelled_rows(entries: ImageList) -> ImageList:
 
 
 def _read_regular(file: Path, text: bytes) -> ImageList | None:
-    """The list by array operations, where every line is `path 0 1 0 ...` with single spaces; else None.
+    """Reads the list with array operations if every line is `path 0 1 0 ...` with single spaces; otherwise None.
 
-    117,218 lines of 80 labels take a third of a second so, and several seconds line by line.
+    117,218 lines of 80 labels then take a third of a second, instead of several seconds line by line.
     """
     text += b"\n"
     data = np.frombuffer(text, np.uint8)

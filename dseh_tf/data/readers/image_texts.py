@@ -69,7 +69,7 @@ def with_image_texts(
     Args:
         dataset: Its ids are the paths.
         folder: Folder of the lists.
-        place: From a path as written to an id.
+        place: Maps a path as written to an id.
         skip_unpaired: Images without words are left out, and lines of no image skipped; `notes["texts"]` counts both.
         lines_left_out: Lines of the lists were left out (those without a label), so a text of no image is no error.
 

@@ -94,7 +94,7 @@ def _read_here(file: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
 
 @contextmanager
 def open_hdf5(file: Path) -> Iterator[Any]:
-    """The file, open for reading. Raises InputError if it is of the other format, or damaged where the block reads it."""
+    """The file, open for reading. Raises InputError if it has the other format, or if reading it in the block fails."""
     if mat_format(file) != "hdf5":
         raise InputError(f"{file}: found a MATLAB 5 file, expected HDF5 (MATLAB 7.3)")
     import h5py
@@ -119,7 +119,7 @@ def dataset_of(stored: Any, file: Path, name: str) -> Any:
 
 
 def check_shape(file: Path, name: str, array: Any, expected: Sequence[int | None]) -> None:
-    """Raises InputError if the array has other sizes than expected; None stands for any size."""
+    """Raises InputError if the sizes of the array are not as expected; None means any size."""
     fits = len(array.shape) == len(expected) and all(
         wanted in (None, size) for size, wanted in zip(array.shape, expected, strict=True)
     )

@@ -47,7 +47,7 @@ def read_mirflickr(data_dir: Path) -> MirFlickr:
 
     The classes are the files of the annotations without the stricter `*_r1.txt`, in alphabetical order; hidden names
     (`files.hidden`) are skipped.
-    Raises InputError naming the file that is missing (with where to get it), and on a number that is no image's or
+    Raises InputError naming the file that is missing (with where to get it), and on a number that is not an image's or
     occurs twice.
     """
     root = find_folder(data_dir, ("mirflickr25k", "MIRFLICKR-25K"), ("mirflickr", ANNOTATIONS), SOURCE)

@@ -33,7 +33,7 @@ KNOWN_BAD = {"Labels_lake_Train.txt": {78_372: "-1130179"}}
 class NusWide:
     """The label side. names: `<category>/<nnnn>_<flickrid>.jpg`, unicode [n]. labels: uint8 [n, 81].
 
-    origins: (list file, its first row), to say where a name stands.
+    origins: (list file, its first row), to say where a name is listed.
     """
 
     root: Path
@@ -102,7 +102,7 @@ def read_nus_wide(data_dir: Path) -> NusWide:
 
 
 def stream_tags(nus_wide: NusWide) -> Iterator[tuple[int, np.ndarray]]:
-    """Yields (first row, uint8 [k, 1000]) of the tag table, a block at a time; errors as `read_nus_wide`."""
+    """Yields (first row, uint8 [k, 1000]) of the tag table, a block at a time; errors are as in `read_nus_wide`."""
     table = _tag_file(nus_wide, "AllTags1k.txt")
     width = len(tag_names(nus_wide))
     return stream_bit_rows(table, width, len(nus_wide.names), str(nus_wide.origins[0][0]))

@@ -14,7 +14,7 @@ _BLOCK = 1 << 24  # bytes of text held at once
 
 
 def find_folder(data_dir: Path, names: tuple[str, ...], holds: tuple[str, ...], source: str) -> Path:
-    """The folder of a distribution: `data_dir` itself, or below it, or where TFDS keeps what is downloaded by hand.
+    """The folder of a distribution: `data_dir` itself, or below it, or in the folder of TFDS for manual downloads.
 
     names: folder names tried under `data_dir` and `data_dir/downloads/manual`. holds: relative paths, one of which
     must be there. Raises InputError that names the places looked at and where to get the data.

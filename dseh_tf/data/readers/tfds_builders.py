@@ -18,7 +18,7 @@ from dseh_tf.errors import InputError, refusal
 def prepared_builder(name: str, data_dir: Path, source: str = "") -> Any:
     """TFDS's builder of `name` with its records under `data_dir`, prepared now where they are not yet.
 
-    Arguments and errors as `find_builder` and `prepare`.
+    Arguments and errors are as in `find_builder` and `prepare`.
     """
     return prepare(find_builder(name, data_dir), name, data_dir, source)
 

@@ -126,7 +126,7 @@ def read_split(
 
 
 def read_splits(builder: Any, parts: tuple[str, ...], id_feature: str | None, label_feature: str) -> Records:
-    """Several splits as one, in that order. Arguments and errors as `read_split` and `join`."""
+    """Several splits as one, in that order. Arguments and errors are as in `read_split` and `join`."""
     return join([read_split(builder, part, id_feature, label_feature) for part in parts])
 
 
@@ -151,7 +151,7 @@ def join(splits: list[Records]) -> Records:
 
 
 def _index(folder: Path, split: str, files: tuple[Path, ...], id_feature: str | None, label_feature: str) -> dict:
-    """The scanned split, from its file where that is of the same records."""
+    """The scanned split, from its index file if that belongs to the same records."""
     stamp = _stamp(files) + json.dumps([id_feature, label_feature])
     file = folder / f"index-{split}-{hashlib.sha256(stamp.encode()).hexdigest()[:16]}.npz"
     if file.is_file():

@@ -46,7 +46,7 @@ def drawn(
         vocabulary: The words of the text columns, if they are known.
 
     Raises:
-        InputError: As `draw`, and where `skip_bad_images` leaves no image of a split.
+        InputError: As in `draw`, and where `skip_bad_images` leaves no image of a split.
     """
     rows = draw(labels, protocol, options.seed, options.split, class_names, query_pool, no_query)
     splits = {}

@@ -101,8 +101,8 @@ def load_image_lists(
     Raises:
         InputError: With file and line, on a list that is missing, empty or not a regular file; a line with another
             number of labels, a label that is not 0 or 1, or one number only, which may be a class id; a line without a
-            label where they are refused; an id twice in a list; a query in the database or the training list; a path
-            that is no image; a listed image without text, or a text without image.
+            label if they are refused; an id twice in a list; a query in the database or the training list; a path
+            that is not an image; a listed image without text, or a text without image.
     """
     lists_dir = expanded(lists_dir)
     root = expanded(images_root) if images_root is not None else lists_dir

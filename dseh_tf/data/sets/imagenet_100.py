@@ -74,7 +74,7 @@ def chosen_classes(options: ImageNet100Options, names: tuple[str, ...]) -> np.nd
         int64 [100], sorted.
 
     Raises:
-        InputError: A file that is missing, a line that is no class, or a different number of classes.
+        InputError: A file that is missing, a line that is not a class, or a different number of classes.
     """
     if options.imagenet_classes is None:
         rng = generator(options.seed, "imagenet_100 classes")

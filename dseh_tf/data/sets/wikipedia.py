@@ -56,7 +56,7 @@ def _load(options: WikipediaOptions) -> RetrievalDataset:
 
 
 def _split(rows: WikipediaPart, options: WikipediaOptions) -> Split:
-    """The rows, without those whose image is missing where such are skipped. Raises InputError if none is left."""
+    """The rows, without those whose image is missing if these are skipped. Raises InputError if none is left."""
     kept = np.array([image is not None for image in rows.images], bool) | (not options.skip_unpaired)
     if not kept.any():
         raise InputError(f"{rows.origins[0]}: found no image of {len(kept):,} texts, expected some")

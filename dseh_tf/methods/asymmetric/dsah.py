@@ -8,7 +8,7 @@ DSEH's LabNet on the distinct label vectors, the asymmetric network is that of A
     mu2 K m (sum_i |tanh z_i - h_i|^2 + sum_j |v_j - h_j|^2), h LabNet's code of a row's labels,
 
 added to ADSH's objective. Their units are those of its terms: the squared error of a pair is of the order of K^2, and the
-V-step's S^T U of K m. With mu1 = mu2 = 0 this is ADSH, to the bit.
+V-step's S^T U of K m. With mu1 = mu2 = 0 the method is bit-identical to ADSH.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class DSAHRecipe(ADSHRecipe):
         yield from super().stages()
 
     def solve_label_codes(self) -> None:
-        """Solves codes for LabNet to learn, where `label_codes` says so."""
+        """Solves codes for LabNet to learn, if `label_codes` is "solved"."""
         if self.method.settings.label_codes != "solved":
             return
         vectors, train = self.distinct.vectors, self.dataset.train

@@ -83,7 +83,7 @@ class SSAHRecipe(Recipe[CrossModalEncoder]):
         Args:
             name: "labels", "discriminators", "images" or "texts".
             round_: From 0.
-            read: What the networks read besides labels.
+            read: What the networks read in addition to labels.
             passes: Number of passes of the first stage, as `SSAHSettings.label_passes`.
             stages: Their number.
             rate: Learning rate of the first stage of round 0.

@@ -12,7 +12,7 @@ from dseh_tf.seeding import generator
 
 KINDS = ("hadamard_or_search", "random", "dpn")
 
-_SWEEPS = 3  # skips all columns after the first, greedy one
+_SWEEPS = 3  # passes over all columns after the first, greedy one
 _DRAWS = 32  # sets of centres, of which the one with the best balanced bits is taken
 
 
@@ -62,7 +62,7 @@ def class_centres(classes: int, bits: int, seed: int, kind: str = "hadamard_or_s
 def hadamard_matrix(order: int) -> np.ndarray | None:
     """A matrix of ±1 [order, order] with orthogonal rows, or None if none of these constructions gives one.
 
-    Sylvester's for powers of two; else Paley's first (order - 1 a prime) or second (order / 2 - 1 a prime, 1 mod 4); else
+    Sylvester's for powers of two; otherwise Paley's first (order - 1 a prime) or second (order / 2 - 1 a prime, 1 mod 4); otherwise
     twice the matrix of half the order.
     """
     if order & (order - 1) == 0:
@@ -172,7 +172,8 @@ def _least_distance_draws(
     """Random words, each kept if its distance to all that were kept is at least share x K.
 
     After `failures` words that were not kept, over all classes, the share falls by `step`. The words are drawn in blocks; the
-    outcome is that of one word after the other. The release gives up below .2, where this goes on to one bit.
+    outcome is that of one word after the other. The release gives up below .2; here the search continues down to one
+    bit.
     """
     kept = np.zeros((0, bits), np.float32)
     failed, level = 0, 0

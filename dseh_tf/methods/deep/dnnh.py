@@ -21,12 +21,13 @@ from dseh_tf.training.recipe import Tensors, Terms
 class DNNHSettings(DeepSettings):
     """HYPJUDY/caffe-dnnh:runtime/48bit/train48{,_solver}.prototxt (CIFAR-10, from scratch), for all data sets.
 
-    Its 100,000 steps of 100 triplets are 1,000 epochs of steps of 128 anchors over 10,000 rows here, the rate falling tenfold
-    behind 600; it falls once more behind 700 there. The layer that it trains by (src/caffe/layers/
+    Its 100,000 steps of 100 triplets are 1,000 epochs of steps of 128 anchors over 10,000 rows here, the rate falling
+    tenfold after 600; there it falls once more after 700. The layer that it trains by (src/caffe/layers/
     triplet_ranking_hinge_loss_layer.cpp) hands back twice its loss' gradient: its rate of 1e-3 is 2e-3 here, and its decay of
     5e-4, which is not doubled, half of that. A pretrained trunk learns at a tenth, which is ours.
     slice_width: units that each bit is encoded from. margin: of the ranking, 1 in the paper, 2 there. threshold: epsilon of
-    the piecewise threshold, .5 for none as there; no source gives the paper's. triplets: drawn for each anchor of a batch.
+    the piecewise threshold, .5 for none, as in the source; no source gives the paper's value. triplets: drawn for each
+    anchor of a batch.
     """
 
     optimizer: str = "sgd"

@@ -18,7 +18,8 @@ from dseh_tf.training.recipe import Tensors, Terms
 class DPSHSettings(DeepSettings):
     """jiangqy/DPSH-pytorch:DPSH_CIFAR_10.py; eta is its lambda: 10 in its demo, 50 where it names NUS-WIDE.
 
-    eta: weight of the quantisation. As there, and in the paper's eq. 5, both the pairs and the quantisation are divided by
+    eta: weight of the quantisation. As in the source, and in the paper's eq. 5, both the pairs and the quantisation are
+        divided by
     the number of pairs, n x batch.
     """
 

@@ -21,7 +21,8 @@ class HashNetSettings(DeepSettings):
     10,000 steps at a base rate of 5e-5, the hash layer at ten times that, biases at twice, halved every 2,000: here, with
     batches of 2 x 256 of about 10,000 rows (19 an epoch), 526 epochs halved every 105.
     class_num: weight of similar pairs. sigmoid_param: scale of the inner products, times K.
-    continuation_gamma, continuation_power, continuation_every: of beta_t = (1 + gamma t)^power, changed every so many steps.
+    continuation_gamma, continuation_power, continuation_every: parameters of beta_t = (1 + gamma t)^power, which
+    changes every `continuation_every` steps.
     """
 
     optimizer: str = "sgd"

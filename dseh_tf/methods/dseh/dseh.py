@@ -65,7 +65,7 @@ class DSEHRecipe(Recipe[ImageEncoder]):
                 yield Work("imgnet_report", round_, report)
 
     def open_round(self, round_: int) -> None:
-        """Fills LabNet's memory; in round 0 solves the label codes where `label_codes` says so."""
+        """Fills LabNet's memory; in round 0 also solves the label codes if `label_codes` is "solved"."""
         s = self.settings
         if s.reads_banks and (round_ == 0 or s.bank_reinit == "random"):
             self.memory.fill_normal(bank_seed(self.seed, round_))

@@ -1,8 +1,8 @@
 """Hash codes for label vectors: near for similar vectors, apart for all others, and predictable from images.
 
-Ours, not the paper's. DSEH's LabNet learns label codes by a likelihood of pairs. That likelihood counts every pair alike,
-so few similar pairs are outvoted, and it knows nothing of the images that ImgNet has to predict the codes from. Here the
-codes solve a least-squares problem directly,
+This is our method, not the paper's. DSEH's LabNet learns label codes from a likelihood of pairs. The likelihood weights
+all pairs equally, so similar pairs are outweighed if they are few, and it does not consider the images from which
+ImgNet must predict the codes. Here the codes solve a least-squares problem directly,
 
     minimise  sum_ij w_ij (<h_i, h_j> / K - t_ij)^2  +  r sum_ij v_i v_j max(0, <h_i, h_j> / K - limit)^2
 
@@ -62,7 +62,7 @@ class LabelEmbedding:
     """
 
     def __init__(self, features: np.ndarray, labels: np.ndarray) -> None:
-        """Fits the embedding, to 20,000 evenly spaced rows where there are more.
+        """Fits the embedding, to 20,000 evenly spaced rows if there are more.
 
         Args:
             features: float [n, d].
@@ -152,7 +152,7 @@ def solve_label_codes(
 def _without_shared_codes(codes: np.ndarray, rows: DistinctRows) -> np.ndarray:
     """Moves vectors whose code equals that of a dissimilar vector to the nearest free code, one or two bits away.
 
-    The vector with most rows keeps the code. Where no such code is free, the vectors go on sharing one.
+    The vector with the most rows keeps the code. If no such code is free, the vectors continue to share one.
     """
     codes = codes.copy()
     bits = codes.shape[1]

@@ -123,7 +123,7 @@ def layers(preset: str, published: bool, trunk: str) -> Iterable[Layer]:
 
 
 def given_rounds(given: Mapping[str, Any], rounds: int | None) -> Iterable[Layer]:
-    """What given epochs and a given number of rounds change, besides the epochs themselves.
+    """What given epochs and a given number of rounds change, in addition to the epochs themselves.
 
     Epochs that are not given have as many rounds as those that are, or `rounds`: cut, or the last number repeated. ImgNet's
     epochs are not raised to `imgnet_least_steps` if they are given, or a different number of rounds.

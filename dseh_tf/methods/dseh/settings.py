@@ -158,7 +158,7 @@ _WEIGHTS = (
 
 
 def check(settings: DSEHSettings, labels_only: bool = False) -> None:
-    """Raises InputError for a setting that is not valid, alone or beside the others.
+    """Raises InputError for a setting that is not valid, alone or in combination with others.
 
     Args:
         settings: As they will be used.

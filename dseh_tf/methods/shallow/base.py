@@ -100,7 +100,7 @@ class ShallowFitted(Fitted):
 
 
 def shallow_fitted(train: Split, preparation: Preparation, kind: type[ShallowEncoder], **arrays: Any) -> ShallowFitted:
-    """The fitted method whose encoder is `kind` with these arrays; with a note where training columns were constant."""
+    """The fitted method whose encoder is `kind` with these arrays; with a note if training columns were constant."""
     fitted = ShallowFitted(kind(rows=preparation, image_shape=image_shape(train), **arrays))
     if preparation.constant:
         fitted.note(
@@ -121,7 +121,7 @@ def scatter_matrix(x: np.ndarray, preparation: Preparation) -> np.ndarray:
 def principal_directions(x: np.ndarray, preparation: Preparation, count: int) -> tuple[np.ndarray, np.ndarray]:
     """The leading principal directions of the training rows: float64 [d, p], p <= count, and their variances [p].
 
-    p is smaller than `count` where the centred rows have a smaller rank. Columns are orthonormal, largest variance
+    p is smaller than `count` if the centred rows have a smaller rank. Columns are orthonormal, largest variance
     first; the sign of each is fixed by its largest entry, so that a direction does not depend on the solver.
     """
     n, d = x.shape

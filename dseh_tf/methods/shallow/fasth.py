@@ -60,7 +60,7 @@ class FastH(Method):
     Lin et al., CVPR 2014, with the KSH loss (eq. 5); blocks are the rows of one class, which are similar to each
     other, so each block is a submodular problem. Where it departs from the paper and its release (chhshen/fasthash on
     Bitbucket):
-    - no graph cut: a block is solved by iterated conditional modes from all +1, from all -1 and from where it stands,
+    - no graph cut: a block is solved by iterated conditional modes from all +1, from all -1 and from its current state,
       the best kept. Within a block the coupling is never negative, so the first two bound every optimum from above
       and below; where they meet, the block is solved exactly (`results["blocks_exact"]` is the share). The loss never
       rises.

@@ -59,7 +59,7 @@ def fit_rotated(
 ) -> ShallowFitted:
     """Rotates the projections of `train`, the rows of `split`, on `directions` [d, p], p <= K.
 
-    `source` names the directions where there are fewer than bits.
+    `source` describes the directions if there are fewer directions than bits.
     """
     values = preparation.projected(train, directions)
     values /= values.std()  # one factor for all columns: it changes no code, and makes errors comparable

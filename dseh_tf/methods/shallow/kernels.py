@@ -57,7 +57,7 @@ class LabelSimilarity:
 
 
 def labelled_subset(labels: np.ndarray, limit: int, rng: np.random.Generator) -> np.ndarray:
-    """Row numbers used for the pairwise objective: all, or `limit` drawn at random where there are more."""
+    """Row numbers used for the pairwise objective: all, or `limit` drawn at random if there are more."""
     if len(labels) <= limit:
         return np.arange(len(labels))
     return np.sort(rng.choice(len(labels), limit, replace=False))

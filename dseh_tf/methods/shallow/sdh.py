@@ -95,7 +95,8 @@ class SDH(Method):
 
 
 def check_kernel(phi: np.ndarray, width: float, distance: float) -> None:
-    """Raises InputError if RBF features [n, m] say nothing: all alike, or none beside those of the anchors themselves.
+    """Raises InputError if RBF features [n, m] carry no information: all alike, or only those of the anchors
+    themselves.
 
     A code would then be the same for all rows. distance: of rows to anchors, for the message.
     """

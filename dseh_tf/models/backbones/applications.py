@@ -38,7 +38,7 @@ APPLICATIONS: dict[str, tuple[str, str]] = {
 def application(name: str, image_size: int, train: bool = False, seed: int = 0, weights: str | None = None) -> Backbone:
     """The network `name` of `APPLICATIONS` without its classifier, its last maps averaged.
 
-    RGB 0..255 of [b, image_size, image_size, 3] to [b, dim]; its own `preprocess_input` stands inside. weights:
+    RGB 0..255 of [b, image_size, image_size, 3] to [b, dim]; its own `preprocess_input` is included. weights:
     "imagenet" (the default: Keras downloads them, once), the path of a weights file of this network, or "random" (from
     `seed`). It always runs in inference mode, fine-tuned or not (see `InferenceMode`). Raises InputError for weights
     that cannot be downloaded or read, and for images smaller than the network takes.

@@ -33,7 +33,7 @@ def cnn_f(
     """CNN-F: RGB 0..255 of [b, image_size, image_size, 3] to the 4,096 activations of relu7.
 
     weights: the path of `imagenet-vgg-f.mat`, whose shapes are taken as they are; or "random" (He's, from `seed`). The
-    mean image is subtracted inside. dropout: share of units dropped behind relu6 and relu7 while training. Raises
+    mean image is subtracted inside. dropout: dropout rate after relu6 and relu7 while training. Raises
     InputError without weights, for a file that does not fit, and for an image size that leaves fc6 another map than its
     filters cover.
     """

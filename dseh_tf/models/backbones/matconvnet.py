@@ -68,7 +68,7 @@ def send(path: str) -> None:
 
 
 def _received(data: bytes) -> Network:
-    """What `send` wrote. Raises InputError with its line where the file was wrong."""
+    """What `send` wrote. Raises InputError with its message if the file was wrong."""
     end = data.index(b"\n")
     head, start = json.loads(data[:end]), end + 1
 

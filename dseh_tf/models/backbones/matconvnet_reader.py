@@ -19,7 +19,7 @@ from dseh_tf.models.backbones.matconvnet_layers import Conv, Layer, MaxPool, Net
 
 
 def read_here(path: Path) -> Network:
-    """As `matconvnet.read_network`, in this process."""
+    """Like `matconvnet.read_network`, in this process."""
     content = _load(path)
     if "layers" not in content and "net" in content:
         content = _fields(_only(content["net"]))
@@ -63,7 +63,7 @@ def _items(value: Any) -> list[Any]:
 
 
 def _fields(struct: Any) -> dict[str, Any]:
-    """A struct's fields by name; none where it is no struct."""
+    """The fields of a struct by name; none if it is not a struct."""
     return {name: getattr(struct, name) for name in getattr(struct, "_fieldnames", ())}
 
 

@@ -100,7 +100,7 @@ def _check_input(model: keras.Model, image_size: int, scaling: tuple[float, floa
 
 
 def _only_output(model: keras.Model, outputs: Any) -> keras.KerasTensor:
-    """The one tensor in what the model returns. Raises InputError, naming them, where there are several."""
+    """The one tensor in what the model returns. Raises InputError, naming them, if there are several."""
     found = list(_outputs(outputs))
     if len(found) != 1:
         names = getattr(model, "output_names", None) or ()

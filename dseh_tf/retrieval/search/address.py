@@ -55,7 +55,7 @@ def shown(path: Path | str) -> str:
 
 
 def parse(path: Path | str | None) -> Address:
-    """Raises InputError, which repeats no part of the address, where it cannot be read."""
+    """Raises InputError, which repeats no part of the address, if it cannot be read."""
     if path is None or not is_address(path):
         raise InputError(f"path: found {brief(None if path is None else str(path))}, expected {EXPECTED}")
     match = _ADDRESS.fullmatch(str(path))

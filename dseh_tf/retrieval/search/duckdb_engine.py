@@ -214,7 +214,7 @@ class DuckDBIndex:
                 shutil.copyfile(self.path, temporary)
 
     def _check(self) -> None:
-        """Reads what the file says about itself. Raises InputError if it is no index of this format."""
+        """Reads what the file says about itself. Raises InputError if it is not an index of this format."""
         held = "select table_name, column_name, data_type from duckdb_columns() where not internal"
         kinds: dict[str, dict[str, str]] = {}
         for table, column, kind in self._rows(f"{held} and table_name in (select table_name from duckdb_tables())"):

@@ -18,7 +18,7 @@ class ExactScan:
         self._postings, self._bits = postings, bits
 
     def nearest(self, packed: np.ndarray, k: int) -> Found:
-        # A view costs a third of the time of `words`, which counts where a search takes microseconds.
+        # A view takes a third of the time of `words`, which matters because a search takes microseconds.
         whole = np.little_endian and packed.shape[1] % 8 == 0 and packed.flags.carray
         queries, postings = packed.view(np.uint64) if whole else words(packed), self._postings
         out = np.empty((2, len(queries), k), np.int64)

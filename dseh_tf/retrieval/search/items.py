@@ -102,7 +102,7 @@ class Items:
 
 
 def read(path: Path | str) -> tuple[Items, dict[str, Any]]:
-    """The items of a saved index, and what it says about them.
+    """The items of a saved index, and its metadata.
 
     Raises:
         InputError: Names the file, the field, what was found and what was expected.

@@ -119,7 +119,8 @@ class PgvectorIndex:
             index.close()
 
     def _prepare(self, run: Any) -> None:
-        """Finds pgvector, or installs it where that is allowed; waits for others that make an index of this name."""
+        """Finds pgvector, or installs it if that is allowed; waits for other processes that make an index of this
+        name."""
         index = self._database.address.index
         run.execute("select pg_advisory_xact_lock(hashtextextended('dseh_tf.' || %s, 0))", [index])
         try:

@@ -15,7 +15,7 @@ from dseh_tf.retrieval.search.items import parse_about
 from dseh_tf.retrieval.search.protocol import FORMAT, check_bits
 
 TABLES = ("meta", "codes", "items", "labels")
-OLDEST = (0, 8)  # the first pgvector whose graphs go on until there are enough answers
+OLDEST = (0, 8)  # the first pgvector whose graphs are searched until there are enough answers
 
 
 def columns(bits: int) -> dict[str, dict[str, str]]:
@@ -43,7 +43,8 @@ _KEYS = {
 
 @dataclass(frozen=True)
 class Names:
-    """Quoted names for statements. index: the schema; prefix: of its tables, while new ones are made beside old ones."""
+    """Quoted names for statements. index: the schema; prefix: of its tables, while new ones are made next to old
+    ones."""
 
     index: str
     extension: str = "public"  # the schema of pgvector
@@ -77,7 +78,7 @@ def extension(run: Any, shown: str) -> str:
 
 
 def present(run: Any, index: str) -> dict[str, dict[str, str]]:
-    """Which tables of these names there are, each with its columns; anything that is no table has none."""
+    """Which tables of these names there are, each with its columns; anything that is not a table has none."""
     run.execute(
         "select relname, relkind, attname, pg_catalog.format_type(atttypid, atttypmod) "
         "from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = relnamespace "

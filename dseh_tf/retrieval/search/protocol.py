@@ -104,7 +104,7 @@ def check_bits(bits: Any) -> int:
 
 def check_about(about: Mapping[str, Any] | None) -> dict[str, Any]:
     if about is not None and not (isinstance(about, Mapping) and all(isinstance(name, str) for name in about)):
-        raise InputError(f"about: found {brief(about)}, expected a dictionary")
+        raise InputError(f"about: found {brief(about)}, expected a JSON object")
     return dict(about or {})
 
 
