@@ -131,7 +131,7 @@ def labeller(labels: str | None) -> Callable[[str], list[str]]:
     from dseh_tf.data.readers.class_names import read_class_names
     from dseh_tf.data.readers.image_lists import read_image_list
 
-    file = Path(program.expanded(labels))
+    file = Path(program.given_path(labels, "--labels"))
     entries = read_image_list(file, unlabelled="distractors")
     count = entries.labels.shape[1]
     names = read_class_names(file.parent, count) or tuple(map(str, range(count)))

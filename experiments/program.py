@@ -6,6 +6,7 @@ Also used by the programs in figures/ and benchmarks/. Does not import TensorFlo
 from __future__ import annotations
 
 import argparse
+import io
 import logging as python_logging
 import os
 import re
@@ -62,8 +63,13 @@ def run(main: Callable[[list[str]], int | None], takes: str = "") -> None:
     """
     # Its failures come as exceptions; level 2 still complains of the CUDA that is not there.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # ids are of any letters; a terminal, or a file, may lack some
+            stream.reconfigure(errors="backslashreplace")
     logging.set_verbosity(logging.INFO)
     logging.get_absl_logger().addFilter(worth_telling)
+    # faiss logs each variant of its library that it tries, as a ModuleNotFoundError where there is another one.
+    python_logging.getLogger("faiss.loader").setLevel(python_logging.WARNING)
     _end_with_parent()
 
     def parse(arguments: list[str]) -> list[str]:
@@ -181,6 +187,18 @@ def expanded(text: str) -> str:
     if path.startswith("~"):
         raise ValueError(f"a path of a user of this machine (./{text} is a file of that name)")
     return path
+
+
+def given_path(text: str, flag: str) -> str:
+    """As `expanded`, for a path that does not come from a path flag; `flag` is named in errors.
+
+    Raises:
+        InputError: The path is empty, or there is no such user.
+    """
+    try:
+        return expanded(text)
+    except ValueError as error:
+        raise InputError(f"{flag}: found {text!r}, expected {error}") from None
 
 
 class _PathParser(flags.ArgumentParser):

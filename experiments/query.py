@@ -27,7 +27,7 @@ from absl import flags
 from PIL import Image
 
 from dseh_tf.data.decoding import check_header, decode_file, readable_suffixes
-from dseh_tf.data.files import list_below
+from dseh_tf.data.files import check_utf8, is_there, list_below
 from dseh_tf.encoding.run_encoder import encoder_file
 from dseh_tf.errors import InputError
 from dseh_tf.export import about, check_same
@@ -144,12 +144,16 @@ def image_files(named: Sequence[str], flag: str = "images") -> list[Path]:
     A name that exists is taken as it is, commas and all. `flag` is named in errors.
 
     Raises:
-        InputError: A name is neither a file nor a folder, or there is no image at all.
+        InputError: A name is neither a file nor a folder or is not UTF-8, or there is no image at all.
     """
     found: list[Path] = []
     for name in named:
-        parts = [name] if Path(name).exists() else [program.expanded(part) for part in name.split(",") if part.strip()]
-        for path in map(Path, parts):
+        if name.strip() and is_there(Path(name)):  # an empty path would be the current folder
+            paths = [Path(name)]
+        else:
+            parts = [part for part in name.split(",") if part.strip() or part == name]
+            paths = [Path(program.given_path(part, flag)) for part in parts]
+        for path in paths:
             if path.is_dir():
                 found += _in_folder(path, flag)
             elif path.is_file():
@@ -157,6 +161,8 @@ def image_files(named: Sequence[str], flag: str = "images") -> list[Path]:
             else:
                 what = "found no file with pixels" if path.exists() else "found no such file"
                 raise InputError(f"{flag}: {path}: {what}, expected an image file or a folder of them")
+    for path in found:
+        check_utf8(path)  # pictures, pages and JSON hold the names
     if not found:
         raise InputError("images: found none, expected image files or folders (--images=FILE, or as arguments)")
     return list(dict.fromkeys(found))

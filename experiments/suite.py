@@ -263,10 +263,7 @@ def _name(flag: str) -> str:
 def _expanded(flag: str) -> str:
     """NAME=VALUE with a path of the form ~/x expanded: the suite reads the lists and image folders too."""
     name, _, value = flag.partition("=")
-    try:
-        return f"{name}={program.expanded(value)}" if value.startswith("~") else flag
-    except ValueError as error:
-        raise InputError(f"--run_flag: {name}: found {value!r}, expected {error}") from None
+    return f"{name}={program.given_path(value, f'--run_flag: {name}')}" if value.startswith("~") else flag
 
 
 def _interrupt(*_: object) -> None:

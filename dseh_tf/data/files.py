@@ -71,6 +71,14 @@ def is_regular(path: Path) -> bool:
         return False
 
 
+def check_utf8(path: Path, root: Path | None = None) -> None:
+    """Raises InputError on a path that has bytes other than UTF-8, below `root` if given: no page or picture can show it."""
+    try:
+        str(path if root is None else path.relative_to(root)).encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{str(path)!a}: found a name that is not UTF-8, expected one in UTF-8") from None
+
+
 def read_bytes(file: Path, expected: str = "a regular file") -> bytes:
     """The content of a regular file. Raises InputError like `check_regular`, and where reading fails."""
     check_regular(file, expected)

@@ -57,6 +57,17 @@ def test_bad_input_and_a_disk_that_refuses(call, capsys, failure, line):
     assert stop.value.code == 2 and capsys.readouterr().err == line
 
 
+def test_names_that_the_terminal_has_no_letters_for():
+    """Ids are of any letters; a terminal, or a file that the output goes to, may have ASCII only."""
+    script = "from experiments import program; program.run(lambda _: print('sea \\u65e5 \\udce9'))"
+    for encoding in ("ascii", "utf-8"):
+        environment = {**os.environ, "PYTHONIOENCODING": encoding}
+        done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, check=False)
+        assert (done.returncode, done.stderr) == (0, b"")
+        shown = "\u65e5".encode() if encoding == "utf-8" else b"\\u65e5"
+        assert done.stdout == b"sea " + shown + b" \\udce9\n"
+
+
 def test_an_allocation_that_fails_is_one_line(call, capsys, tf):
     """Python's, numpy's and TensorFlow's own errors, as each raises them."""
 

@@ -106,6 +106,34 @@ def test_which_images_are_taken(tmp_path, capsys):
     assert take(f"i.png,{tmp_path}/f/b.png") == ["i.png", "f/b.png"]
 
 
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("", "images: found '', expected a path"),
+        (" ", "images: found ' ', expected a path"),
+        ("~no-such-user/x.png", "images: found '~no-such-user/x.png', expected a path of a user of this machine"),
+        ("a.png,~no-such-user", "images: found '~no-such-user', expected a path of a user of this machine"),
+    ],
+)
+def test_arguments_are_paths(tmp_path, monkeypatch, name, line):
+    """As the values of path flags are: an empty one is not the current folder, and a home that is none is one line."""
+    monkeypatch.chdir(tmp_path)
+    picture(tmp_path / "a.png")
+    with pytest.raises(InputError) as told:
+        query.image_files([name])
+    assert str(told.value).startswith(line)
+
+
+def test_names_that_are_not_utf8_are_refused(tmp_path):
+    """A page, a picture and a JSON file cannot hold them."""
+    try:
+        picture(tmp_path / os.fsdecode(b"caf\xe9.png"))
+    except OSError:
+        pytest.skip("this disk has names in UTF-8 only")
+    with pytest.raises(InputError, match=r"caf.udce9\.png': found a name that is not UTF-8, expected one in UTF-8"):
+        query.image_files([str(tmp_path)])
+
+
 @pytest.mark.parametrize("suffix", [".png", ".pdf"])
 def test_answers_as_json_and_picture(ask, workdir, tmp_path, capsys, suffix):
     """The classes by name; the picture has a row a query with as many database images as there are, else their ids."""

@@ -9,7 +9,7 @@ import numpy as np
 from absl import logging
 
 from dseh_tf.data.decoding import readable_suffixes
-from dseh_tf.data.files import Listing, entries, expanded, hidden, is_folder, list_below
+from dseh_tf.data.files import Listing, check_utf8, entries, expanded, hidden, is_folder, list_below
 from dseh_tf.data.images import FileImages
 from dseh_tf.data.labels import multi_hot
 from dseh_tf.errors import InputError
@@ -73,10 +73,7 @@ def _listed(root: Path) -> tuple[list[Path], list[int], tuple[str, ...], Listing
         total.add(found)
         classes += [index] * len(found.files)
     for path in total.files:
-        try:
-            path.relative_to(root).as_posix().encode()
-        except UnicodeEncodeError:
-            raise InputError(f"{str(path)!a}: found a name that is not UTF-8, expected one in UTF-8") from None
+        check_utf8(path, root)
     return total.files, classes, tuple(folder.name for folder in folders), total
 
 
