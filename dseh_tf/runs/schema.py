@@ -88,7 +88,7 @@ _KINDS: dict[Callable[[Any], bool], str] = {
     _is_count: "a whole number of at least 0",
     _is_number: "a number",
     _is_flag: "true or false",
-    _is_object: "named values",
+    _is_object: "a JSON object",
     _is_texts: "a list of texts",
 }
 
@@ -192,7 +192,7 @@ def read_result(folder: Path | str, needed: Iterable[str] = ()) -> dict[str, Any
         rankings["random_order"] = result["random_order"]
     for within, numbers in rankings.items():
         if not isinstance(numbers, dict) or not isinstance(numbers.get("map_at", {}), dict):
-            raise _error(path, within, numbers, "named values")
+            raise _error(path, within, numbers, "a JSON object")
         _check(path, numbers, dict.fromkeys(("map", "map_stable_order"), _is_number), ("map",), f"{within}.")
         map_at = numbers.get("map_at", {})
         _check(path, map_at, dict.fromkeys(map_at, _is_number), within=f"{within}.map_at.")
@@ -239,7 +239,7 @@ def _check_health(path: Path, health: Mapping[str, Any]) -> None:
         if section not in health:
             continue
         if not isinstance(numbers, dict):
-            raise _error(path, within, numbers, "named values")
+            raise _error(path, within, numbers, "a JSON object")
         kinds = {name: _is_number for name, value in numbers.items() if not isinstance(value, bool)}
         _check(path, numbers, kinds, _HEALTH_NUMBERS, f"{within}.")
         _check_together(path, numbers, f"{within}.")
