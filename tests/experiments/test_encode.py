@@ -192,7 +192,11 @@ def test_what_is_refused(codes, workdir, tmp_path):
         (index, [f"--workdir={codes}", "--labels=folder"], r"--labels: found folder, but --workdir has labels"),
         (index, [f"--codes={tmp_path}"], r"encode.json: found no such file, expected a folder of codes"),
         (index, [f"--codes={codes}", f"--labels={tmp_path / 'no'}"], r"no: found no such file"),
-        (index, [f"--codes={codes}", "--labels=~no-such-user/x"], r"--labels: found '~no-such-user/x', expected a path"),
+        (
+            index,
+            [f"--codes={codes}", "--labels=~no-such-user/x"],
+            r"--labels: found '~no-such-user/x', expected a path",
+        ),
         (
             index,
             [f"--codes={codes}", f"--labels={tmp_path / 'labels.txt'}"],

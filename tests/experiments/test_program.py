@@ -62,7 +62,9 @@ def test_names_that_the_terminal_has_no_letters_for():
     script = "from experiments import program; program.run(lambda _: print('sea \\u65e5 \\udce9'))"
     for encoding in ("ascii", "utf-8"):
         environment = {**os.environ, "PYTHONIOENCODING": encoding}
-        done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, check=False)
+        done = subprocess.run(
+            [sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, check=False
+        )
         assert (done.returncode, done.stderr) == (0, b"")
         shown = "\u65e5".encode() if encoding == "utf-8" else b"\\u65e5"
         assert done.stdout == b"sea " + shown + b" \\udce9\n"
