@@ -13,19 +13,19 @@ list; the removed rows stay in the database.
 from __future__ import annotations
 
 import posixpath
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from absl import flags
 
 from dseh_tf.data.files import expanded
+from dseh_tf.data.readers.class_names import FILES as NAMES
+from dseh_tf.data.readers.class_names import read_class_names
 from dseh_tf.data.readers.image_lists import UNLABELLED, ImageList, read_image_list
 from dseh_tf.data.readers.image_texts import TEXTS, VOCABULARY, read_image_texts
 from dseh_tf.errors import InputError
 from experiments import program
-
-_NAMES = ("words.txt", "classes.txt")
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
@@ -47,27 +47,36 @@ def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
     if out.exists() and any(out.iterdir()):
         raise InputError(f"{out}: found a folder that is not empty, expected a new one")
     train = read_image_list(source / "train.txt", given.unlabelled)
-    classes = given.classes or train.labels.shape[1]
-    if classes > train.labels.shape[1]:
-        raise InputError(f"classes: found {classes}, expected at most the {train.labels.shape[1]} of {source}")
-    out.mkdir(parents=True, exist_ok=True)
+    count = train.labels.shape[1]
+    classes = given.classes or count
+    if classes > count:
+        raise InputError(f"classes: found {classes}, expected at most the {count} of {source}")
     without = np.flatnonzero(~train.labels.any(axis=1))  # distractors: the tail has no share of them
     kept = np.sort(np.concatenate([long_tail(train.labels[:, :classes], given.long_tail), without]))
-    written = [_write(out / "train.txt", train, classes, kept)]
-    names = ("test.txt", "database.txt")
-    for name in names:
+    lists = {"train.txt": _listed(train, classes, kept)}
+    for name in ("test.txt", "database.txt"):
         if (source / name).exists() or name == "test.txt":
             entries = read_image_list(source / name, given.unlabelled)
         else:  # the database was the training list; the rows that training loses stay in it
             entries = train
-        written.append(_write(out / name, entries, classes, np.arange(len(entries.paths))))
-    for name in _NAMES:
-        if (source / name).is_file():
-            words = (source / name).read_text(encoding="utf-8").splitlines()[:classes]
-            (out / name).write_text("\n".join(words) + "\n", encoding="utf-8")
+        if entries.labels.shape[1] != count:
+            found = f"found {entries.labels.shape[1]} labels in a line"
+            raise InputError(f"{source / name}: {found}, expected {count} as in {source / 'train.txt'}")
+        lists[name] = _listed(entries, classes, np.arange(len(entries.paths)))
+    files = {name: _text(line for _, line in lines) for name, lines in lists.items()}
+    names = read_class_names(source, count)
+    if names:
+        files[NAMES[0]] = _text(names[:classes])
     if (source / TEXTS).is_file():
-        _write_texts(source, out, {posixpath.normpath(path) for paths in written for path in paths})
-    told = ", ".join(f"{len(paths)} rows in {name}" for name, paths in zip(("train.txt", *names), written, strict=True))
+        paths = {posixpath.normpath(path) for lines in lists.values() for path, _ in lines}
+        texts = read_image_texts(source / TEXTS)
+        files[TEXTS] = _text(f"{path}\t{' '.join(words)}" for path, (_, words) in texts.items() if path in paths)
+        if (source / VOCABULARY).is_file():
+            files[VOCABULARY] = (source / VOCABULARY).read_bytes()
+    out.mkdir(parents=True, exist_ok=True)  # nothing is written before all is read
+    for name, content in files.items():
+        (out / name).write_bytes(content)
+    told = ", ".join(f"{len(lines)} rows in {name}" for name, lines in lists.items())
     print(f"{out}: {classes} classes, {told}")
 
 
@@ -89,22 +98,19 @@ def long_tail(labels: np.ndarray, share: float) -> np.ndarray:
     return np.sort(np.concatenate(kept))
 
 
-def _write_texts(source: Path, out: Path, paths: set[str]) -> None:
-    """Writes the texts of these images, in the order of the file, and copies vocabulary.txt."""
-    texts = read_image_texts(source / TEXTS)
-    lines = [f"{path}\t{' '.join(words)}" for path, (_, words) in texts.items() if path in paths]
-    (out / TEXTS).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    if (source / VOCABULARY).is_file():
-        (out / VOCABULARY).write_bytes((source / VOCABULARY).read_bytes())
-
-
-def _write(path: Path, entries: ImageList, classes: int, rows: np.ndarray) -> list[str]:
-    """Writes the given rows that have a label among the first `classes`, or no label at all; returns their paths."""
+def _listed(entries: ImageList, classes: int, rows: np.ndarray) -> list[tuple[str, str]]:
+    """The (path, line) of the given rows that have a label among the first `classes`, or no label at all."""
     labels = entries.labels[rows]
     rows = rows[labels[:, :classes].any(axis=1) | ~labels.any(axis=1)]
-    lines = [f"{entries.paths[row]} {' '.join(map(str, entries.labels[row, :classes]))}" for row in rows]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return [str(entries.paths[row]) for row in rows]
+    names = [str(entries.paths[row]) for row in rows]
+    return [
+        (name, f"{name} {' '.join(map(str, entries.labels[row, :classes]))}")
+        for name, row in zip(names, rows, strict=True)
+    ]
+
+
+def _text(lines: Iterable[str]) -> bytes:
+    return "".join(f"{line}\n" for line in lines).encode()
 
 
 if __name__ == "__main__":

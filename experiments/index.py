@@ -25,11 +25,14 @@ from dseh_tf.encoding.codes_folder import CodesFolder, open_codes
 from dseh_tf.errors import InputError
 from dseh_tf.export import about
 from dseh_tf.retrieval import codes_path, load_codes
+from dseh_tf.retrieval.codes import naming
 from dseh_tf.retrieval.groups import distinct_codes
 from dseh_tf.retrieval.search import ENGINES, Index, new_index, replacing_index
 from dseh_tf.retrieval.search.address import is_address, shown
+from dseh_tf.retrieval.search.protocol import check_bits
 from dseh_tf.runs import read_config, read_result
 from experiments import program
+from experiments.outputs import check_index
 
 Part = tuple[np.ndarray, np.ndarray, list[list[str]]]  # packed codes, ids, labels
 
@@ -76,6 +79,8 @@ def check(given: Any) -> None:
     if is_address(given.out) != (given.engine == "pgvector"):
         expected = "postgresql://user@host:port/database?index=name" if given.engine == "pgvector" else "a file"
         raise InputError(f"--out: found {shown(given.out)}, expected {expected} for --engine={given.engine}")
+    if given.engine != "pgvector":
+        check_index(Path(given.out))
     if given.hnsw and given.engine != "pgvector":
         raise InputError(f"--hnsw: found it with --engine={given.engine}, expected --engine=pgvector")
 
@@ -84,6 +89,8 @@ def of_run(workdir: Path) -> tuple[int, dict[str, Any], Iterator[Part]]:
     """Bits, facts and parts of the database of a run."""
     config = read_config(workdir)
     codes = load_codes(codes_path(workdir), bits=config.get("bits"))
+    with naming(codes_path(workdir)):
+        check_bits(codes.bits)
     names = read_result(workdir).get("class_names", []) if (workdir / "result.json").is_file() else []
     if len(names) != codes.database_labels.shape[1]:
         names = [str(column) for column in range(codes.database_labels.shape[1])]
@@ -101,6 +108,8 @@ def of_codes(given: Any) -> tuple[int, dict[str, Any], Iterator[Part]]:
     Raises InputError if two folders have codes of two models, or images of two folders.
     """
     first, *others = folders = [open_codes(folder) for folder in given.codes]
+    with naming(first.folder):
+        check_bits(first.bits)
     facts = _facts(first)
     for other in others:
         theirs = _facts(other)

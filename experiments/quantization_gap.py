@@ -4,6 +4,9 @@
 
 Encodes the run's data set again, from the paths in config.json unless flags give new ones. A large gap means that the
 outputs rank well, but that their signs do not. If both numbers are low, the network has not learned.
+
+The database codes of an asymmetric method are learned; they are not the signs of outputs. Both numbers are then of a
+database that the network encodes, and the MAP with the learned codes is printed next to them.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from absl import flags
 
 from dseh_tf.encoding.run_encoder import encoder_file, load_run
 from dseh_tf.errors import InputError
-from dseh_tf.retrieval import codes_path, cosine_average_precision, evaluate_shards, load_codes
+from dseh_tf.retrieval import codes_path, cosine_average_precision, evaluate, evaluate_shards, load_codes, pack
 from dseh_tf.runs import read_config, read_result
 from experiments import own_layers, program, run_data
 from experiments.results import difference
@@ -63,7 +66,12 @@ def main(_: list[str], given: flags.FlagValues = flags.FLAGS) -> None:
     outputs = cosine_average_precision(query, database, *labels).mean()
     distinct = len(np.unique(codes.database_codes, axis=0))
     print(f"{config['dataset']}  {config['method']}  {codes.bits} bits  seed {config['seed']}")
-    print(f"  MAP of the codes    {report.map:.4f}  (expected over tied orders)")
+    learned, of_signs = "", report.map
+    if "map_encoded_database" in before:
+        signs = pack(np.where(database >= 0, 1, -1).astype(np.int8))
+        of_signs = evaluate(codes.query_codes, signs, *labels, codes.bits).map
+        learned = f"; {report.map:.4f} with the learned database codes"
+    print(f"  MAP of the codes    {of_signs:.4f}  (expected over tied orders{learned})")
     print(f"  MAP of the outputs  {outputs:.4f}  (by cosine; ties in database order)")
     print(f"  mean of |output|    {np.abs(database).mean():.3f}")
     print(f"  distinct codes      {distinct:,} of {len(database):,} in the database")

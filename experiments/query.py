@@ -35,6 +35,7 @@ from dseh_tf.files import write_json
 from dseh_tf.retrieval import CodesFile, codes_path, load_codes, nearest_rows, pack, rows_at, unpack
 from dseh_tf.runs import read_config, read_result
 from experiments import own_layers, program, run_data
+from experiments.outputs import check_answers
 
 _TAKES = "the images to search with, as --images"
 _PICTURES = (".png", ".jpg", ".jpeg", ".pdf", ".svg")
@@ -74,6 +75,8 @@ def main(arguments: list[str], given: Any = flags.FLAGS) -> None:
     named = [*given.images, *arguments[1:]]
     paths = image_files(named) if named or not given.text else []
     added = image_files(given.add, "add") if given.add else []
+    for out in outputs:
+        check_answers(out, [*paths, *added])
     if given.text and any(out.suffix.lower() != ".json" for out in outputs):
         raise InputError("--out: found a picture for words to search with, expected a name that ends in .json")
     if added and given.search == "text":

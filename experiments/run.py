@@ -177,7 +177,9 @@ def _method() -> Any:
     }
     for flag in (_PRESET, _PHASES, _ROUNDS):
         if flag.name not in kind.OPTIONS and flag.present and flag.value != flag.default:
-            raise InputError(f"{flag.name}: found {flag.value!r}, but {_METHOD.value} has no such setting")
+            of_set = any(flag.name == field.name for field in dataclasses.fields(kind.Settings))
+            instead = f"takes it from --set={flag.name}={flag.value}" if of_set else "has no such setting"
+            raise InputError(f"{flag.name}: found {flag.value!r}, but {_METHOD.value} {instead}")
     own = {name: value for name, value in options.items() if name in kind.OPTIONS}
     return kind(_BITS.value, _SEED.value, **own, **_settings(kind))
 
@@ -298,8 +300,9 @@ def config_of(method: Any, data: Mapping[str, Any]) -> dict[str, Any]:
     free = {
         "strategy": _STRATEGY.value,
         "replicas": _REPLICAS.value,
-        "data_dir": data_flags.DATA_DIR.value,
-        "lists_dir": data_flags.LISTS_DIR.value,
+        # Programs that read the run may be started from another folder.
+        "data_dir": str(Path(data_flags.DATA_DIR.value).absolute()),
+        "lists_dir": data_flags.LISTS_DIR.value and str(Path(data_flags.LISTS_DIR.value).absolute()),
     }
     return config | free | environment()
 

@@ -27,6 +27,7 @@ from dseh_tf.retrieval.search import Index, open_index
 from dseh_tf.retrieval.search.address import shown
 from experiments import own_layers as _own_layers  # noqa: F401  # defines --import_module
 from experiments import program
+from experiments.outputs import check_answers
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".pdf", ".svg")
 _SUFFIXES = (".json", ".html", *_PICTURES)
@@ -61,6 +62,7 @@ def main(arguments: list[str], given: Any = flags.FLAGS) -> None:
     for out in outputs:
         if out.suffix.lower() not in _SUFFIXES:
             raise InputError(f"--out: found {out}, expected a name that ends in {', '.join(_SUFFIXES)}")
+        check_answers(out)
     if not given.query and not given.code:
         raise InputError("--query: found none, expected images (--query=FILE) or codes (--code=HEX)")
     index = open_index(given.index, read_only=True)
@@ -141,6 +143,8 @@ def encode(index: Index, given: Any) -> tuple[list[Path], list[np.ndarray]]:
     paths = image_files(given.query)
     for path in paths:
         check_image(path)
+    for out in map(Path, given.out):
+        check_answers(out, paths)
     return paths, list(pack(codes_of(Path(given.model), paths, given.backbone)))
 
 

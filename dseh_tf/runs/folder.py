@@ -13,11 +13,11 @@ from typing import Any
 from absl import logging
 
 from dseh_tf.errors import InputError
-from dseh_tf.files import PARTIAL, json_text, write_json
+from dseh_tf.files import PARTIAL, json_text, read_json, write_json
 from dseh_tf.runs import locks, schema
 
 _LOCK = ".lock"  # only on Windows
-_BEGUN = ("checkpoints", "codes.npz", "codes", "result.json")
+_BEGUN = ("checkpoints", "codes.npz", "codes", "result.json", "imgnet.keras", "encoder.npz")
 
 
 @contextmanager
@@ -95,6 +95,8 @@ def open_workdir(workdir: Path, config: Mapping[str, Any]) -> bool:
             return False
         schema.read_result(workdir)
         return True
+    if path.exists() and not {"identity", "settings", "method"} & read_json(path).keys():
+        raise InputError(f"{path}: found another program's file, expected an empty folder or a run's")
     if workdir.exists() and not path.exists() and entries(workdir):
         raise InputError(f"{workdir}: found files but no config.json, expected an empty folder or a run's")
     workdir.mkdir(parents=True, exist_ok=True)

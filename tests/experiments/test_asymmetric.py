@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from dseh_tf.data import Split
 from dseh_tf.data.images import FileImages
 from dseh_tf.errors import InputError
 from dseh_tf.retrieval import evaluate, load_codes, unpack
-from experiments import evaluation
+from experiments import evaluation, quantization_gap
 from tests.experiments.test_shard_rows import same_folder
 
 SMALL = ("--set=rounds=3", "--set=epochs=1", "--set=sample=48", "--set=batch=16", "--bits=8", "--image_size=12")
@@ -72,6 +73,12 @@ def test_numbers_and_rows_that_come_later(workdir, run, lists, result, tmp_path,
     evaluation.print_report(workdir)
     printed = capsys.readouterr().out
     assert f"MAP {found['map_encoded_database']:.4f} (expected over tied orders) with the database encoded" in printed
+
+    # What the signs cost is no matter of the learned codes: both numbers are of an encoded database.
+    places = dict.fromkeys(("features", "data_dir", "lists_dir", "images_root"))
+    quantization_gap.main([], SimpleNamespace(workdir=str(workdir), **places))
+    tied = f"expected over tied orders; {found['map']:.4f} with the database's learned codes"
+    assert f"MAP of the codes    {found['map_encoded_database']:.4f}  ({tied})" in capsys.readouterr().out
 
 
 def test_an_encoder_without_its_database(workdir, tmp_path):

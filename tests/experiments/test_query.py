@@ -124,6 +124,15 @@ def test_arguments_are_paths(tmp_path, monkeypatch, name, line):
     assert str(told.value).startswith(line)
 
 
+def test_files_of_the_run_and_images_are_not_replaced(ask, workdir, tmp_path):
+    image = picture(tmp_path / "a.png")
+    before = image.read_bytes(), (workdir / "config.json").read_bytes()
+    for out, line in ((workdir / "config.json", "a file of a run"), (image, "which is one of the images")):
+        with pytest.raises(InputError, match=f"^--out: found {out}, {line}"):
+            ask(image, f"--out={out}")
+    assert (image.read_bytes(), (workdir / "config.json").read_bytes()) == before
+
+
 def test_names_that_are_not_utf8_are_refused(tmp_path):
     """A page, a picture and a JSON file cannot hold them."""
     try:

@@ -106,6 +106,7 @@ def test_whole_run_on_the_embedded_data_set(run, digits_dir, tmp_path, result, c
         (["--set=dropout=1.0"], "dropout: found 1.0, expected a fraction of at least 0 and below 1"),
         (["--method=dpsh", "--set=batch=0"], "batch: found 0, expected at least 1"),
         (["--method=dpsh", "--phases=labnet"], "phases: found 'labnet', but dpsh has no such setting"),
+        (["--method=adsh", "--rounds=2"], "rounds: found 2, but adsh takes it from --set=rounds=2"),
         (["--method=itq", "--imgnet_epochs=5"], "imgnet_epochs: found 5, but itq has no such setting"),
         (["--method=itq", "--optimizer=adam"], "optimizer: found 'adam', but itq has no such setting"),
         (["--method=itq", "--train_backbone"], "train_backbone: found True, but itq has no network to train"),

@@ -123,6 +123,48 @@ def test_where_an_index_can_be(workdir, tmp_path):
         call(index, f"--workdir={workdir}", f"--out={tmp_path / 'x'}", "--hnsw")
 
 
+def test_files_of_a_run_and_images_are_not_replaced(made, workdir, tmp_path):
+    """An index replaces an index, and answers replace answers; nothing else is lost."""
+    photo, notes = tmp_path / "images" / "a.png", tmp_path / "notes"
+    notes.write_text("mine")
+    kept = {path: path.read_bytes() for path in (photo, notes, *workdir.iterdir())}
+    for out in (notes, photo, workdir / "codes.npz", workdir / "config.json"):
+        with pytest.raises(
+            InputError, match=f"--out: found {out}, which is not an index, expected an index to replace"
+        ):
+            call(index, f"--workdir={workdir}", f"--out={out}")
+    for out in (workdir / "config.json", workdir / "result.json"):
+        with pytest.raises(InputError, match=f"--out: found {out}, a file of a run, an export or codes, expected"):
+            call(search, f"--index={made}", f"--code={ONES}", f"--out={out}")
+    with pytest.raises(InputError, match=f"--out: found {photo}, which is one of the images, expected another name"):
+        call(search, f"--index={made}", f"--model={workdir}", f"--query={photo}", f"--out={photo}")
+    assert {path: path.read_bytes() for path in kept} == kept
+    call(index, f"--workdir={workdir}", f"--out={workdir / 'run.index'}")
+    for _ in range(2):
+        call(search, f"--index={made}", f"--code={ONES}", f"--out={workdir / 'answers.json'}")
+
+
+def test_codes_that_no_index_takes(workdir, tmp_path):
+    codes, ids, labels = np.zeros((1, 1), np.uint8), np.array(["a"]), np.ones((1, 2), np.uint8)
+    arrays = {
+        f"{part}_{name}": values
+        for part in ("query", "database")
+        for name, values in (("codes", codes), ("labels", labels), ("ids", ids))
+    }
+    save_codes(workdir / "codes.npz", **arrays, bits=5)
+    (workdir / "config.json").write_text(json.dumps({"bits": 5, "method": "itq"}))
+    with pytest.raises(InputError, match=r"run/codes\.npz: bits: found 5, expected 8 to 1024"):
+        call(index, f"--workdir={workdir}", f"--out={tmp_path / 'x'}")
+
+
+def test_a_database_that_is_no_index_is_not_replaced(workdir, tmp_path):
+    duckdb = pytest.importorskip("duckdb")
+    with duckdb.connect(tmp_path / "mine.duckdb") as mine:
+        mine.execute("create table letters (text varchar)")
+    with pytest.raises(InputError, match=r"mine\.duckdb, which is not an index"):
+        call(index, f"--workdir={workdir}", f"--out={tmp_path / 'mine.duckdb'}", "--engine=duckdb")
+
+
 def test_answers_to_codes(made, tmp_path, capsys):
     call(search, f"--index={made}", f"--code={ONES}", "--top=3")
     expected = [ONES, "    0  a.png  sea", "    0  d.png  sea", "    1  b.png  <dog>"]

@@ -1,10 +1,12 @@
 """--unlabelled in the programs: recorded in config.json, another run where it differs, and derived lists."""
 
 import json
+from pathlib import Path
 
 import pytest
 from absl import flags
 
+from dseh_tf.data.readers.class_names import read_class_names
 from dseh_tf.data.readers.image_lists import read_image_list
 from dseh_tf.data.readers.image_texts import read_image_texts
 from dseh_tf.errors import InputError
@@ -97,3 +99,53 @@ def test_derived_lists_keep_the_texts_of_their_images(tmp_path):
     assert set(texts) == kept
     assert all(texts[path][1] == [f"word{i % 3}"] * 2 for i, path in enumerate(paths) if path in kept)
     assert (out / "vocabulary.txt").read_text() == "word2\nword0\nword1\n"
+
+
+@pytest.fixture
+def derived(tmp_path):
+    """derived() derives lists of two classes from lists of three, and returns their folder."""
+    source, out = tmp_path / "lists", tmp_path / "out"
+    source.mkdir()
+    for name, lines in (("train", ["a 1 0 0", "b 0 1 0", "c 0 0 1"]), ("test", ["d 1 0 0", "e 0 1 1"])):
+        (source / f"{name}.txt").write_text("".join(f"{line}\n" for line in lines))
+
+    def call() -> Path:
+        given = flags.FlagValues()
+        derive_lists.define_flags(given)
+        given(["derive", f"--lists_dir={source}", f"--out={out}", "--classes=2"])
+        derive_lists.main([], given)
+        return out
+
+    return call
+
+
+@pytest.mark.parametrize(("count", "kept"), [(3, ("n0", "n1")), (5, ())])
+def test_names_of_the_derived_classes(derived, tmp_path, count, kept):
+    """The first names; none where the file does not name the classes one by one, as for every reader."""
+    (tmp_path / "lists" / "classes.txt").write_text("\ufeff" + "".join(f"n{k}\n\n" for k in range(count)))
+    assert read_class_names(derived(), 2) == kept
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "line"),
+    [
+        ("words.txt", b"caf\xe9\nb\nc\n", r"words\.txt: found bytes that are not UTF-8"),
+        ("test.txt", None, r"test\.txt: found no such file"),
+        ("test.txt", b"d 1 0\n", r"test\.txt: found 2 labels in a line, expected 3 as in .*train\.txt$"),
+        ("texts.txt", b"no tab\n", r"texts\.txt"),
+    ],
+)
+def test_nothing_is_written_where_an_input_is_refused(derived, tmp_path, name, content, line):
+    """The same command then works once the input is mended."""
+    file = tmp_path / "lists" / name
+    before = file.read_bytes() if file.exists() else None
+    file.unlink(missing_ok=True)
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(InputError, match=line):
+        derived()
+    assert not (tmp_path / "out").exists()
+    file.unlink(missing_ok=True)
+    if before is not None:
+        file.write_bytes(before)
+    assert (derived() / "test.txt").read_text() == "d 1 0\ne 0 1\n"

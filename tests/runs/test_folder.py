@@ -56,6 +56,31 @@ def test_another_setting_does_not(tmp_path):
     assert json.loads((tmp_path / "config.json").read_text())["settings"] == {"eta": 1.0}
 
 
+@pytest.mark.parametrize("name", ["imgnet.keras", "encoder.npz"])
+def test_a_saved_encoder_is_not_replaced(tmp_path, name):
+    """A folder that `load_run(...).save` wrote has no codes and no result."""
+    config = {"bits": 32, "settings": {"eta": 1.0}, **environment()}
+    open_workdir(tmp_path, config)
+    (tmp_path / name).touch()
+    with pytest.raises(InputError, match=r"config\.json: bits: found 32, expected 16; choose another --workdir"):
+        open_workdir(tmp_path, {**config, "bits": 16})
+    assert json.loads((tmp_path / "config.json").read_text())["bits"] == 32
+
+
+def test_a_configuration_of_another_program_is_not_replaced(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text('{"hidden_size": 768}')
+    with pytest.raises(InputError, match=r"config\.json: found another program's file, expected an empty folder"):
+        open_workdir(tmp_path, {"bits": 16, "settings": {}})
+    assert path.read_text() == '{"hidden_size": 768}'
+    path.write_text("{")
+    with pytest.raises(InputError, match=r"config\.json: "):
+        open_workdir(tmp_path, {"bits": 16, "settings": {}})
+    path.write_text('{"method": "itq", "bits": 8, "settings": {}}')  # a run that failed before its first checkpoint
+    assert open_workdir(tmp_path, {"bits": 16, "settings": {}}) is False
+    assert json.loads(path.read_text())["bits"] == 16
+
+
 def test_without_git(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert environment()["git_commit"] == ""

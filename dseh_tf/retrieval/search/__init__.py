@@ -11,6 +11,7 @@ index = open_index("photographs.index")
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from dseh_tf.retrieval.search.memory import MemoryIndex
     from dseh_tf.retrieval.search.pgvector_engine import PgvectorIndex
 
-__all__ = ["ENGINES", "ExactIndex", "Found", "Index", "new_index", "open_index", "replacing_index"]
+__all__ = ["ENGINES", "ExactIndex", "Found", "Index", "is_index", "new_index", "open_index", "replacing_index"]
 
 # The extra of this package that an engine needs, and the package that the extra installs.
 ENGINES: dict[str, tuple[str, str] | None] = {
@@ -112,6 +113,23 @@ def open_index(path: Path | str, engine: str | None = None, read_only: bool = Fa
         if engine not in ("exact", "faiss"):
             raise InputError(f"{path}: engine: found {brief(engine)}, expected exact or faiss")
     return _in_memory(engine).open(path)
+
+
+def is_index(path: Path) -> bool:
+    """Whether a file is a saved index, by the names of its arrays or tables. No array is read."""
+    from dseh_tf.retrieval.search.items import FIELDS
+
+    try:
+        check_regular(path, "an index")
+        with path.open("rb") as file:
+            start = file.read(16)
+        if start[_DUCKDB[0] :].startswith(_DUCKDB[1]):
+            _duckdb().open(path, read_only=True).close()
+            return True
+        with zipfile.ZipFile(path) as archive:
+            return {f"{name}.npy" for name in FIELDS} <= set(archive.namelist())
+    except (InputError, zipfile.BadZipFile):
+        return False
 
 
 def _in_memory(engine: str) -> type[MemoryIndex]:

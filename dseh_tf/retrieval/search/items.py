@@ -15,7 +15,7 @@ from dseh_tf.files import json_text, read_npz, write_npz
 from dseh_tf.retrieval.codes import naming
 from dseh_tf.retrieval.search.protocol import FORMAT, check_about, check_bits, check_ids, check_labels
 
-_FIELDS = ("format", "engine", "bits", "codes", "ids", "label_names", "label_counts", "label_numbers", "about")
+FIELDS = ("format", "engine", "bits", "codes", "ids", "label_names", "label_counts", "label_numbers", "about")
 
 
 class Items:
@@ -107,7 +107,7 @@ def read(path: Path | str) -> tuple[Items, dict[str, Any]]:
     Raises:
         InputError: Names the file, the field, what was found and what was expected.
     """
-    arrays = read_npz(path, _FIELDS)
+    arrays = read_npz(path, FIELDS)
     with naming(path):
         for name in ("format", "bits"):
             if arrays[name].shape != () or arrays[name].dtype.kind not in "iu":
