@@ -59,7 +59,8 @@ def main(_: list[str], given: Any = flags.FLAGS) -> None:
     python_logging.getLogger("tensorflow").addFilter(program.worth_telling)  # a line for every SavedModel
     run = load_run(workdir, given.backbone, own_layers.imported())
     image_shape(run)
-    dataset = catalog.load(run.config["dataset"], run_data.options_of(run.config, given))
+    options = run_data.options_of(run.config, given)
+    dataset = catalog.load(run.config["dataset"], options)
     names = read_result(workdir).get("class_names", []) if (workdir / "result.json").is_file() else []
     print("\n".join(lines(out, export_run(run, out, dataset, given.format, names))))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 import textwrap
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 from dseh_tf.data import catalog
 from dseh_tf.data.decoding import decode_file, resize
 from dseh_tf.errors import InputError
+from dseh_tf.files import replacing
 from experiments import run_data
 
 ROWS, COLUMNS, SIZE = 25, 12, 160
@@ -35,7 +37,8 @@ def reader(config: Mapping[str, Any], given: Any) -> Source | None:
     if "images" in config and root:
         return lambda name: _read(lambda: decode_file(Path(root) / name))
     try:
-        database = catalog.load(config["dataset"], run_data.options_of(config, given)).database
+        options = run_data.options_of(config, given)
+        database = catalog.load(config["dataset"], options).database
     except InputError as error:
         print(f"note: the picture has no database images: {error}", file=sys.stderr)
         return None
@@ -81,10 +84,14 @@ def save(path: Path, answers: Sequence[Mapping[str, Any]], read: Source) -> None
             added = functools.partial(decode_file, Path(item["id"]))
             pixels = _picture(added) if "added" in item else read(item["id"])
             _draw(axes, pixels, f"distance {item['distance']}", told, item["id"])
-    partial = path.with_name(f".partial-{path.name}")
-    figure.savefig(partial, format=path.suffix[1:].lower(), dpi=110)
+    with replacing(path) as partial, warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        figure.savefig(partial, format=path.suffix[1:].lower(), dpi=110)
     plt.close(figure)
-    partial.replace(path)
+    if any(
+        str(warning.message).startswith("Glyph") for warning in told
+    ):  # one for each letter, with a line of our code
+        print(f"note: {path}: some letters are boxes: matplotlib's font DejaVu Sans lacks them", file=sys.stderr)
 
 
 def _draw(axes: Any, pixels: np.ndarray | None, title: str, below: str, name: str = "") -> None:

@@ -69,7 +69,13 @@ def define_places(values: flags.FlagValues) -> None:
 
 
 def options_of(config: Mapping[str, Any], given: Any) -> catalog.DataOptions:
-    """The data options that config.json of a run names, with the places that `given` has (see `define_places`)."""
+    """The data options that config.json of a run names, with the places that `given` has (see `define_places`).
+
+    Raises InputError where it names no data set.
+    """
+    for name in ("dataset", "data"):
+        if name not in config:
+            raise InputError(f"config.json: {name}: found none, expected that of a run")
     then = {**config, "images_root": config.get("images", {}).get("root")}
     data = {name: value for name, value in config["data"].items() if name != "validation"}
     asked = [

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 from absl import flags
 from PIL import Image
 
-from dseh_tf.errors import InputError
+from dseh_tf.errors import InputError, refusal
 from dseh_tf.retrieval import pack, save_codes
 from experiments import program, query, query_picture
 
@@ -122,6 +123,24 @@ def test_arguments_are_paths(tmp_path, monkeypatch, name, line):
     with pytest.raises(InputError) as told:
         query.image_files([name])
     assert str(told.value).startswith(line)
+
+
+def test_a_picture_that_cannot_be_written_is_told_by_its_own_name(ask, tmp_path, capsys):
+    """And letters that the font lacks are one note, not a warning each."""
+    image, out = picture(tmp_path / "\u65e5\u672c.png"), tmp_path / "answers.png"
+    out.mkdir()
+    with pytest.raises(OSError) as told:
+        ask(image, f"--out={out}")
+    assert refusal(told.value) == f"{out}: found a folder in its place, expected a file"
+    assert not [entry for entry in tmp_path.iterdir() if "partial" in entry.name]
+    out.rmdir()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ask(image, f"--out={out}")
+    assert out.is_file()
+    told = capsys.readouterr().err
+    assert "note: the picture has no database images: config.json: dataset: found none, expected that of a run" in told
+    assert f"note: {out}: some letters are boxes: matplotlib's font DejaVu Sans lacks them" in told
 
 
 def test_files_of_the_run_and_images_are_not_replaced(ask, workdir, tmp_path):

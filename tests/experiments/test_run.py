@@ -147,6 +147,19 @@ def test_bad_flags(run, digits_dir, tmp_path, arguments, line):
     assert "\n" not in str(error.value)
 
 
+def test_places_are_absolute(tf, label_lists, monkeypatch):
+    """Programs that read the run later may be started from another folder."""
+    from experiments import run as module
+
+    monkeypatch.chdir(label_lists.parent)
+    with parsed("--dataset=image_lists", f"--lists_dir={label_lists.name}", "--data_dir=data", "--method=itq"):
+        config = module.config_of(module._method(), module.data_config())
+    assert (config["lists_dir"], config["data_dir"]) == (str(label_lists), str(label_lists.parent / "data"))
+    assert config["images"]["root"] == str(label_lists)
+    with parsed("--method=itq"):
+        assert module.config_of(module._method(), module.data_config())["lists_dir"] is None
+
+
 def test_another_configuration_overwrites_nothing(run, label_lists, tmp_path):
     workdir = tmp_path / "run"
     common = ["--dataset=image_lists", f"--lists_dir={label_lists}", "--phases=labnet", f"--workdir={workdir}", *SMALL]
