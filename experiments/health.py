@@ -32,7 +32,7 @@ def _line(numbers: Mapping[str, Any]) -> str:
     parts = [f"{numbers['distinct_codes']:,} distinct codes for {numbers['label_vectors']:,} label vectors"]
     if "least_distance" in numbers:
         parts.append(
-            f"distances least {numbers['least_distance']}, nearest {numbers['nearest_distance']:.1f}, "
+            f"distances: minimum {numbers['least_distance']}, nearest {numbers['nearest_distance']:.1f}, "
             f"mean {numbers['mean_distance']:.1f}"
         )
     parts.append(f"{numbers['constant_bits']} constant and {numbers['nearly_constant_bits']} nearly constant bits")

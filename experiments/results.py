@@ -281,7 +281,7 @@ def summary(result: Mapping[str, Any]) -> str:
             f"  images   MAP {result['map']:.4f} ({TIE_RULE}), {result['map_stable_order']:.4f} (database order)"
         )
         if "map_encoded_database" in result:
-            what = "with the database encoded by the network; above, its codes are learned"
+            what = "with the database encoded by the network; the MAP above is that of the learned codes"
             lines.append(f"           MAP {result['map_encoded_database']:.4f} ({TIE_RULE}) {what}")
         if "map_unseen" in result:
             rows = f"the {result['n_database_unseen']:,} database rows that were not trained on"

@@ -77,7 +77,7 @@ def test_numbers_and_rows_that_come_later(workdir, run, lists, result, tmp_path,
     # What the signs cost is no matter of the learned codes: both numbers are of an encoded database.
     places = dict.fromkeys(("features", "data_dir", "lists_dir", "images_root"))
     quantization_gap.main([], SimpleNamespace(workdir=str(workdir), **places))
-    tied = f"expected over tied orders; {found['map']:.4f} with the database's learned codes"
+    tied = f"expected over tied orders; {found['map']:.4f} with the learned database codes"
     assert f"MAP of the codes    {found['map_encoded_database']:.4f}  ({tied})" in capsys.readouterr().out
 
 
