@@ -149,7 +149,7 @@ DAMAGE = {
     "damaged": (lambda p, o: damage(p / "database_codes.npy"), "codes/database_codes.npy: rows 96 to 143: found other bytes"),
     "missing": (lambda p, o: (p / "database_ids.npy").unlink(), "codes/database_ids.npy: found no such file"),
     "another run's": (lambda p, o: shutil.copy(o / "database_codes.npy", p), "codes/database_codes.npy: rows 0 to 47: found"),
-    "all of another": (lambda p, o: (shutil.rmtree(p), shutil.copytree(o, p)), "as in codes and config.json; the files are from different runs"),
+    "all of another": (lambda p, o: (shutil.rmtree(p), shutil.copytree(o, p)), "config.json; the files are from different runs"),
 }  # fmt: skip
 
 

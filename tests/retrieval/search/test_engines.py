@@ -179,7 +179,7 @@ def test_a_package_that_is_not_installed_is_named(monkeypatch):
         for module in (f"{engine}_engine", "postgres", "pgvector_tables"):
             monkeypatch.delitem(sys.modules, f"dseh_tf.retrieval.search.{module}", raising=False)
         monkeypatch.setitem(sys.modules, package, None)
-        with pytest.raises(InputError, match=rf"no package {package} .*pip install 'dseh_tf\[{extra}\]'"):
+        with pytest.raises(InputError, match=rf"no package {package}, .*pip install 'dseh_tf\[{extra}\]'"):
             new_index(engine, bits=8)
 
 
