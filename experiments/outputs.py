@@ -1,4 +1,4 @@
-"""Files that a program is asked to write: what other programs read is not replaced by them. No TensorFlow here."""
+"""Checks of `--out`: a program replaces only its own kind of file. Imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _READ = (*_MARKS, "result.json", "summary.json")
 
 
 def check_answers(out: Path, images: Sequence[Path] = ()) -> None:
-    """Raises InputError where a file of answers would replace a file of a run, an export or codes, or one of the images."""
+    """Raises InputError if a file of answers would replace a file of a run, an export or codes, or one of the images."""
     if not is_there(out):
         return
     if out.name in _READ and any(is_there(out.parent / name) for name in _MARKS):
@@ -25,6 +25,6 @@ def check_answers(out: Path, images: Sequence[Path] = ()) -> None:
 
 
 def check_index(out: Path) -> None:
-    """Raises InputError where an index would replace a file that is not an index."""
+    """Raises InputError if an index would replace a file that is not an index."""
     if out.is_file() and not is_index(out):
         raise InputError(f"--out: found {out}, which is not an index, expected an index to replace, or a new name")

@@ -220,7 +220,7 @@ def _extract_all(
 ) -> dict[str, Path]:
     """Extracts what is not there yet and returns the files, by name.
 
-    There is no file "train" if every training row is in the database, which has its features.
+    If every training row is also in the database, the file "train" is left out.
     """
     _check_has_images(dataset)
     jobs = [("database", dataset.database, False), ("query", dataset.query, False)]

@@ -201,7 +201,7 @@ class RunEncoder:
 
 
 def encoder_file(folder: Path | str, config: Mapping[str, Any] | None = None) -> Path:
-    """The file that holds the encoder of a run. Raises InputError if there is none. No TensorFlow is loaded."""
+    """The path of a run's saved encoder, found without TensorFlow. Raises InputError if the run has none."""
     folder = Path(folder)
     for name in (NETWORK, ARRAYS):
         if (folder / name).is_file():

@@ -85,7 +85,7 @@ def _logits_alone(network: keras.Model) -> keras.Model:
 
 
 def packed(logits: tf.Tensor, bits: int) -> tf.Tensor:
-    """uint8 [n, ceil(bits / 8)]: bit k is bit k % 8 of byte k // 8, as `dseh_tf.retrieval.pack` has it.
+    """uint8 [n, ceil(bits / 8)]: bit k is bit k % 8 of byte k // 8, the same order as in `dseh_tf.retrieval.pack`.
 
     Sums are of int32: ONNX Runtime has no sum of uint8.
     """

@@ -43,7 +43,7 @@ METHODS: dict[str, type[Method]] = {
 def find(name: str) -> type[Method]:
     """The method called `name` in METHODS, or the class of "package.module:Class", which is imported.
 
-    Raises InputError if there is none, or if it is not a Method.
+    Raises InputError if the class does not exist or is not a Method.
     """
     module, colon, attribute = name.partition(":")
     if not colon:

@@ -28,7 +28,6 @@ from dseh_tf.models.backbones import Backbone
 from dseh_tf.models.layers import linear_layer
 from dseh_tf.models.textnet import build_textnet, dense_texts
 from dseh_tf.models.trunks import split_variables, trunk_outputs
-from dseh_tf.retrieval import code_health
 from dseh_tf.seeding import layer_seed
 from dseh_tf.training.batches import TrainingRows
 from dseh_tf.training.optimizers import VariableGroup, build_optimizer
@@ -118,10 +117,7 @@ class DJSRHRecipe(Recipe[CrossModalEncoder]):
     def fitted(self) -> CrossModalEncoder:
         encoder = self.encoder
         encoder.train_seconds, encoder.traces, encoder.advice = self.trainer.seconds, self.trainer.traces, ADVICE
-        logits = encoder.forward(self.inputs.plain)["logits"]
-        codes = {"train": np.where(logits >= 0, 1, -1), "train_text": encoder.encode(self.train, "text")}
-        for name, found in codes.items():
-            encoder.health[name] = code_health(found.astype(np.int8), self.train.labels)
+        encoder.measure_health(self.inputs.plain, self.train)
         self.trainer.summaries.flush()
         return encoder
 

@@ -8,12 +8,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from dseh_tf.data import RetrievalDataset
+from dseh_tf.data import RetrievalDataset, Split
 from dseh_tf.devices.runtime import Runtime
 from dseh_tf.encoding.text import TextEncoder
 from dseh_tf.errors import InputError
 from dseh_tf.methods.image_encoder import ImageEncoder
 from dseh_tf.models.backbones import Backbone
+from dseh_tf.retrieval import code_health
 
 
 class CrossModalEncoder(ImageEncoder):
@@ -44,6 +45,17 @@ class CrossModalEncoder(ImageEncoder):
         if modality not in self.modalities:
             raise InputError(f"modality: found {modality!r}, expected image or text")
         return self.texts.encode(split) if modality == "text" else super().encode(split)
+
+    def measure_health(self, images: Any, train: Split) -> None:
+        """Adds the health of the training rows' codes, "train" for images and "train_text" for texts.
+
+        Args:
+            images: What the image network reads of the training rows, as for `forward`.
+            train: The training rows.
+        """
+        logits = self.forward(images)["logits"]
+        for name, codes in (("train", np.where(logits >= 0, 1, -1)), ("train_text", self.encode(train, "text"))):
+            self.health[name] = code_health(codes.astype(np.int8), train.labels)
 
     def save(self, path: Path) -> None:
         """Writes the image network to `path`, and the text network and the vocabulary next to it."""

@@ -12,7 +12,6 @@ from functools import partial
 from itertools import accumulate
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from dseh_tf.data import RetrievalDataset
@@ -158,10 +157,7 @@ class SSAHRecipe(Recipe[CrossModalEncoder]):
         encoder.labnet = networks.labels
         label_codes = networks.label_codes(self.distinct.vectors)
         encoder.health["labnet"] = code_health(label_codes, self.distinct.vectors)
-        logits = encoder.forward(networks.inputs.plain)["logits"]
-        codes = {"train": np.where(logits >= 0, 1, -1), "train_text": encoder.encode(self.train, "text")}
-        for name, found in codes.items():
-            encoder.health[name] = code_health(found.astype(np.int8), self.train.labels)
+        encoder.measure_health(networks.inputs.plain, self.train)
         self.trainer.summaries.flush()
         return encoder
 
